@@ -1,1 +1,86 @@
-//! Skeleton.
+//! Ansible's contract with a compiled module, once for all modules of the collection.
+//!
+//! A module declares its options and its own results as serde types and implements [`Module`]; [`run`] does the
+//! rest: reads the arguments (a file, or `-` for standard input), accepts what `AnsibleModule` accepts, refuses
+//! unknown options with the nearest name, masks `no_log` options, prints one JSON object and sets the exit code.
+//! The types are the one source: of validation, of what is echoed in `invocation`, and (feature `docs`) of what
+//! ansible-doc shows.
+//!
+//! Why not the registry's `ansible_module`: its argument specs are built at run time beside the values they
+//! describe; typed options, masking that follows from a type, diffs and generated documentation are not in it.
+
+mod args;
+pub mod codes;
+mod de;
+#[cfg(feature = "docs")]
+mod describe;
+mod nearest;
+mod outcome;
+mod types;
+
+pub use args::Context;
+pub use outcome::{Diff, Failure, Outcome, fault_json, warning};
+pub use types::{HexText, NoLog, number_as_hex};
+
+use fault::Code;
+use serde::{Serialize, de::DeserializeOwned};
+use std::process::ExitCode;
+
+/// What [`Module::Options`] must be: readable leniently, and printable with secrets masked.
+#[cfg(not(feature = "docs"))]
+pub trait Described {}
+#[cfg(not(feature = "docs"))]
+impl<T> Described for T {}
+/// What [`Module::Options`] must be: readable leniently, and printable with secrets masked; here with a schema.
+#[cfg(feature = "docs")]
+pub trait Described: schemars::JsonSchema {}
+#[cfg(feature = "docs")]
+impl<T: schemars::JsonSchema> Described for T {}
+
+/// An Ansible module.
+pub trait Module {
+    /// Its name in the collection, such as `ap_bind`.
+    const NAME: &'static str;
+    /// The codes with which it can fail or warn, for the docs; those of this crate need not be repeated.
+    const CODES: &'static [&'static [Code]];
+    /// Its options. Secrets in them are [`NoLog`]; a `null` counts as not given.
+    type Options: DeserializeOwned + Serialize + Described;
+    /// Its own result keys, beside the common ones.
+    type Report: Serialize + Described;
+
+    /// Observes, plans, and unless in check mode applies.
+    ///
+    /// # Errors
+    /// What could not be done, with whatever results there are already.
+    fn run(options: Self::Options, context: &Context) -> Result<Outcome<Self::Report>, Failure<Self::Report>>;
+}
+
+/// Runs the module on the program's arguments, prints its result as one JSON object and gives the exit code.
+pub fn run<M: Module>() -> ExitCode {
+    std::panic::set_hook(Box::new(|info| {
+        // The payload may hold anything, so only the place is told.
+        let place = info.location().map_or_else(String::new, |l| format!(" at {}:{}", l.file(), l.line()));
+        let fault = fault::Fault::new(codes::BUG, format!("The module came upon a bug of its own{place}."))
+            .hint("Please report it with the task's options, secrets left out.");
+        outcome::print(&Failure::<()>::from(fault).to_json(true, None));
+        std::process::exit(1);
+    }));
+    let argument = std::env::args_os().nth(1);
+    #[cfg(feature = "docs")]
+    if argument.as_deref() == Some("--describe".as_ref()) {
+        outcome::print(&describe::describe::<M>());
+        return ExitCode::SUCCESS;
+    }
+    let (result, failed) = match args::read(argument).and_then(|args| args.parse::<M::Options>()) {
+        Err(fault) => (Failure::<M::Report>::from(fault).to_json(false, None), true),
+        Ok((options, context)) => {
+            let invocation = serde_json::to_value(&options).ok();
+            match M::run(options, &context) {
+                Ok(outcome) => (outcome.to_json(context.diff, invocation), false),
+                Err(failure) => (failure.to_json(context.diff, invocation), true),
+            }
+        }
+    };
+    let printed = outcome::print(&result);
+    if failed || !printed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}

@@ -1,0 +1,132 @@
+//! The arguments file: one flat JSON object of options and Ansible's own `_ansible_*` keys.
+
+use crate::{codes, de};
+use fault::{Fault, Result};
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+use std::{ffi::OsString, fs::File, io::Read};
+use zeroize::{Zeroize, Zeroizing};
+
+/// No task has arguments as large as this (requests are at most 1 MiB each).
+const MAX_ARGS_LEN: u64 = 256 << 20;
+
+/// How the task is run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Context {
+    /// Nothing may be changed; say what would be.
+    pub check_mode: bool,
+    /// The result should show what changes.
+    pub diff: bool,
+}
+
+/// A JSON value that is wiped when dropped, for it may hold secrets.
+pub(crate) struct Wiped(pub(crate) Value);
+
+impl Drop for Wiped {
+    fn drop(&mut self) {
+        wipe(&mut self.0);
+    }
+}
+
+/// Parsed arguments.
+pub(crate) struct Args {
+    options: Wiped,
+    context: Context,
+}
+
+fn wipe(value: &mut Value) {
+    match value {
+        Value::String(text) => text.zeroize(),
+        Value::Array(list) => list.iter_mut().for_each(wipe),
+        Value::Object(map) => map.values_mut().for_each(wipe),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+/// Reads the arguments from the path in argv[1], which may be a pipe, or from standard input if it is `-`.
+pub(crate) fn read(argument: Option<OsString>) -> Result<Args> {
+    let path = argument.ok_or_else(|| {
+        Fault::new(
+            codes::UNREADABLE,
+            "This is an Ansible module: it expects the path of its JSON arguments file, or - for standard input.",
+        )
+        .hint("Run it through Ansible, or with a file such as {\"_ansible_check_mode\": true}.")
+    })?;
+    let mut text = Zeroizing::new(Vec::new());
+    let outcome = if path == "-" {
+        std::io::stdin().lock().take(MAX_ARGS_LEN + 1).read_to_end(&mut text)
+    } else {
+        File::open(&path).and_then(|file| file.take(MAX_ARGS_LEN + 1).read_to_end(&mut text))
+    };
+    outcome
+        .map_err(|e| Fault::new(codes::UNREADABLE, format!("The arguments {} cannot be read: {e}.", path.display())))?;
+    if text.len() as u64 > MAX_ARGS_LEN {
+        return Err(Fault::new(codes::UNREADABLE, "The arguments are larger than 256 MiB."));
+    }
+    from_json(&text)
+}
+
+fn from_json(text: &[u8]) -> Result<Args> {
+    let no_object =
+        |what: String| Fault::new(codes::UNREADABLE, format!("The arguments are not one JSON object: {what}."));
+    // Line and column only: serde_json's message may quote the text, and the text may be a secret.
+    let mut options = serde_json::from_slice(text)
+        .map(Wiped)
+        .map_err(|e| no_object(format!("line {}, column {}", e.line(), e.column())))?;
+    let Value::Object(map) = &mut options.0 else { return Err(no_object("they are of another kind".into())) };
+    let word = |map: &Map<String, Value>, key: &str| map.get(key).is_some_and(|value| de::as_bool(value) == Some(true));
+    let context = Context { check_mode: word(map, "_ansible_check_mode"), diff: word(map, "_ansible_diff") };
+    // These keys change with Ansible's version: none that we do not know may disturb.
+    map.retain(|key, value| {
+        let own = key.starts_with("_ansible_");
+        if own {
+            wipe(value);
+        }
+        !own
+    });
+    Ok(Args { options, context })
+}
+
+impl Args {
+    pub(crate) fn parse<O: DeserializeOwned>(self) -> Result<(O, Context)> {
+        Ok((de::from_value(&self.options.0)?, self.context))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde::Deserialize;
+
+    #[derive(Deserialize, Debug, PartialEq)]
+    struct Options {
+        name: String,
+    }
+
+    #[test]
+    fn ansibles_own_keys_set_the_context_and_are_never_options() {
+        let args = from_json(
+            br#"{"_ansible_check_mode": true, "_ansible_diff": "yes", "_ansible_new_in_3": {}, "name": "x"}"#,
+        );
+        let (options, context) = args.unwrap().parse::<Options>().unwrap();
+        assert_eq!(options, Options { name: "x".into() });
+        assert_eq!(context, Context { check_mode: true, diff: true });
+    }
+
+    #[test]
+    fn arguments_that_are_no_json_object_are_refused_without_being_quoted() {
+        for text in ["", "[]", "\"s3cret\"", "{\"secret\": \"s3cret\"", "\u{0}\u{1}"] {
+            let fault = from_json(text.as_bytes()).err().unwrap();
+            assert_eq!(fault.code, codes::UNREADABLE);
+            assert!(!fault.detail.contains("s3cret"), "{fault}");
+        }
+    }
+
+    #[test]
+    fn a_missing_arguments_file_is_named() {
+        let fault = read(Some("/nonexistent/args".into())).err().unwrap();
+        assert_eq!(fault.code, codes::UNREADABLE);
+        assert!(fault.detail.contains("/nonexistent/args"));
+        assert_eq!(read(None).err().unwrap().code, codes::UNREADABLE);
+    }
+}

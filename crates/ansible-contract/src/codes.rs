@@ -1,0 +1,13 @@
+//! Error codes of Ansible's contract.
+
+fault::codes! {
+    UNREADABLE = "args.unreadable", "The arguments file that Ansible hands over cannot be read or is not one JSON object.";
+    UNKNOWN_OPTION = "args.unknown_option", "An option that the module does not have, probably mistyped.";
+    INVALID = "args.invalid", "An option's value is not of its type or outside its range.";
+    MISSING = "args.missing", "A required option, or one of several of which one is required, is not given.";
+    CONFLICT = "args.conflict", "Options that exclude each other are given together.";
+    QUOTE_HEX = "args.quote_hex", "A hex value arrived as a number from which its digits cannot be told; write it in quotes.";
+    NOT_SUPPORTED_YET = "args.not_supported_yet", "An option that is planned and documented, but not built yet; it is refused rather than ignored.";
+    SRC_NEEDS_COLLECTION = "args.src_needs_collection", "src names a file on the controller, which only the collection's action plugin can read.";
+    BUG = "internal.bug", "A fault of the module itself.";
+}

@@ -1,0 +1,178 @@
+//! Option types that serde does not have.
+
+use serde::de::{self, Deserialize, Deserializer, Visitor};
+use serde::ser::{Serialize, Serializer};
+use std::fmt;
+use zeroize::Zeroizing;
+
+/// What Ansible itself shows in place of a `no_log` value.
+const MASK: &str = "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER";
+
+/// The text of a `no_log` option: wiped when dropped, never printed, masked where options are echoed.
+#[derive(Clone)]
+pub struct NoLog(Zeroizing<String>);
+
+impl NoLog {
+    /// The secret text.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for NoLog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(MASK)
+    }
+}
+
+impl Serialize for NoLog {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(MASK)
+    }
+}
+
+impl<'de> Deserialize<'de> for NoLog {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(|text| Self(Zeroizing::new(text)))
+    }
+}
+
+/// The name by which [`HexText`] tells the arguments' deserializer that a number stands for hex digits.
+pub(crate) const HEX_MARK: &str = "ansible-contract hex text";
+
+/// A hex value as the user wrote it, with `0x` or without; its length is the reader's to judge.
+///
+/// `A` and `B` are the numbers of hex digits that are right (equal where there is one): needed because YAML turns
+/// an unquoted `0x...` into a number, which has lost its leading zeros and cannot always be told from decimal
+/// digits. See [`number_as_hex`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HexText<const A: usize, const B: usize>(pub String);
+
+impl<const A: usize, const B: usize> Serialize for HexText<A, B> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+impl<'de, const A: usize, const B: usize> Deserialize<'de> for HexText<A, B> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct HexVisitor<const A: usize, const B: usize>;
+        impl<'de, const A: usize, const B: usize> Visitor<'de> for HexVisitor<A, B> {
+            type Value = HexText<A, B>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                if A == B {
+                    write!(f, "{A} hex digits in quotes")
+                } else {
+                    write!(f, "{A} or {B} hex digits in quotes")
+                }
+            }
+
+            fn visit_newtype_struct<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+                String::deserialize(deserializer).map(HexText)
+            }
+
+            fn visit_bytes<E: de::Error>(self, decimal: &[u8]) -> Result<Self::Value, E> {
+                [A, B]
+                    .into_iter()
+                    .find_map(|width| number_as_hex(decimal, width))
+                    .map(HexText)
+                    .ok_or_else(|| E::custom(crate::de::QUOTE_HEX_MESSAGE))
+            }
+        }
+        deserializer.deserialize_newtype_struct(HEX_MARK, HexVisitor::<A, B>)
+    }
+}
+
+/// The `width` hex digits (after `0x`) of a number that YAML made of an unquoted hex value, given in decimal digits.
+///
+/// `None` where it could have been meant as decimal digits, that is, where it has `width` decimal digits or
+/// fewer, or where it is too large for the width: the user has to quote it.
+pub fn number_as_hex(decimal: &[u8], width: usize) -> Option<String> {
+    if decimal.len() <= width || !decimal.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    // Schoolbook: divide the decimal number by 16 until nothing is left; at most 78 digits.
+    let mut digits: Vec<u8> = decimal.iter().map(|d| d - b'0').collect();
+    let mut hex = Vec::new();
+    while digits.iter().any(|d| *d != 0) {
+        let mut remainder = 0;
+        for digit in &mut digits {
+            let value = remainder * 10 + *digit;
+            *digit = value / 16;
+            remainder = value % 16;
+        }
+        hex.push(char::from_digit(u32::from(remainder), 16)?);
+        if hex.len() > width {
+            return None;
+        }
+    }
+    hex.resize(width, '0');
+    Some(format!("0x{}", hex.iter().rev().collect::<String>()))
+}
+
+#[cfg(feature = "docs")]
+mod schema {
+    use super::{HexText, NoLog};
+    use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+    use std::borrow::Cow;
+
+    impl JsonSchema for NoLog {
+        fn inline_schema() -> bool {
+            true
+        }
+        fn schema_name() -> Cow<'static, str> {
+            "NoLog".into()
+        }
+        fn json_schema(_: &mut SchemaGenerator) -> Schema {
+            json_schema!({"type": "string", "no_log": true})
+        }
+    }
+
+    impl<const A: usize, const B: usize> JsonSchema for HexText<A, B> {
+        fn inline_schema() -> bool {
+            true
+        }
+        fn schema_name() -> Cow<'static, str> {
+            format!("HexText{A}or{B}").into()
+        }
+        fn json_schema(_: &mut SchemaGenerator) -> Schema {
+            json_schema!({"type": "string"})
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_too_large_for_decimal_digits_is_taken_back_as_hex_of_full_width() {
+        // 0xdb3c3b3c3f097dd55ec7eb0e7fdbcb93 and, below it, one whose first hex digit was a zero.
+        assert_eq!(
+            number_as_hex(b"291413670323774062310978647687069158291", 32).as_deref(),
+            Some("0xdb3c3b3c3f097dd55ec7eb0e7fdbcb93")
+        );
+        assert_eq!(
+            number_as_hex(b"15000000000000000000000000000000000000", 32).as_deref(),
+            Some("0x0b48e51940c76a45816e51f000000000")
+        );
+    }
+
+    #[test]
+    fn a_number_that_may_have_been_decimal_digits_or_is_too_wide_must_be_quoted() {
+        assert_eq!(number_as_hex(b"12345678901234567890123456789012", 32), None);
+        assert_eq!(number_as_hex(b"0", 32), None);
+        assert_eq!(number_as_hex(&[b'9'; 40], 32), None);
+        assert_eq!(number_as_hex(b"-29140617100364008763280642415801462261", 32), None);
+        assert_eq!(number_as_hex(b"1e50", 3), None);
+    }
+
+    #[test]
+    fn a_no_log_value_shows_itself_to_nobody() {
+        let secret: NoLog = serde_json::from_str("\"hunter2\"").unwrap();
+        assert_eq!(secret.expose(), "hunter2");
+        assert!(!format!("{secret:?}").contains("hunter2"));
+        assert!(!serde_json::to_string(&secret).unwrap().contains("hunter2"));
+    }
+}
