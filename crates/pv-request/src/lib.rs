@@ -1,1 +1,19 @@
-//! Skeleton.
+//! Add-secret requests for IBM Secure Execution guests: building them ([`AddSecret`]), reading what an image
+//! header says ([`ImageTags`]), and verifying that host key documents come from IBM ([`verify::Verifier`]).
+//!
+//! Nothing here knows Ansible, writes a file or talks to a device. Formats that readers share, and reading a
+//! request back, are in `pv_wire`. Facts: IBM Secure Execution documentation and s390-tools 2.43 (`rust/pv`).
+
+mod build;
+pub mod codes;
+mod crypto;
+mod host_key;
+mod image;
+mod secret;
+mod source;
+
+pub use build::{AddSecret, Extension, RequestKeys};
+pub use host_key::{HostKey, HostKeyDocument};
+pub use image::ImageTags;
+pub use secret::{Secret, SecretClass};
+pub use source::Source;
