@@ -58,8 +58,9 @@ pub(crate) fn read(argument: Option<OsString>) -> Result<Args> {
     } else {
         File::open(&path).and_then(|file| file.take(MAX_ARGS_LEN + 1).read_to_end(&mut text))
     };
-    outcome
-        .map_err(|e| Fault::new(codes::UNREADABLE, format!("The arguments {} cannot be read: {e}.", path.display())))?;
+    outcome.map_err(|e| {
+        Fault::new(codes::UNREADABLE, format!("The arguments {} cannot be read: {e}.", path.to_string_lossy()))
+    })?;
     if text.len() as u64 > MAX_ARGS_LEN {
         return Err(Fault::new(codes::UNREADABLE, "The arguments are larger than 256 MiB."));
     }

@@ -1,0 +1,171 @@
+//! The bus and its cards.
+
+use super::attributes::{Mode, card_type};
+use super::queue::Queue;
+use crate::{codes, firmware, sysfs};
+use fault::{Fault, Result};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+use std::{fs, io, thread};
+
+const BUS: &str = "/sys/bus/ap";
+const DEVICES: &str = "/sys/devices/ap";
+
+/// A crypto adapter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Card {
+    /// Its number.
+    pub number: u8,
+    /// Generation: 8 for a CEX8.
+    pub generation: u32,
+    /// What it works as.
+    pub mode: Mode,
+    /// Its serial number; `None` until a queue of it is bound, for only then the card can be asked.
+    pub serialnr: Option<String>,
+    /// Online, configured and not checkstopped.
+    pub usable: bool,
+}
+
+/// The AP bus of a Secure Execution guest.
+#[derive(Debug)]
+pub struct Bus {
+    features: String,
+}
+
+impl Bus {
+    /// Finds the bus.
+    ///
+    /// # Errors
+    /// [`codes::NO_AP_BUS`], [`codes::ATTRIBUTE_UNREADABLE`].
+    pub fn find() -> Result<Self> {
+        let path = Path::new(BUS).join("features");
+        let features = if Path::new(BUS).is_dir() { sysfs::read_optional(&path) } else { Ok(None) };
+        let features = features.map_err(|e| unreadable(&path, &e))?.ok_or_else(|| {
+            Fault::new(codes::NO_AP_BUS, format!("The kernel shows no AP bus: {BUS} is not there."))
+                .hint("Give the guest crypto queues (vfio-ap), and load the kernel module ap if the kernel has it as a module.")
+        })?;
+        Ok(Self { features })
+    }
+
+    /// Whether queues can be bound and associated here.
+    pub fn has_secure_binding(&self) -> bool {
+        self.features.split_whitespace().any(|feature| feature == "APSB")
+    }
+
+    /// The error for who needs secure binding where there is none.
+    ///
+    /// # Errors
+    /// [`codes::NOT_A_GUEST`], [`codes::NO_SECURE_BINDING`].
+    pub fn require_secure_binding(&self) -> Result<()> {
+        if firmware::role().map_err(|e| unreadable(&firmware::path("prot_virt_guest"), &e))? != firmware::Role::Guest {
+            return Err(Fault::new(
+                codes::NOT_A_GUEST,
+                "This system is not a Secure Execution guest: /sys/firmware/uv/prot_virt_guest does not say 1.",
+            )
+            .hint("Run this on the guest that the queues are for."));
+        }
+        if !self.has_secure_binding() {
+            return Err(Fault::new(codes::NO_SECURE_BINDING, format!("The AP bus has no secure binding: {BUS}/features says {:?}, without APSB.", self.features))
+                .hint("It needs a crypto adapter, firmware and a host kernel that support AP pass-through to Secure Execution guests."));
+        }
+        Ok(())
+    }
+
+    /// Whether every queue has its driver; `None` where the kernel does not tell.
+    ///
+    /// # Errors
+    /// [`codes::ATTRIBUTE_UNREADABLE`].
+    pub fn bindings_complete(&self) -> Result<Option<bool>> {
+        let path = Path::new(BUS).join("bindings");
+        let text = sysfs::read_optional(&path).map_err(|e| unreadable(&path, &e))?;
+        Ok(text.map(|text| text.contains("complete")))
+    }
+
+    /// Waits until every queue has its driver, at most `timeout`.
+    ///
+    /// # Errors
+    /// [`codes::BINDINGS_INCOMPLETE`], [`codes::ATTRIBUTE_UNREADABLE`].
+    pub fn wait_for_bindings(&self, timeout: Duration) -> Result<()> {
+        let started = Instant::now();
+        let mut pause = Duration::from_millis(1);
+        while self.bindings_complete()? == Some(false) {
+            if started.elapsed() >= timeout {
+                return Err(Fault::new(
+                    codes::BINDINGS_INCOMPLETE,
+                    format!(
+                        "After {} s the AP bus has not given every queue its driver ({BUS}/bindings).",
+                        timeout.as_secs()
+                    ),
+                )
+                .hint("Look at the kernel's messages of ap and zcrypt; raise timeout if the bus is merely slow."));
+            }
+            thread::sleep(pause);
+            pause = (pause * 2).min(Duration::from_millis(100));
+        }
+        Ok(())
+    }
+
+    /// The cards, by number. Those of a type that is not understood are left out.
+    ///
+    /// # Errors
+    /// [`codes::ATTRIBUTE_UNREADABLE`].
+    pub fn cards(&self) -> Result<Vec<Card>> {
+        let mut cards = Vec::new();
+        for name in names(Path::new(DEVICES))? {
+            let number = name.strip_prefix("card").filter(|digits| digits.len() == 2);
+            if let Some(number) = number.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
+                cards.extend(Card::read(number)?);
+            }
+        }
+        cards.sort_by_key(|card| card.number);
+        Ok(cards)
+    }
+}
+
+impl Card {
+    fn read(number: u8) -> Result<Option<Self>> {
+        let folder = folder(number);
+        // A card that vanishes while it is read is as good as not there.
+        let text =
+            |name: &str| sysfs::read_optional(&folder.join(name)).map_err(|e| unreadable(&folder.join(name), &e));
+        let Some((generation, mode)) = text("type")?.as_deref().and_then(card_type) else { return Ok(None) };
+        let is = |name: &str, value: &str| Ok::<_, Fault>(text(name)?.is_none_or(|found| found == value));
+        let usable = is("online", "1")? && is("config", "1")? && is("chkstop", "0")?;
+        let serialnr = text("serialnr").ok().flatten().filter(|serial| !serial.is_empty());
+        Ok(Some(Self { number, generation, mode, serialnr, usable }))
+    }
+
+    /// Asks for the serial number again, which is known from the first bound queue on.
+    pub fn read_serialnr(&self) -> Option<String> {
+        sysfs::read(&folder(self.number).join("serialnr")).ok().filter(|serial| !serial.is_empty())
+    }
+
+    /// The card's queues, by domain.
+    ///
+    /// # Errors
+    /// [`codes::ATTRIBUTE_UNREADABLE`].
+    pub fn queues(&self) -> Result<Vec<Queue>> {
+        let folder = folder(self.number);
+        let mut apqns: Vec<_> = names(&folder)?.iter().filter_map(|name| name.parse().ok()).collect();
+        apqns.retain(|apqn: &super::Apqn| apqn.card == self.number);
+        apqns.sort_unstable();
+        Ok(apqns.into_iter().map(|apqn| Queue::at(folder.join(apqn.to_string()), apqn, self.mode)).collect())
+    }
+}
+
+fn folder(card: u8) -> PathBuf {
+    Path::new(DEVICES).join(format!("card{card:02x}"))
+}
+
+fn names(folder: &Path) -> Result<Vec<String>> {
+    let entries = match fs::read_dir(folder) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        other => other.map_err(|e| unreadable(folder, &e))?,
+    };
+    Ok(entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect())
+}
+
+fn unreadable(path: &Path, error: &io::Error) -> Fault {
+    let fault = Fault::new(codes::ATTRIBUTE_UNREADABLE, format!("{} cannot be read: {error}.", path.display()));
+    error.raw_os_error().map_or(fault.clone(), |errno| fault.errno(errno))
+}

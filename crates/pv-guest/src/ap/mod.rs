@@ -1,0 +1,16 @@
+//! Crypto adapters (cards) and their queues on the AP bus, as sysfs shows them.
+//!
+//! A queue is known by its APQN, card and domain. In a Secure Execution guest a queue is first *bound* to the
+//! guest and, if it is an EP11 queue, then *associated* with an association secret of the store.
+
+mod attributes;
+mod bus;
+mod mkvp;
+mod queue;
+mod tool_lock;
+
+pub use attributes::{Apqn, Mode, SeState};
+pub use bus::{Bus, Card};
+pub use mkvp::{Mkvp, MkvpState};
+pub use queue::{Associate, Queue};
+pub use tool_lock::ToolLock;

@@ -1,0 +1,158 @@
+//! pvapconfig's lock, kept so that it and ours are never at work on the queues together.
+
+use crate::codes;
+use fault::{Fault, Result};
+use nix::errno::Errno;
+use nix::sys::signal::kill;
+use nix::unistd::Pid;
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::Path;
+
+/// Where pvapconfig of s390-tools keeps its process id.
+const PATH: &str = "/run/lock/pvapconfig.lock";
+
+/// Holds pvapconfig's lock file until dropped. Take it only under ours: that is what makes the recovery of a
+/// stale one safe against others of us.
+#[derive(Debug)]
+pub struct ToolLock(());
+
+impl ToolLock {
+    /// Takes the lock.
+    ///
+    /// # Errors
+    /// [`codes::BUSY_ELSEWHERE`] if pvapconfig holds it, or the file is not one that it would make.
+    pub fn take() -> Result<Self> {
+        for _ in 0..2 {
+            let made = File::options().write(true).create_new(true).mode(0o644).open(PATH);
+            match made {
+                Ok(mut file) => {
+                    let written = write!(file, "{}", std::process::id());
+                    let lock = Self(());
+                    return written
+                        .map(|()| lock)
+                        .map_err(|e| busy(&format!("its lock file {PATH} cannot be written: {e}")));
+                }
+                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => remove_if_stale(Path::new(PATH))?,
+                Err(e) => return Err(busy(&format!("its lock file {PATH} cannot be made: {e}"))),
+            }
+        }
+        Err(busy(&format!("its lock file {PATH} came back as soon as a stale one was removed")))
+    }
+}
+
+impl Drop for ToolLock {
+    fn drop(&mut self) {
+        // If it cannot be removed, the next run finds our dead process's id in it and recovers.
+        let _ = fs::remove_file(PATH);
+    }
+}
+
+/// Removes a lock that a dead process left. It is moved aside first and looked at again, so that a lock which
+/// another process has taken in between is put back and not lost.
+fn remove_if_stale(path: &Path) -> Result<()> {
+    let Some(first) = holder(path)? else { return Ok(()) };
+    let aside = path.with_extension("lock.stale");
+    fs::rename(path, &aside)
+        .map_err(|e| busy(&format!("its stale lock file {} cannot be moved: {e}", path.display())))?;
+    if holder(&aside)? == Some(first) {
+        return fs::remove_file(&aside).map_err(|e| busy(&format!("its stale lock file cannot be removed: {e}")));
+    }
+    // link(2) does not overwrite a lock that was made meanwhile.
+    let _ = fs::hard_link(&aside, path);
+    let _ = fs::remove_file(&aside);
+    Err(busy("its lock changed hands"))
+}
+
+/// The dead holder's process id; `None` if the file is gone. A live holder, and a file that pvapconfig would not
+/// have made, are errors. What the file holds is never shown.
+fn holder(path: &Path) -> Result<Option<i32>> {
+    let opened = File::options().read(true).custom_flags(nix::libc::O_NOFOLLOW | nix::libc::O_NONBLOCK).open(path);
+    let file = match opened {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        other => other.map_err(|e| busy(&format!("its lock file {} cannot be read: {e}", path.display())))?,
+    };
+    let found = file.metadata().map_err(|e| busy(&format!("its lock file cannot be looked at: {e}")))?;
+    if !found.is_file() || found.uid() != 0 {
+        return Err(busy(&format!("its lock file {} is not a regular file of root's", path.display())));
+    }
+    let mut text = String::new();
+    let read = file.take(32).read_to_string(&mut text);
+    let pid = read.ok().and_then(|_| text.trim().parse::<i32>().ok()).filter(|pid| *pid > 0);
+    let pid = pid.ok_or_else(|| busy(&format!("its lock file {} holds no process id", path.display())))?;
+    match kill(Pid::from_raw(pid), None) {
+        Err(Errno::ESRCH) => Ok(Some(pid)),
+        _ if is_another_program(pid) => Ok(Some(pid)),
+        _ => Err(busy(&format!("process {pid} holds its lock"))),
+    }
+}
+
+/// Whether the process of that id is certainly neither pvapconfig nor one of us: the id was given out again.
+fn is_another_program(pid: i32) -> bool {
+    match fs::read_to_string(format!("/proc/{pid}/comm")) {
+        // A module runs under its own name or, sent by Ansible, as AnsiballZ_ap_bind; the kernel cuts at 15 bytes.
+        Ok(name) => {
+            !["pvapconfig", "ap_bind", "AnsiballZ_ap_bi"].contains(&name.trim_end()) && !is_hash(name.trim_end())
+        }
+        Err(_) => false,
+    }
+}
+
+/// The collection's cache names a binary by its SHA-256.
+fn is_hash(name: &str) -> bool {
+    name.len() == 15 && name.bytes().all(|b| b.is_ascii_hexdigit())
+}
+
+fn busy(why: &str) -> Fault {
+    Fault::new(
+        codes::BUSY_ELSEWHERE,
+        format!("The queues are left alone because pvapconfig may be at work on them: {why}."),
+    )
+    .hint("Wait until it has ended; if it was killed and its process is gone, remove the lock file.")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_root() -> bool {
+        nix::unistd::geteuid().is_root()
+    }
+
+    #[test]
+    fn a_lock_of_a_dead_process_is_removed_and_one_of_a_living_holder_is_not() {
+        if !is_root() {
+            eprintln!("skipped: needs root");
+            return;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("pvapconfig.lock");
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        let dead = child.id();
+        child.wait().unwrap();
+        fs::write(&path, format!("{dead}\n")).unwrap();
+        remove_if_stale(&path).unwrap();
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_lock_that_pvapconfig_would_not_make_is_left_alone_and_not_quoted() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("pvapconfig.lock");
+        fs::write(&path, "s3cret").unwrap();
+        let fault = remove_if_stale(&path).unwrap_err();
+        assert!(!fault.to_string().contains("s3cret") && path.exists());
+        let link = dir.path().join("link.lock");
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        assert_eq!(remove_if_stale(&link).unwrap_err().code, codes::BUSY_ELSEWHERE);
+        assert!(link.symlink_metadata().is_ok());
+    }
+
+    #[test]
+    fn a_process_id_given_to_another_program_does_not_hold_the_lock() {
+        assert!(is_another_program(std::process::id() as i32));
+        assert!(!is_another_program(i32::MAX));
+        assert!(is_hash("0123456789abcde") && !is_hash("bash"));
+    }
+}

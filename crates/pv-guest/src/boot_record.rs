@@ -1,0 +1,232 @@
+//! What is remembered until the guest's next boot, under `/run/seguest-pv`.
+//!
+//! The kernel empties /run at boot; for the case that it survives (kexec, a container) every file also carries the
+//! boot id of its time, and one of another boot counts as not there.
+
+use crate::{codes, sysfs};
+use fault::{Fault, Result};
+use nix::fcntl::{Flock, FlockArg};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use std::fs::{self, DirBuilder, File};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+const ROOT: &str = "/run/seguest-pv";
+/// A record is a few hundred bytes a request or queue.
+const MAX_LEN: u64 = 64 << 20;
+
+/// What is remembered, each in a file of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Topic {
+    /// Which add-secret requests were handed to the ultravisor. Root only.
+    Requests,
+    /// That the store was locked. Everybody may read it.
+    StoreLock,
+    /// Which queues were bound, and what for. Root only.
+    QueueJournal,
+}
+
+impl Topic {
+    fn file(self) -> &'static str {
+        match self {
+            Self::Requests => "private/requests.json",
+            Self::StoreLock => "store-lock.json",
+            Self::QueueJournal => "private/queue-journal.json",
+        }
+    }
+
+    fn mode(self) -> u32 {
+        if self == Self::StoreLock { 0o644 } else { 0o600 }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct Stamped<T> {
+    boot_id: String,
+    content: T,
+}
+
+/// The records of this boot.
+#[derive(Clone, Debug)]
+pub struct BootRecord {
+    root: PathBuf,
+    boot_id: String,
+}
+
+impl BootRecord {
+    /// The records of this boot.
+    ///
+    /// # Errors
+    /// [`codes::RECORD_UNUSABLE`] if the kernel does not tell the boot id.
+    pub fn of_this_boot() -> Result<Self> {
+        let boot_id = sysfs::boot_id().map_err(|e| unusable("the boot id", &e))?;
+        Ok(Self { root: ROOT.into(), boot_id })
+    }
+
+    /// What was remembered in this boot, or the default if nothing was.
+    ///
+    /// # Errors
+    /// [`codes::RECORD_UNUSABLE`].
+    pub fn load<T: DeserializeOwned + Default>(&self, topic: Topic) -> Result<T> {
+        let path = self.root.join(topic.file());
+        let read = || -> io::Result<Option<Stamped<T>>> {
+            let file = match File::options().read(true).custom_flags(nix::libc::O_NOFOLLOW).open(&path) {
+                Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+                other => other?,
+            };
+            let found = file.metadata()?;
+            if !found.is_file() || found.uid() != 0 || found.mode() & 0o022 != 0 {
+                return Err(io::Error::other("it is not a regular file that only root can write"));
+            }
+            let mut text = Vec::new();
+            file.take(MAX_LEN).read_to_end(&mut text)?;
+            Ok(Some(serde_json::from_slice(&text)?))
+        };
+        let stamped = read().map_err(|e| unusable(&path.to_string_lossy(), &e))?;
+        Ok(stamped.filter(|s| s.boot_id == self.boot_id).map(|s| s.content).unwrap_or_default())
+    }
+
+    /// Remembers `content` in place of what was remembered before.
+    ///
+    /// # Errors
+    /// [`codes::RECORD_UNUSABLE`].
+    pub fn save<T: Serialize>(&self, topic: Topic, content: &T) -> Result<()> {
+        let path = self.root.join(topic.file());
+        let write = || -> io::Result<()> {
+            self.make_folders()?;
+            let text = serde_json::to_vec(&Stamped { boot_id: self.boot_id.clone(), content })?;
+            let new = path.with_extension("new");
+            match fs::remove_file(&new) {
+                Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+                _ => {}
+            }
+            let mut file = File::options().write(true).create_new(true).mode(topic.mode()).open(&new)?;
+            // The umask must not take the readers of a public record away.
+            file.set_permissions(fs::Permissions::from_mode(topic.mode()))?;
+            file.write_all(&text)?;
+            file.sync_all()?;
+            fs::rename(&new, &path)
+        };
+        write().map_err(|e| unusable(&path.to_string_lossy(), &e))
+    }
+
+    /// Keeps others of us out until the guard is dropped; waits for them if `wait`, else `None` if there are any.
+    ///
+    /// # Errors
+    /// [`codes::RECORD_UNUSABLE`].
+    pub fn exclusively(&self, topic: Topic, wait: bool) -> Result<Option<Flock<File>>> {
+        let path = self.root.join(topic.file()).with_extension("lock");
+        let open = || -> io::Result<File> {
+            self.make_folders()?;
+            let flags = nix::libc::O_NOFOLLOW;
+            File::options().write(true).create(true).truncate(false).mode(0o600).custom_flags(flags).open(&path)
+        };
+        let file = open().map_err(|e| unusable(&path.to_string_lossy(), &e))?;
+        let how = if wait { FlockArg::LockExclusive } else { FlockArg::LockExclusiveNonblock };
+        match Flock::lock(file, how) {
+            Ok(guard) => Ok(Some(guard)),
+            Err((_, nix::errno::Errno::EWOULDBLOCK)) => Ok(None),
+            Err((_, errno)) => Err(unusable(&path.to_string_lossy(), &errno.into())),
+        }
+    }
+
+    fn make_folders(&self) -> io::Result<()> {
+        for (folder, mode) in [(self.root.clone(), 0o755), (self.root.join("private"), 0o700)] {
+            match DirBuilder::new().mode(mode).create(&folder) {
+                Ok(()) => fs::set_permissions(&folder, fs::Permissions::from_mode(mode))?,
+                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => check_folder(&folder)?,
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(())
+    }
+}
+
+fn check_folder(folder: &Path) -> io::Result<()> {
+    let found = fs::symlink_metadata(folder)?;
+    if found.is_dir() && found.uid() == 0 && found.mode() & 0o022 == 0 {
+        return Ok(());
+    }
+    Err(io::Error::other(format!("{} is not a folder that only root can write", folder.display())))
+}
+
+fn unusable(what: &str, error: &io::Error) -> Fault {
+    let fault = Fault::new(
+        codes::RECORD_UNUSABLE,
+        format!("What is remembered of this boot ({what}) cannot be used: {error}."),
+    );
+    let hint = match error.kind() {
+        io::ErrorKind::PermissionDenied => "Run the task as root (become: true).",
+        _ => {
+            "Look at the file; if nothing else helps, reboot the guest, which empties /run together with the secret store."
+        }
+    };
+    let fault = fault.hint(hint);
+    match error.raw_os_error() {
+        Some(errno) => fault.errno(errno),
+        None => fault,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(root: &Path, boot_id: &str) -> BootRecord {
+        BootRecord { root: root.join("seguest-pv"), boot_id: boot_id.into() }
+    }
+
+    /// Ownership by root is part of what is checked, so these need it; the end-to-end tests cover it everywhere.
+    fn is_root() -> bool {
+        let root = nix::unistd::geteuid().is_root();
+        if !root {
+            eprintln!("skipped: needs root");
+        }
+        root
+    }
+
+    #[test]
+    fn a_record_is_read_back_in_the_same_boot_and_empty_in_another() {
+        if !is_root() {
+            return;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let first = record(dir.path(), "boot-1");
+        assert_eq!(first.load::<Vec<u32>>(Topic::Requests).unwrap(), Vec::<u32>::new());
+        first.save(Topic::Requests, &vec![1, 2]).unwrap();
+        first.save(Topic::StoreLock, &vec![true]).unwrap();
+        assert_eq!(first.load::<Vec<u32>>(Topic::Requests).unwrap(), [1, 2]);
+        assert!(record(dir.path(), "boot-2").load::<Vec<u32>>(Topic::Requests).unwrap().is_empty());
+        let mode = |name: &str| fs::metadata(dir.path().join("seguest-pv").join(name)).unwrap().mode() & 0o777;
+        assert_eq!((mode("private"), mode("private/requests.json"), mode("store-lock.json")), (0o700, 0o600, 0o644));
+    }
+
+    #[test]
+    fn a_folder_or_file_that_others_can_write_is_not_used() {
+        if !is_root() {
+            return;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let ours = record(dir.path(), "boot-1");
+        ours.save(Topic::Requests, &vec![1]).unwrap();
+        fs::set_permissions(ours.root.join(Topic::Requests.file()), fs::Permissions::from_mode(0o666)).unwrap();
+        assert_eq!(ours.load::<Vec<u32>>(Topic::Requests).unwrap_err().code, codes::RECORD_UNUSABLE);
+        fs::set_permissions(&ours.root, fs::Permissions::from_mode(0o777)).unwrap();
+        assert_eq!(ours.save(Topic::Requests, &vec![1]).unwrap_err().code, codes::RECORD_UNUSABLE);
+    }
+
+    #[test]
+    fn one_at_a_time_holds_the_lock() {
+        if !is_root() {
+            return;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let ours = record(dir.path(), "boot-1");
+        let guard = ours.exclusively(Topic::QueueJournal, false).unwrap();
+        assert!(guard.is_some());
+        assert!(ours.exclusively(Topic::QueueJournal, false).unwrap().is_none());
+        drop(guard);
+        assert!(ours.exclusively(Topic::QueueJournal, false).unwrap().is_some());
+    }
+}

@@ -1,0 +1,238 @@
+//! `/dev/uv` and its calls: 64-byte control block, one typed call each (Linux `drivers/s390/char/uvdevice.c`).
+
+use super::answer;
+use crate::codes;
+use fault::{Fault, Result};
+use nix::errno::Errno;
+use std::fs::File;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::OpenOptionsExt;
+
+/// Path of the device.
+const PATH: &str = "/dev/uv";
+/// Its ioctl type, the letter `u`.
+const IOCTL_TYPE: u8 = b'u';
+/// The ultravisor did what was asked.
+pub(super) const RC_SUCCESS: u16 = 0x0001;
+/// It did, and there is more than the buffer holds.
+pub(super) const RC_MORE_DATA: u16 = 0x0100;
+
+/// The argument of every call, native endian: 0x00 flags, 0x04 return code, 0x06 reason, 0x08 address of the
+/// buffer, 0x10 its length, 0x14 reserved.
+#[repr(C)]
+#[derive(Debug)]
+struct ControlBlock {
+    flags: u32,
+    uv_rc: u16,
+    uv_rrc: u16,
+    argument_address: u64,
+    argument_length: u32,
+    reserved: [u8; 44],
+}
+
+const _: () = assert!(size_of::<ControlBlock>() == 64);
+
+/// One of the device's calls: its number, its name for messages, and the only kind of buffer it takes.
+pub trait Call {
+    /// ioctl number.
+    const NUMBER: u8;
+    /// What it does, to follow "The ultravisor was asked to".
+    const PURPOSE: &'static str;
+    /// The buffer that goes with it.
+    type Buffer<'a>: Buffer;
+}
+
+/// A call's buffer in this process's memory, which the kernel reads or writes.
+pub trait Buffer {
+    /// Address and length; the memory is exclusively the call's as long as the buffer lives.
+    fn address_and_length(&mut self) -> (u64, u32);
+}
+
+/// No buffer: address and length zero, as the lock call demands.
+impl Buffer for () {
+    fn address_and_length(&mut self) -> (u64, u32) {
+        (0, 0)
+    }
+}
+
+/// An add-secret request for the kernel to read, between 1 byte and 1 MiB.
+pub struct Request<'a>(&'a [u8]);
+
+impl<'a> Request<'a> {
+    /// `None` if the kernel would not take so many bytes.
+    pub fn new(bytes: &'a [u8]) -> Option<Self> {
+        (1..=pv_wire::layout::MAX_REQUEST_LEN).contains(&bytes.len()).then_some(Self(bytes))
+    }
+}
+
+impl Buffer for Request<'_> {
+    fn address_and_length(&mut self) -> (u64, u32) {
+        (self.0.as_ptr() as u64, self.0.len() as u32)
+    }
+}
+
+/// Whole pages for the kernel to write a list into.
+pub struct Pages(Vec<u8>);
+
+impl Pages {
+    /// Length of a page, the unit of the list call.
+    pub const PAGE_LEN: usize = 0x1000;
+
+    /// So many zeroed pages.
+    pub fn new(pages: u16) -> Self {
+        Self(vec![0; usize::from(pages) * Self::PAGE_LEN])
+    }
+
+    /// What was written.
+    pub fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl Buffer for &mut Pages {
+    fn address_and_length(&mut self) -> (u64, u32) {
+        (self.0.as_mut_ptr() as u64, self.0.len() as u32)
+    }
+}
+
+/// Two words: the calls that the device knows, and those that the ultravisor offers; bit n (LSB0) is call n.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C)]
+pub struct InfoWords {
+    // Order and width as the kernel writes them.
+    device: u64,
+    ultravisor: u64,
+}
+
+impl Buffer for &mut InfoWords {
+    fn address_and_length(&mut self) -> (u64, u32) {
+        (std::ptr::from_mut::<InfoWords>(self) as u64, size_of::<InfoWords>() as u32)
+    }
+}
+
+macro_rules! calls {
+    ($($(#[$doc:meta])* $name:ident = $number:literal, $purpose:literal, $buffer:ty;)+) => {
+        $($(#[$doc])* #[derive(Clone, Copy, Debug)] pub struct $name;
+        impl Call for $name {
+            const NUMBER: u8 = $number;
+            const PURPOSE: &'static str = $purpose;
+            type Buffer<'a> = $buffer;
+        })+
+    };
+}
+
+calls! {
+    /// Asks which calls there are.
+    Info = 0, "tell which calls it offers", &'a mut InfoWords;
+    /// Adds a secret.
+    Add = 2, "add a secret", Request<'a>;
+    /// Lists the secrets.
+    List = 3, "list the secrets", &'a mut Pages;
+    /// Locks the secret store.
+    Lock = 4, "lock the secret store", ();
+}
+
+/// What the ultravisor answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct UvAnswer {
+    pub(super) rc: u16,
+    pub(super) rrc: u16,
+}
+
+/// The open device.
+#[derive(Debug)]
+pub struct Device {
+    file: File,
+}
+
+impl Device {
+    /// Opens `/dev/uv`.
+    ///
+    /// # Errors
+    /// [`codes::NO_DEVICE`], [`codes::NOT_PERMITTED`], [`codes::IOCTL_FAILED`].
+    pub fn open() -> Result<Self> {
+        let opened = File::options().read(true).write(true).custom_flags(nix::libc::O_CLOEXEC).open(PATH);
+        opened.map(|file| Self { file }).map_err(|e| match e.raw_os_error().map(Errno::from_raw) {
+            Some(errno @ (Errno::ENOENT | Errno::ENODEV | Errno::ENXIO)) => Fault::new(
+                codes::NO_DEVICE,
+                format!("The ultravisor device {PATH} is not there ({e})."),
+            )
+            .hint("Run this in a Secure Execution guest with the kernel module uvdevice loaded (modprobe uvdevice).")
+            .errno(errno as i32),
+            Some(errno @ (Errno::EACCES | Errno::EPERM)) => not_permitted(errno),
+            errno => Fault::new(codes::IOCTL_FAILED, format!("The ultravisor device {PATH} cannot be opened: {e}."))
+                .errno(errno.map_or(0, |e| e as i32)),
+        })
+    }
+
+    /// Whether kernel and ultravisor both offer the call `C`.
+    ///
+    /// # Errors
+    /// As any call.
+    pub fn offers<C: Call>(&self) -> Result<bool> {
+        let mut words = InfoWords::default();
+        self.call::<Info>(&mut words)?;
+        Ok(words.device & words.ultravisor & 1 << C::NUMBER != 0)
+    }
+
+    /// Locks the secret store until the next boot; false if it was locked already.
+    ///
+    /// # Errors
+    /// Codes of the kernel's and the ultravisor's answers.
+    pub fn lock(&self) -> Result<bool> {
+        match self.call::<Lock>(()) {
+            Ok(_) => Ok(true),
+            Err(fault) if fault.code == codes::STORE_LOCKED => Ok(false),
+            Err(fault) => Err(fault),
+        }
+    }
+
+    /// Hands an add-secret request to the ultravisor.
+    ///
+    /// # Errors
+    /// Codes of the kernel's and the ultravisor's answers.
+    pub fn add(&self, request: Request<'_>) -> Result<()> {
+        self.call::<Add>(request).map(|_| ())
+    }
+
+    /// Makes a call that must succeed.
+    pub(super) fn call<C: Call>(&self, buffer: C::Buffer<'_>) -> Result<UvAnswer> {
+        let answer = self.ask::<C>(buffer).map_err(errno_fault::<C>)?;
+        match answer.rc {
+            RC_SUCCESS | RC_MORE_DATA => Ok(answer),
+            _ => Err(answer::fault(C::PURPOSE, answer)),
+        }
+    }
+
+    /// Makes a call and gives whatever the ultravisor answered.
+    #[allow(unsafe_code)]
+    pub(super) fn ask<C: Call>(&self, mut buffer: C::Buffer<'_>) -> std::result::Result<UvAnswer, Errno> {
+        let (argument_address, argument_length) = buffer.address_and_length();
+        let mut block =
+            ControlBlock { flags: 0, uv_rc: 0, uv_rrc: 0, argument_address, argument_length, reserved: [0; 44] };
+        let command = nix::request_code_readwrite!(IOCTL_TYPE, C::NUMBER, size_of::<ControlBlock>());
+        // SAFETY: the command's encoded size is that of `block`, which lives across the call; the buffer that the
+        // block points to belongs to the call by its type and is alive until after it (dropped below).
+        let result = unsafe { nix::libc::ioctl(self.file.as_raw_fd(), command, &raw mut block) };
+        drop(buffer);
+        Errno::result(result).map(|_| UvAnswer { rc: block.uv_rc, rrc: block.uv_rrc })
+    }
+}
+
+fn not_permitted(errno: Errno) -> Fault {
+    Fault::new(codes::NOT_PERMITTED, format!("The kernel does not let this user use {PATH} ({}).", errno.desc()))
+        .hint("Run the task as root (become: true).")
+        .errno(errno as i32)
+}
+
+fn errno_fault<C: Call>(errno: Errno) -> Fault {
+    let sentence =
+        format!("The ultravisor was asked to {}; the kernel answered {errno:?} ({}).", C::PURPOSE, errno.desc());
+    match errno {
+        Errno::EACCES | Errno::EPERM => return not_permitted(errno),
+        Errno::ENOTTY => Fault::new(codes::IOCTL_UNKNOWN, sentence)
+            .hint("This kernel or this machine's ultravisor is too old for the call; see ansible_facts.secure_execution.ultravisor of the facts module."),
+        _ => Fault::new(codes::IOCTL_FAILED, sentence),
+    }
+    .errno(errno as i32)
+}
