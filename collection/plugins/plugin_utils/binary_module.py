@@ -1,0 +1,148 @@
+# Copyright: the seguest project
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The action plugin behind every module: run the compiled module on the target.
+
+One round trip, if the target has the binary already: one shell command picks it by architecture from a cache that
+belongs to the effective user, hashes it, and runs it with the arguments on standard input. So no argument ever lies on
+the target's disk or in its list of processes, and no Python is needed there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import secrets
+from collections.abc import Iterator
+from typing import Any
+
+from ansible.errors import AnsibleFileNotFound
+from ansible.module_utils.common.json import AnsibleJSONEncoder
+from ansible.plugins.action import ActionBase
+
+from . import target_output, target_script
+from .binaries import Build, builds_of
+from .controller_files import with_contents
+from .failure import Failure
+from .results import RESULT_KEYS
+
+
+class BinaryModule(ActionBase):
+    """Subclasses only say which module they are."""
+
+    MODULE: str
+
+    TRANSFERS_FILES = False  # Ansible need not make a temporary folder
+    _supports_check_mode = True
+    _supports_async = False  # looking after an asynchronous task needs Python on the target
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Run the module; what it says, or why it cannot run, is the task's result."""
+        super().run(tmp, task_vars)
+        try:
+            arguments = self._arguments(task_vars or {})
+            return self._run_module(arguments)
+        except Failure as failure:
+            return failure.result()
+
+    def _arguments(self, task_vars: dict[str, Any]) -> bytes:
+        args = with_contents(self.MODULE, dict(self._task.args), self._find_file)
+        self._update_module_args(f"seguest.pv.{self.MODULE}", args, task_vars)
+        # The encoder knows values from a vault and Ansible's own kinds of strings.
+        return json.dumps(args, cls=AnsibleJSONEncoder).encode()
+
+    def _find_file(self, src: str) -> str:
+        try:
+            # Like copy's src: a file from a vault is decrypted.
+            return str(self._loader.get_real_file(self._find_needle("files", src)))
+        except AnsibleFileNotFound as fault:
+            raise Failure(
+                "file.missing",
+                f"src: {src} is not on the controller.",
+                "It is searched beside the playbook and the role, there in `files` first.",
+            ) from fault
+
+    def _run_module(self, arguments: bytes) -> dict[str, Any]:
+        builds = builds_of(self.MODULE)
+        mark = f"seguest.pv-{secrets.token_hex(8)}"
+        environment = self._compute_environment_string()
+        run_cached = target_script.run_cached(mark, {arch: b.sha256 for arch, b in builds.items()}, environment)
+
+        printed = self._on_target(run_cached, arguments)
+        word, kernel = target_output.answer(printed["stdout"], mark)
+        if word == target_script.NO_BUILD:
+            raise self._no_build(kernel, builds)
+        if word == target_script.MISSING:
+            build = builds.get(kernel.removeprefix("Linux "))
+            if build is None:
+                raise self._no_build(kernel, builds)
+            printed = self._send_and_run(build, mark, run_cached, environment, arguments)
+        return target_output.module_result(
+            printed["stdout"], printed["stderr"], mark, self.MODULE, RESULT_KEYS[self.MODULE]
+        )
+
+    def _send_and_run(
+        self, build: Build, mark: str, run_cached: str, environment: str, arguments: bytes
+    ) -> dict[str, Any]:
+        remote_tmp = self.get_shell_option("remote_tmp", default="~/.ansible/tmp")
+        # As input of a command of the effective user: no file ever needs to change hands.
+        sent = self._on_target(target_script.store(mark, build.sha256, remote_tmp), build.path.read_bytes())
+        word, _rest = target_output.answer(sent["stdout"], mark)
+        if word == target_script.STORED:
+            printed = self._on_target(run_cached, arguments)
+        elif word == target_script.TEMPORARY:
+            printed = self._on_target(target_script.run_temporary(mark, remote_tmp, environment), arguments)
+        else:
+            raise self._not_sent(word, sent)
+        if target_output.answer(printed["stdout"], mark)[0] == target_script.MISSING:
+            raise self._not_sent(target_script.MISSING, printed)
+        return printed
+
+    def _on_target(self, command: str, data: bytes) -> dict[str, Any]:
+        if not self._connection.has_pipelining:
+            raise Failure(
+                "args.connection_without_input",
+                f"The connection {self._connection.transport} cannot hand data to a command's standard input.",
+                "Use the connection ssh or local.",
+            )
+        with self._input_by_pipe():
+            result: dict[str, Any] = self._low_level_execute_command(command, in_data=data)
+        return result
+
+    @contextlib.contextmanager
+    def _input_by_pipe(self) -> Iterator[None]:
+        # With a become password and no pipelining, the local connection gives a command a terminal to read from, and
+        # nobody writes to it.
+        connection = self._connection
+        if connection.transport != "local":
+            yield
+            return
+        before = connection.get_option("pipelining")
+        connection.set_option("pipelining", True)
+        try:
+            yield
+        finally:
+            connection.set_option("pipelining", before)
+
+    def _no_build(self, kernel: str, builds: dict[str, Build]) -> Failure:
+        there_are = ", ".join(f"Linux {arch}" for arch in builds) or "none"
+        return Failure(
+            "args.no_binary_for_arch",
+            f"The collection has no binary of {self.MODULE} for {kernel}; there are: {there_are}.",
+            "Run the task on a machine of another architecture"
+            + ("." if builds else ", or, in a source tree, build the binaries first: cargo xtask dist."),
+        )
+
+    def _not_sent(self, word: str, printed: dict[str, Any]) -> Failure:
+        reason = {
+            target_script.BROKEN: "what arrived is not what was sent; the disk may be full",
+            target_script.NOWHERE: "no folder will do: home, remote_tmp, /var/tmp and /tmp are read-only, mounted noexec "
+            "or can be written by others",
+            target_script.MISSING: "what was stored is not there when it is to run",
+        }.get(word, "the shell there gave no answer")
+        excerpt = target_output.printable(printed["stderr"].strip()[-300:])
+        return Failure(
+            "module.not_sent",
+            f"The binary of {self.MODULE} could not be put on the target: {reason}. {excerpt}".strip(),
+            "Set ansible_remote_tmp to a folder of the user that runs the task, on a file system that allows to execute.",
+        )

@@ -1,0 +1,84 @@
+# Copyright: the seguest project
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The option ``src``: a file of the controller, whose content goes to the target among the arguments."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from .failure import Failure
+
+LIMIT = 1024 * 1024  # bytes; requests and queue configurations are a few kilobytes
+
+
+def with_contents(module: str, args: dict[str, Any], find: Callable[[str], str]) -> dict[str, Any]:
+    """The arguments with each ``src`` replaced by what is in that file.
+
+    :param find: the path of a file on the controller, searched as ansible.builtin.copy does
+    """
+    if module == "secret_add":
+        args = _replaced(args, "content", find, _base64)
+        requests = _list(args.get("requests"))
+        if requests is not None:
+            args["requests"] = [
+                _replaced(request, "content", find, _base64) if isinstance(request, dict) else request
+                for request in requests
+            ]
+    elif module == "ap_bind":
+        args = _replaced(args, "config_content", find, _text)
+    return args
+
+
+def _replaced(
+    options: dict[str, Any], option: str, find: Callable[[str], str], decode: Callable[[bytes], str]
+) -> dict[str, Any]:
+    if options.get("src") is None:
+        return options
+    if options.get(option) is not None:
+        raise Failure(
+            "args.conflict",
+            f"src and {option} are given together, but src says where {option} is to be read.",
+            f"Give src, if the file is on the controller, or {option}.",
+        )
+    path = find(str(options["src"]))
+    try:
+        with Path(path).open("rb") as file:
+            data = file.read(LIMIT + 1)
+    except OSError as fault:
+        raise Failure(
+            "file.unreadable", f"{path} on the controller cannot be read: {fault.strerror}.", "Look at its permissions."
+        ) from fault
+    if len(data) > LIMIT:
+        raise Failure(
+            "file.too_large",
+            f"{path} on the controller is larger than {LIMIT} bytes, more than any file that belongs there.",
+            "Look whether src names the right file.",
+        )
+    rest = {key: value for key, value in options.items() if key != "src"}
+    try:
+        return {**rest, option: decode(data)}
+    except ValueError as fault:
+        raise Failure("args.invalid", f"{path} on the controller is not text in UTF-8.", "Name a YAML file.") from fault
+
+
+def _base64(data: bytes) -> str:
+    return base64.b64encode(data).decode("ascii")
+
+
+def _text(data: bytes) -> str:
+    return data.decode("utf-8")
+
+
+def _list(value: Any) -> list[Any] | None:
+    """A list of entries, which may be given as JSON; None for anything else, which the module then names."""
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except ValueError:
+            return None
+    return value if isinstance(value, list) else None

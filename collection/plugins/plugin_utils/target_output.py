@@ -1,0 +1,151 @@
+# Copyright: the seguest project
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From what a target printed to a task's result. What a guest prints is hostile.
+
+A result is not only data to Ansible: some keys add hosts, set connection variables or count as a failure, a string
+may reach the operator's terminal, and ``{"__ansible_type": ...}`` becomes a template that is trusted when facts come
+back from a cache. So only keys that a module is known to return pass, of the right type, and strings without control
+characters.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NoReturn
+
+from .failure import Failure
+from .target_script import BEGIN, END
+
+LIMIT = 16 * 1024 * 1024  # characters; the largest result there is, facts of 65536 queues, is below it
+_DEPTH = 32
+_FACT = "ansible_secure_execution"
+_SIGNALS = {int(number): number.name for number in signal.Signals}
+
+# Control characters but tab and newline, halves of surrogate pairs, and what turns the direction of text around.
+_UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def answer(stdout: str, mark: str) -> tuple[str, str]:
+    """The target's first answer: its word, and the rest of the line. Two empty strings if there is none."""
+    found = re.search(rf"^{re.escape(mark)} (\w+)(?: ([^\r\n]{{0,100}}))?\r?$", stdout, re.MULTILINE)
+    return (found[1], printable(found[2] or "")) if found else ("", "")
+
+
+def module_result(stdout: str, stderr: str, mark: str, module: str, keys: Iterable[str]) -> dict[str, Any]:
+    """The result of a module that ran.
+
+    :param keys: what this module may return beside the common results
+    :raises Failure: module.no_result, if there is no well-formed result
+    """
+    framed = re.search(
+        rf"^{re.escape(mark)} {BEGIN}\r?\n(.*)^{re.escape(mark)} {END} (\d{{1,3}})\r?$",
+        stdout,
+        re.DOTALL | re.MULTILINE,
+    )
+    if framed is None:
+        _no_result(module, "the connection or the shell on the target ended before it did", stdout, stderr)
+    body, status = framed[1].strip(), int(framed[2])
+    if len(body) > LIMIT:
+        _no_result(module, f"it printed {len(body)} characters, more than {LIMIT} are not accepted", "", stderr)
+    if status > 128 and status - 128 in _SIGNALS:
+        _no_result(module, f"it was ended by signal {status - 128} ({_SIGNALS[status - 128]})", body, stderr)
+    if status not in (0, 1):
+        _no_result(module, f"it ended with exit status {status}", body, stderr)
+    try:
+        printed = json.loads(body, parse_constant=_refuse_constant)
+        result = _allowed(printed, keys)
+    except RecursionError:
+        _no_result(module, "its result is nested too deeply", body, stderr)
+    except ValueError as fault:
+        _no_result(module, f"its result is not as expected: {fault}", body, stderr)
+    if status == 1:
+        result["failed"] = True
+    return result
+
+
+def printable(text: str) -> str:
+    """The text with control characters written out, so that a terminal does not obey them."""
+    return _UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
+
+
+def _allowed(printed: Any, keys: Iterable[str]) -> dict[str, Any]:
+    if not isinstance(printed, dict):
+        raise ValueError("it is not a JSON object")
+    if "changed" not in printed and not printed.get("failed"):
+        raise ValueError("`changed` is missing")
+    result = {}
+    allowed = {*_COMMON, *keys}
+    for key, printed_value in printed.items():
+        if key not in allowed:
+            continue
+        value = _clean(printed_value)
+        if key in _COMMON and not _COMMON[key](value):
+            raise ValueError(f"`{key}` is of the wrong type")
+        result[key] = value
+    if "ansible_facts" in result:
+        facts = result["ansible_facts"]
+        result["ansible_facts"] = {_FACT: facts[_FACT]} if isinstance(facts, dict) and _FACT in facts else {}
+    return result
+
+
+def _is_diff(value: Any) -> bool:
+    if isinstance(value, list):
+        return all(isinstance(one, dict) and _is_diff(one) for one in value)
+    texts = {"before", "after", "before_header", "after_header"}
+    return isinstance(value, dict) and value.keys() <= texts and all(isinstance(text, str) for text in value.values())
+
+
+_COMMON: Mapping[str, Callable[[Any], bool]] = {
+    "changed": lambda value: isinstance(value, bool),
+    "failed": lambda value: isinstance(value, bool),
+    "msg": lambda value: isinstance(value, str),
+    "warnings": lambda value: isinstance(value, list) and all(isinstance(line, str) for line in value),
+    "diff": _is_diff,
+    "error": lambda value: isinstance(value, dict),
+    "invocation": lambda value: isinstance(value, dict) and value.keys() == {"module_args"},
+    "predicted": lambda value: isinstance(value, str),
+}
+
+
+def _clean(value: Any, depth: int = 0) -> Any:
+    """The value without what is more than data to Ansible, at any depth."""
+    if depth > _DEPTH:
+        raise ValueError(f"it is nested more than {_DEPTH} deep")
+    if isinstance(value, str):
+        return printable(value)
+    if isinstance(value, list):
+        return [_clean(item, depth + 1) for item in value]
+    if isinstance(value, dict):
+        return {
+            printable(key): _clean(item, depth + 1)
+            for key, item in value.items()
+            if not key.startswith(("_ansible_", "__ansible_"))
+        }
+    return value
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _no_result(module: str, reason: str, stdout: str, stderr: str) -> NoReturn:
+    printed = " ".join(
+        f"It printed on {name}: {_excerpt(text)}"
+        for name, text in (("standard output", stdout), ("standard error", stderr))
+        if text.strip()
+    )
+    raise Failure(
+        "module.no_result",
+        f"{module} on the target gave no result: {reason}. {printed}".strip(),
+        "Whether it changed anything is not known; run the task again with --check --diff to see what is left to do. "
+        "If it happens again, run the binary by hand on the target: `BINARY - <<< '{}'`.",
+    )
+
+
+def _excerpt(text: str) -> str:
+    text = text.strip()
+    return repr(printable(text if len(text) <= 200 else text[:200] + "..."))

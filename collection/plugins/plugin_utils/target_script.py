@@ -1,0 +1,178 @@
+# Copyright: the seguest project
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The shell commands that run on the target, for any POSIX shell; no Python is needed there.
+
+They answer in lines that begin with a mark, which is random and new for each task, so that neither a login shell's
+greeting nor anything the module prints is taken for an answer.
+
+Ansible wraps a command in up to four layers of single quotes and hands it to the user's login shell, which may be
+csh or fish. So these commands are one line each and hold no single quote, backslash or exclamation mark of their own.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+# What the target can answer, after the mark.
+BEGIN, END = "begin", "end"
+MISSING, NO_BUILD = "missing", "no_build"
+STORED, TEMPORARY, BROKEN, NOWHERE = "stored", "temporary", "broken", "nowhere"
+
+
+def run_cached(mark: str, hashes: Mapping[str, str], environment: str) -> str:
+    """Run the module from the cache, with its arguments on standard input.
+
+    Answers BEGIN, the module's output and END with its exit status; or MISSING or NO_BUILD with kernel and
+    architecture. A cached file is hashed before each run, and is missing if it is not what was expected.
+
+    :param hashes: the SHA-256 of the build for each architecture
+    :param environment: assignments for the module, quoted for a shell
+    """
+    arms = " ".join(f'"Linux {arch}") h={sha256};;' for arch, sha256 in hashes.items())
+    choose = f"case $a in {arms} *) h=;; esac;"
+    return f"t={mark}; {_SETUP} {choose} {_SAFE} {_execute(environment)} {_RUN_CACHED}"
+
+
+def store(mark: str, sha256: str, remote_tmp: str) -> str:
+    """Take a binary from standard input into the cache, or where none is possible into a temporary folder.
+
+    Answers STORED; TEMPORARY; BROKEN if what arrived is not what was sent; or NOWHERE if no folder will do.
+
+    :param remote_tmp: Ansible's remote_tmp, the first choice for the temporary folder
+    """
+    return f"t={mark}; h={sha256}; {_SETUP} T={_shell_path(remote_tmp)}; {_SAFE} {_TAKE} {_STORE}"
+
+
+def run_temporary(mark: str, remote_tmp: str, environment: str) -> str:
+    """Run what store() put into a temporary folder, and remove it; answers as run_cached() does."""
+    return f"t={mark}; {_SETUP} T={_shell_path(remote_tmp)}; {_execute(environment)} {_RUN_TEMPORARY}"
+
+
+def _execute(environment: str) -> str:
+    # Not exec: a death by signal would look like a lost connection. The status goes into the answer, because ssh
+    # takes 255 for a lost connection too. To ssh, data that nobody reads is a lost connection as well: so here and
+    # below, standard input is always read to its end.
+    return (
+        f'execute() {{ echo "$t {BEGIN}"; {environment} "$f" -; r=$?; [ "$r" = 0 ] || cat >/dev/null; '
+        f'echo; echo "$t {END} $r"; }};'
+    )
+
+
+def _shell_path(path: str) -> str:
+    """A configured folder as a word for the shell: ~ is the effective user's home, variables are the target's."""
+    if path.startswith("~/"):
+        path = "$H" + path[1:]
+    return f'"{path}"' if re.fullmatch(r"[\w./${}+:@,=~ -]+", path) else "/tmp"
+
+
+def _one_line(script: str) -> str:
+    return " ".join(script.split())
+
+
+# System folders first: a PATH that another user left behind must not choose what is run.
+# u: the effective user, after become. a: kernel and architecture. H: home with all links resolved.
+_SETUP = _one_line("""
+    PATH=/usr/sbin:/usr/bin:/sbin:/bin:$PATH;
+    u=$(id -u);
+    a=$(uname -sm);
+    H=$(cd -P -- "${HOME:-/nonexistent}" 2>/dev/null && pwd -P);
+    H=${H:-/nonexistent};
+""")
+
+# Where binaries are kept, by their hash, so that versions and modules never meet.
+_CACHES = '"$H/.cache/seguest.pv" /var/cache/seguest.pv "/tmp/seguest.pv-$u"'
+
+# safe DIR: nobody but the effective user (and root) can put a file into DIR, or another folder in DIR's place.
+# DIR is no link, belongs to the effective user and is 0700; each folder above belongs to that user or to root, and
+# nobody else may write to it unless it is sticky, as /tmp is. ls lists all of them, root first; every line must pass.
+_SAFE = _one_line("""
+    safe() {
+        [ -L "$1" ] && return 1;
+        [ -d "$1" ] || return 1;
+        p=$1; set --;
+        while :; do
+            set -- "$p" "$@";
+            [ "$p" = / ] && break;
+            p=${p%/*}; p=${p:-/};
+        done;
+        LC_ALL=C ls -ldn -- "$@" 2>/dev/null | (
+            k=$#;
+            while read -r m n o x; do
+                k=$((k-1)); w=$o; l=$m;
+                case $o in 0|"$u") ;; *) exit 1;; esac;
+                case $m in d????????[tT]*) ;; d????w*|d???????w*) exit 1;; d*) ;; *) exit 1;; esac;
+            done;
+            [ "$k" = 0 ] && [ "$w" = "$u" ] && case $l in drwx------*) ;; *) exit 1;; esac
+        );
+    };
+""")
+
+# take DIR: makes an empty file n in DIR, if a file there could be executed at all (a mount may be noexec).
+_TAKE = _one_line("""
+    take() {
+        n=$1/.$t;
+        ( umask 077; : >"$n" ) && chmod 700 "$n" && [ -x "$n" ] && return 0;
+        rm -f "$n"; return 1;
+    };
+""")
+
+# Where nothing can compute hashes, nothing is kept.
+_RUN_CACHED = _one_line(f"""
+    main() {{
+        [ -n "$h" ] || {{ cat >/dev/null; echo "$t {NO_BUILD} $a"; return 0; }};
+        command -v sha256sum >/dev/null 2>&1 &&
+        for d in {_CACHES}; do
+            f=$d/$h;
+            [ -f "$f" ] && [ -x "$f" ] && safe "$d" || continue;
+            case $(sha256sum <"$f") in "$h "*) execute; return 0;; esac;
+        done;
+        cat >/dev/null;
+        echo "$t {MISSING} $a";
+    }};
+    main
+""")
+
+# Folders are made only below one that belongs to the effective user, or in /tmp: a HOME that is another user's stays
+# as it is.
+_STORE = _one_line(f"""
+    main() {{
+        command -v sha256sum >/dev/null 2>&1 && {{
+            [ -d "$H/.cache" ] || {{ [ -O "$H" ] && mkdir -m 700 "$H/.cache"; }};
+            for d in {_CACHES}; do
+                b=${{d%/*}};
+                [ -d "$d" ] || [ -L "$b" ] || {{ {{ [ -O "$b" ] || [ -k "$b" ]; }} && mkdir -m 700 "$d"; }};
+                safe "$d" && take "$d" || continue;
+                cat >"$n" && case $(sha256sum <"$n") in
+                    "$h "*) mv -f "$n" "$d/$h" && echo "$t {STORED}" && return 0;;
+                esac;
+                rm -f "$n"; cat >/dev/null; echo "$t {BROKEN}"; return 0;
+            done;
+        }};
+        case $T in "$H"/*) [ -O "$H" ];; esac && ( umask 077; mkdir -p "$T" );
+        for b in "$T" /var/tmp /tmp; do
+            d=$b/$t;
+            mkdir -m 700 "$d" || continue;
+            safe "$d" && take "$d" || {{ rmdir "$d"; continue; }};
+            cat >"$n" && echo "$t {TEMPORARY}" && return 0;
+            rm -rf "$d"; cat >/dev/null; echo "$t {BROKEN}"; return 0;
+        done;
+        cat >/dev/null;
+        echo "$t {NOWHERE}";
+    }};
+    main
+""")
+
+_RUN_TEMPORARY = _one_line(f"""
+    main() {{
+        for b in "$T" /var/tmp /tmp; do
+            f=$b/$t/.$t;
+            [ -O "$f" ] && [ -x "$f" ] || continue;
+            execute; rm -rf "$b/$t"; return 0;
+        done;
+        cat >/dev/null;
+        echo "$t {MISSING} $a";
+    }};
+    main
+""")
