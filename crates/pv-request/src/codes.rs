@@ -20,4 +20,23 @@ fault::codes! {
     NOT_A_CRL = "hkd.not_a_crl", "The file holds no certificate revocation list.";
     WEAK_KEY = "hkd.weak_key", "The host key document's key gives less than 112 bits of security.";
     WRONG_CURVE = "hkd.wrong_curve", "The host key document's key is not on the curve P-521, so it is no host key.";
+    EXPIRED = "hkd.expired", "The host key document is no longer valid.";
+    NOT_YET_VALID = "hkd.not_yet_valid", "The host key document is not valid yet.";
+    AUTHORITY_KEY_ID = "hkd.authority_key_id", "The host key document says that another key than the IBM signing key issued it.";
+    WRONG_ISSUER = "hkd.wrong_issuer", "The host key document names another issuer than the IBM signing key.";
+    SIGNATURE = "hkd.signature", "The host key document is not signed by the IBM signing key: it is forged or damaged.";
+    WEAK_SIGNATURE = "hkd.weak_signature", "The host key document is signed with a digest that can be forged.";
+    REVOKED = "hkd.revoked", "IBM has revoked the host key document.";
+    NO_CRL = "hkd.no_crl", "No revocation list of the certificate's issuer is there, so revocation cannot be ruled out.";
+    CRL_OUTDATED = "hkd.crl_outdated", "The revocation list of the certificate's issuer has passed its next update.";
+    CRL_NOT_YET_VALID = "hkd.crl_not_yet_valid", "The revocation list of the certificate's issuer is not valid yet.";
+    CRL_SIGNATURE = "hkd.crl_signature", "A revocation list is not signed by the key of the issuer that it names.";
+    NO_SIGNING_KEY = "hkd.no_signing_key", "None of the certificates is an IBM signing key.";
+    SEVERAL_SIGNING_KEYS = "hkd.several_signing_keys", "More than one of the certificates is an IBM signing key.";
+    NO_INTERMEDIATE = "hkd.no_intermediate", "The IBM signing key was issued by the root itself; a certification authority between them is required.";
+    CHAIN_EXPIRED = "hkd.chain_expired", "The IBM signing key's certificate, or one above it, is no longer valid.";
+    CHAIN_NOT_YET_VALID = "hkd.chain_not_yet_valid", "The IBM signing key's certificate, or one above it, is not valid yet.";
+    CHAIN_REVOKED = "hkd.chain_revoked", "The IBM signing key's certificate, or one above it, is revoked.";
+    SIGNING_KEY_INVALID = "hkd.signing_key_invalid", "The IBM signing key's certificate does not lead to a trusted root.";
+    NO_SYSTEM_TRUST = "hkd.no_system_trust", "No bundle of trusted root certificates was found on the system.";
 }

@@ -11,6 +11,7 @@ mod host_key;
 mod image;
 mod secret;
 mod source;
+pub mod verify;
 
 pub use build::{AddSecret, Extension, RequestKeys};
 pub use host_key::{HostKey, HostKeyDocument};

@@ -1,0 +1,238 @@
+//! The chain from the IBM signing key to a trusted root, checked by OpenSSL.
+
+use super::{
+    Certificates, Outdated,
+    crls::NamedCrl,
+    names::{crl_uris, shown},
+    time::Instant,
+};
+use crate::{Source, codes, crypto::refused, host_key};
+use fault::{Code, Fault, Result};
+use nix::sys::memfd::{MFdFlags, memfd_create};
+use openssl::{
+    error::ErrorStack,
+    ssl::SslFiletype,
+    stack::Stack,
+    x509::{
+        X509, X509PurposeId, X509Ref, X509StoreContext,
+        store::{X509Lookup, X509Store, X509StoreBuilder},
+        verify::{X509VerifyFlags, X509VerifyParam},
+    },
+};
+use std::{fs::File, io::Write as _, os::fd::AsRawFd as _};
+
+/// Signing key, one intermediate authority, root.
+const SHORTEST: usize = 3;
+/// Authorities between signing key and root, at most.
+const DEPTH: i32 = 2;
+/// 112 bits of security for every key and signature.
+const SECURITY_LEVEL: i32 = 2;
+
+/// What OpenSSL answers about a chain (`x509_vfy.h`), as far as it is told apart here.
+mod answer {
+    pub(super) const UNABLE_TO_GET_CRL: i32 = 3;
+    pub(super) const CRL_SIGNATURE_FAILURE: i32 = 8;
+    pub(super) const CERT_NOT_YET_VALID: i32 = 9;
+    pub(super) const CERT_HAS_EXPIRED: i32 = 10;
+    pub(super) const CRL_NOT_YET_VALID: i32 = 11;
+    pub(super) const CRL_HAS_EXPIRED: i32 = 12;
+    pub(super) const UNABLE_TO_GET_ISSUER_CERT_LOCALLY: i32 = 20;
+    pub(super) const CERT_REVOKED: i32 = 23;
+}
+
+/// What a chain is built from.
+pub(super) struct Chain<'a> {
+    pub(super) certificates: &'a Certificates,
+    pub(super) crls: &'a [NamedCrl],
+    pub(super) root: &'a Source,
+}
+
+/// Why OpenSSL did not take the chain.
+struct Refusal {
+    answer: i32,
+    text: &'static str,
+    at: Option<X509>,
+}
+
+impl Chain<'_> {
+    /// Checks the chain of the signing key, which is in `file`. Returns what is outdated, if that is to be reported.
+    pub(super) fn check(&self, file: &str, signing: &X509Ref, now: &Instant, outdated: Outdated) -> Result<Vec<Fault>> {
+        let refusal = match self.verify(signing, Some(now))? {
+            Ok(chain) => return self.check_length(file, &chain).map(|()| Vec::new()),
+            Err(refusal) => refusal,
+        };
+        let fault = self.fault(file, &refusal);
+        if ![codes::CHAIN_EXPIRED, codes::CRL_OUTDATED].contains(&fault.code) {
+            return Err(fault);
+        }
+        // OpenSSL stops at the first thing it dislikes: something worse may be behind it.
+        let chain = self.verify(signing, None)?.map_err(|refusal| self.fault(file, &refusal))?;
+        self.check_length(file, &chain)?;
+        if let Some(early) = chain.iter().find(|certificate| now.is_before(certificate.not_before())) {
+            let refusal = Refusal { answer: answer::CERT_NOT_YET_VALID, text: "", at: Some(early.clone()) };
+            return Err(self.fault(file, &refusal));
+        }
+        match outdated {
+            Outdated::Refuse => Err(fault),
+            Outdated::Report => Ok(vec![fault]),
+        }
+    }
+
+    fn check_length(&self, file: &str, chain: &[X509]) -> Result<()> {
+        if chain.len() >= SHORTEST {
+            return Ok(());
+        }
+        Err(Fault::new(
+            codes::NO_INTERMEDIATE,
+            format!("{file} was issued by a root of {} itself, without an authority between them.", self.root.name),
+        )
+        .hint("IBM's signing keys are issued by an intermediate authority: check where these certificates come from."))
+    }
+
+    /// The chain as OpenSSL built it, or why it did not. Without `now`, no time is looked at.
+    fn verify(&self, signing: &X509Ref, now: Option<&Instant>) -> Result<std::result::Result<Vec<X509>, Refusal>> {
+        let store = self.store(now)?;
+        let failed = refused("check the IBM signing key's chain");
+        let mut between = Stack::new().map_err(&failed)?;
+        for (_, certificate) in &self.certificates.0 {
+            between.push(certificate.clone()).map_err(&failed)?;
+        }
+        let mut context = X509StoreContext::new().map_err(&failed)?;
+        context
+            .init(&store, signing, &between, |context| {
+                Ok(if context.verify_cert()? {
+                    Ok(context.chain().map(|chain| chain.iter().map(X509Ref::to_owned).collect()).unwrap_or_default())
+                } else {
+                    let error = context.error();
+                    let at = context.current_cert().map(X509Ref::to_owned);
+                    Err(Refusal { answer: error.as_raw(), text: error.error_string(), at })
+                })
+            })
+            .map_err(failed)
+    }
+
+    /// Trusted roots, revocation lists and the rules.
+    fn store(&self, now: Option<&Instant>) -> Result<X509Store> {
+        let roots = host_key::certificates(&self.root.bytes);
+        if roots.is_empty() {
+            return Err(host_key::not_a_certificate(&self.root.name));
+        }
+        let failed = refused("set up a certificate store");
+        let mut store = X509StoreBuilder::new().map_err(&failed)?;
+        for root in roots {
+            store.add_cert(root).map_err(&failed)?;
+        }
+        self.load_crls(&mut store)?;
+        let rules = rules(now).map_err(&failed)?;
+        store.set_param(&rules).map_err(&failed)?;
+        Ok(store.build())
+    }
+
+    /// OpenSSL's safe interface takes revocation lists from a file only, so they go through one in memory: what is
+    /// checked is what was read, and nothing is written to disk.
+    fn load_crls(&self, store: &mut X509StoreBuilder) -> Result<()> {
+        if self.crls.is_empty() {
+            return Ok(());
+        }
+        let no_memory = |e: String| {
+            Fault::new(codes::CRYPTO, format!("The revocation lists could not be handed to OpenSSL: {e}."))
+                .hint("Check that /proc is mounted.")
+        };
+        let mut file =
+            memfd_create("crls", MFdFlags::MFD_CLOEXEC).map(File::from).map_err(|e| no_memory(e.to_string()))?;
+        for (_, crl) in self.crls {
+            let pem = crl.to_pem().map_err(refused("copy a revocation list"))?;
+            file.write_all(&pem).map_err(|e| no_memory(e.to_string()))?;
+        }
+        let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+        let lookup = store.add_lookup(X509Lookup::file()).map_err(refused("set up a certificate store"))?;
+        lookup.load_crl_file(path, SslFiletype::PEM).map(drop).map_err(|e| no_memory(e.to_string()))
+    }
+
+    /// What a refusal means to the user.
+    fn fault(&self, file: &str, refusal: &Refusal) -> Fault {
+        let at = match &refusal.at {
+            Some(certificate) => self.name_of(certificate),
+            None => file.to_owned(),
+        };
+        let fetch = |certificate: Option<&X509>| match certificate.map(|c| crl_uris(c)).unwrap_or_default() {
+            uris if uris.is_empty() => format!("Name the current list of the issuer of {at} in crls."),
+            uris => format!("Fetch the current list from {} and name it in crls.", uris.join(" or ")),
+        };
+        let clock = || "Check this machine's clock.".to_owned();
+        let (code, detail, hint): (Code, String, String) = match refusal.answer {
+            answer::UNABLE_TO_GET_CRL => (
+                codes::NO_CRL,
+                format!("No revocation list of the issuer of {at} is there, so its revocation cannot be ruled out."),
+                fetch(refusal.at.as_ref()),
+            ),
+            answer::CRL_HAS_EXPIRED => (
+                codes::CRL_OUTDATED,
+                format!("The revocation list that covers {at} is outdated."),
+                fetch(refusal.at.as_ref()),
+            ),
+            answer::CRL_NOT_YET_VALID => {
+                (codes::CRL_NOT_YET_VALID, format!("The revocation list that covers {at} is not valid yet."), clock())
+            }
+            answer::CRL_SIGNATURE_FAILURE => (
+                codes::CRL_SIGNATURE,
+                format!("A revocation list for {at} is not signed by the issuer that it names."),
+                fetch(refusal.at.as_ref()),
+            ),
+            answer::CERT_REVOKED => (
+                codes::CHAIN_REVOKED,
+                format!("{at} is revoked."),
+                "Never use it again; get the current signing key from IBM Resource Link.".into(),
+            ),
+            answer::CERT_HAS_EXPIRED => (
+                codes::CHAIN_EXPIRED,
+                format!("{at} is no longer valid."),
+                "Get the current certificate from IBM Resource Link.".into(),
+            ),
+            answer::CERT_NOT_YET_VALID => (codes::CHAIN_NOT_YET_VALID, format!("{at} is not valid yet."), clock()),
+            answer::UNABLE_TO_GET_ISSUER_CERT_LOCALLY => (
+                codes::SIGNING_KEY_INVALID,
+                format!("The issuer of {at} is neither among certificates nor a root of {}.", self.root.name),
+                "Name the intermediate authority's certificate in certificates, and its root in root_ca.".into(),
+            ),
+            other => (
+                codes::SIGNING_KEY_INVALID,
+                format!(
+                    "{file} leads to no trusted root of {}: OpenSSL refuses {at}, {} ({other}).",
+                    self.root.name, refusal.text
+                ),
+                String::new(),
+            ),
+        };
+        Fault::new(code, detail).hint(hint)
+    }
+
+    /// The file that a certificate of the chain is in, or its subject for a root of a bundle.
+    fn name_of(&self, certificate: &X509Ref) -> String {
+        let der = certificate.to_der().ok();
+        match self.certificates.0.iter().find(|(_, known)| known.to_der().ok() == der) {
+            Some((file, _)) => file.clone(),
+            None => format!("the root {}", shown(certificate.subject_name())),
+        }
+    }
+}
+
+fn rules(now: Option<&Instant>) -> std::result::Result<X509VerifyParam, ErrorStack> {
+    let mut rules = X509VerifyParam::new()?;
+    rules.set_flags(
+        X509VerifyFlags::X509_STRICT
+            | X509VerifyFlags::CRL_CHECK
+            | X509VerifyFlags::CRL_CHECK_ALL
+            | X509VerifyFlags::TRUSTED_FIRST
+            | X509VerifyFlags::CHECK_SS_SIGNATURE
+            | X509VerifyFlags::POLICY_CHECK,
+    )?;
+    rules.set_purpose(X509PurposeId::ANY)?;
+    rules.set_depth(DEPTH);
+    rules.set_auth_level(SECURITY_LEVEL);
+    match now {
+        Some(now) => rules.set_time(now.unix),
+        None => rules.set_flags(X509VerifyFlags::NO_CHECK_TIME)?,
+    }
+    Ok(rules)
+}

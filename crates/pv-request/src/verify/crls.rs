@@ -1,0 +1,118 @@
+//! Revocation lists.
+
+use super::{Trust, names::same_name, time, time::Instant};
+use crate::codes;
+use fault::{Fault, Result};
+use openssl::{
+    asn1::Asn1IntegerRef,
+    pkey::{PKeyRef, Public},
+    x509::{CrlStatus, X509Crl, X509Ref},
+};
+
+const PEM_BEGIN: &[u8] = b"-----BEGIN X509 CRL-----";
+const PEM_END: &[u8] = b"-----END X509 CRL-----";
+
+/// A revocation list and the file that it is in.
+pub(super) type NamedCrl = (String, X509Crl);
+
+/// All revocation lists of the user's files. Those in `crls` must hold one; certificates and root may.
+pub(super) fn read(trust: &Trust) -> Result<Vec<NamedCrl>> {
+    let mut all = Vec::new();
+    for source in &trust.crls {
+        let found = parse(&source.bytes);
+        if found.is_empty() {
+            return Err(Fault::new(
+                codes::NOT_A_CRL,
+                format!("{} holds no certificate revocation list, neither DER nor PEM.", source.name),
+            ));
+        }
+        all.extend(found.into_iter().map(|crl| (source.name.clone(), crl)));
+    }
+    for source in trust.certificates.iter().chain([&trust.root]) {
+        all.extend(parse(&source.bytes).into_iter().map(|crl| (source.name.clone(), crl)));
+    }
+    Ok(all)
+}
+
+/// All revocation lists in `bytes`: one in DER, or any number in PEM between anything else.
+pub(super) fn parse(bytes: &[u8]) -> Vec<X509Crl> {
+    if let Ok(crl) = X509Crl::from_der(bytes) {
+        return vec![crl];
+    }
+    let mut crls = Vec::new();
+    let mut rest = bytes;
+    while let Some(begin) = find(rest, PEM_BEGIN) {
+        let block = rest.get(begin..).unwrap_or_default();
+        let Some(end) = find(block, PEM_END).map(|end| end + PEM_END.len()) else { break };
+        crls.extend(block.get(..end).and_then(|pem| X509Crl::from_pem(pem).ok()));
+        rest = block.get(end..).unwrap_or_default();
+    }
+    crls
+}
+
+fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {
+    bytes.windows(what.len()).position(|window| window == what)
+}
+
+/// What the revocation lists say of one document.
+pub(super) enum CrlState {
+    /// A current list does not revoke it.
+    Good { next_update: i64 },
+    /// Only lists that are outdated are there; they do not revoke it.
+    Outdated { file: String, next_update: i64 },
+    /// Only lists are there that begin in the future; they do not revoke it.
+    NotYetValid { file: String },
+    /// It is revoked.
+    Revoked { file: String },
+    /// No list is there.
+    None,
+}
+
+/// The revocation lists that the IBM signing key has signed; others say nothing about host key documents.
+pub(super) struct SignedCrls {
+    current: Vec<(NamedCrl, i64)>,
+    outdated: Vec<(NamedCrl, i64)>,
+    future: Vec<NamedCrl>,
+}
+
+impl SignedCrls {
+    /// Those of `crls` that `signing` has issued and signed and that have an end.
+    pub(super) fn select(crls: Vec<NamedCrl>, signing: &X509Ref, key: &PKeyRef<Public>, now: &Instant) -> Self {
+        let mut selected = Self { current: Vec::new(), outdated: Vec::new(), future: Vec::new() };
+        for (file, crl) in crls {
+            if !same_name(crl.issuer_name(), signing.subject_name()) || !crl.verify(key).unwrap_or(false) {
+                continue;
+            }
+            let Some(Ok(next_update)) = crl.next_update().map(time::unix) else { continue };
+            if now.is_before(crl.last_update()) {
+                selected.future.push((file, crl));
+            } else if next_update < now.unix {
+                selected.outdated.push(((file, crl), next_update));
+            } else {
+                selected.current.push(((file, crl), next_update));
+            }
+        }
+        selected
+    }
+
+    /// What they say of the document with this serial number. Lists of another time count only where no current one
+    /// is there: a document may have been on hold in them.
+    pub(super) fn state(&self, serial: &Asn1IntegerRef) -> CrlState {
+        let revokes = |crl: &X509Crl| !matches!(crl.get_by_serial(serial), CrlStatus::NotRevoked);
+        let latest = |crls: &[(NamedCrl, i64)]| {
+            crls.iter().max_by_key(|(_, next_update)| *next_update).map(|((file, _), next)| (file.clone(), *next))
+        };
+        let current = latest(&self.current);
+        let others = self.outdated.iter().map(|(named, _)| named).chain(&self.future);
+        let revoked = self.current.iter().map(|(named, _)| named).chain(others.filter(|_| current.is_none()));
+        if let Some((file, _)) = revoked.into_iter().find(|(_, crl)| revokes(crl)) {
+            return CrlState::Revoked { file: file.clone() };
+        }
+        match (current, latest(&self.outdated), self.future.first()) {
+            (Some((_, next_update)), _, _) => CrlState::Good { next_update },
+            (None, Some((file, next_update)), _) => CrlState::Outdated { file, next_update },
+            (None, None, Some((file, _))) => CrlState::NotYetValid { file: file.clone() },
+            (None, None, None) => CrlState::None,
+        }
+    }
+}

@@ -1,0 +1,253 @@
+//! Verifying that host key documents come from IBM and are not revoked.
+//!
+//! The rules are those of IBM Secure Execution documentation and s390-tools 2.43 (`rust/pv/src/verify`), with four
+//! of its gaps closed: a document must name the signing key as its issuer, Poughkeepsie and Armonk are the same
+//! place in both directions, an intermediate authority is required, and a host key must be on P-521.
+
+mod chain;
+mod crls;
+mod names;
+mod roots;
+mod time;
+
+pub use roots::system_root;
+pub use time::iso8601;
+
+use crate::{HostKeyDocument, Source, codes, crypto::refused, host_key};
+use chain::Chain;
+use crls::{CrlState, SignedCrls};
+use fault::{Code, Fault, Result};
+use names::{crl_uris, is_signing_key, same_name, shown};
+use openssl::{
+    nid::Nid,
+    pkey::{PKey, Public},
+    x509::{X509, X509Ref},
+};
+use time::Instant;
+
+/// What to do about certificates and revocation lists that were good and are only too old by now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outdated {
+    /// They are errors: right whenever a request is built.
+    Refuse,
+    /// They are reported beside the result; all else is still an error.
+    Report,
+}
+
+/// Whom to trust: the contents of the files that the user named.
+#[derive(Clone, Debug)]
+pub struct Trust {
+    /// The IBM signing key's certificate and the authorities between it and the root; revocation lists in the same
+    /// files are used too.
+    pub certificates: Vec<Source>,
+    /// Revocation lists, DER or PEM.
+    pub crls: Vec<Source>,
+    /// Trusted root certificates, DER or PEM, for example [`system_root`].
+    pub root: Source,
+}
+
+/// A verifier whose chain is checked already: from the IBM signing key up to a trusted root.
+pub struct Verifier {
+    signing: X509,
+    signing_key: PKey<Public>,
+    signing_file: String,
+    crls: SignedCrls,
+    now: Instant,
+    outdated: Outdated,
+    /// What about the chain is outdated; always empty with [`Outdated::Refuse`].
+    pub chain_outdated: Vec<Fault>,
+}
+
+/// What is known of a host key document that was verified.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VerifiedHostKey {
+    /// SHA-256 over the host key's encoding.
+    pub hash: [u8; 32],
+    /// Serial number of the document, lower-case hex digits.
+    pub serial: String,
+    /// Until when the document is valid, in seconds since 1970.
+    pub not_after: i64,
+    /// When the revocation list that covers it is due to be replaced, in seconds since 1970.
+    pub crl_next_update: i64,
+    /// What is outdated about it; always empty with [`Outdated::Refuse`].
+    pub outdated: Vec<Fault>,
+}
+
+impl Verifier {
+    /// Finds the IBM signing key among the certificates and checks its chain as of `now`, in seconds since 1970.
+    ///
+    /// # Errors
+    /// The `hkd.*` codes about certificates, revocation lists and the chain.
+    pub fn new(trust: &Trust, now: i64, outdated: Outdated) -> Result<Self> {
+        let now = Instant::new(now)?;
+        let certificates = Certificates::read(&trust.certificates)?;
+        let crls = crls::read(trust)?;
+        let (signing_file, signing) = certificates.signing_key()?;
+        let chain = Chain { certificates: &certificates, crls: &crls, root: &trust.root };
+        let chain_outdated = chain.check(signing_file, signing, &now, outdated)?;
+        let signing_key = signing.public_key().map_err(refused("read the IBM signing key"))?;
+        Ok(Self {
+            crls: SignedCrls::select(crls, signing, &signing_key, &now),
+            signing: signing.to_owned(),
+            signing_key,
+            signing_file: signing_file.to_owned(),
+            now,
+            outdated,
+            chain_outdated,
+        })
+    }
+
+    /// Verifies one host key document.
+    ///
+    /// # Errors
+    /// The `hkd.*` codes about documents. What is wrong for good comes before what is only outdated.
+    pub fn verify(&self, document: &HostKeyDocument) -> Result<VerifiedHostKey> {
+        let (name, certificate) = (document.name.as_str(), document.certificate.as_ref());
+        if self.now.is_before(certificate.not_before()) {
+            return Err(Fault::new(
+                codes::NOT_YET_VALID,
+                format!("{name} is valid only from {}.", certificate.not_before()),
+            )
+            .hint("Check this machine's clock."));
+        }
+        self.check_origin(name, certificate)?;
+
+        let mut outdated = Vec::new();
+        let hint_crl = || match crl_uris(certificate) {
+            uris if uris.is_empty() => format!("Name the current list of {} in crls.", self.signing_file),
+            uris => format!("Fetch the current list from {} and name it in crls.", uris.join(" or ")),
+        };
+        let crl_next_update = match self.crls.state(certificate.serial_number()) {
+            CrlState::Good { next_update } => next_update,
+            CrlState::Outdated { file, next_update } => {
+                let detail = format!(
+                    "The revocation list {file}, which covers {name}, is outdated since {}.",
+                    iso8601(next_update)
+                );
+                outdated.push(Fault::new(codes::CRL_OUTDATED, detail).hint(hint_crl()));
+                next_update
+            }
+            CrlState::Revoked { file } => {
+                return Err(Fault::new(codes::REVOKED, format!("{name} is revoked, says the revocation list {file}."))
+                    .hint("Never use it again; get the machine's current host key document from IBM Resource Link."));
+            }
+            CrlState::NotYetValid { file } => {
+                let detail = format!("The revocation list {file}, which covers {name}, is not valid yet.");
+                return Err(Fault::new(codes::CRL_NOT_YET_VALID, detail).hint("Check this machine's clock."));
+            }
+            CrlState::None => {
+                let detail = format!("No revocation list that {} signed is there for {name}.", self.signing_file);
+                return Err(Fault::new(codes::NO_CRL, detail).hint(hint_crl()));
+            }
+        };
+        if !self.now.is_before(certificate.not_after()) {
+            let detail = format!("{name} expired on {}.", certificate.not_after());
+            outdated.push(
+                Fault::new(codes::EXPIRED, detail)
+                    .hint("Get the machine's current host key document from IBM Resource Link."),
+            );
+        }
+        if self.outdated == Outdated::Refuse && !outdated.is_empty() {
+            return Err(outdated.swap_remove(0));
+        }
+        Ok(VerifiedHostKey {
+            hash: document.key.hash(),
+            serial: serial(certificate),
+            not_after: time::unix(certificate.not_after())?,
+            crl_next_update,
+            outdated,
+        })
+    }
+
+    /// That the IBM signing key issued this document, by key id, by name and by signature.
+    fn check_origin(&self, name: &str, certificate: &X509Ref) -> Result<()> {
+        let refuse = |code: Code, detail: String| {
+            Err(Fault::new(code, detail).hint(
+                "Get the machine's host key document from IBM Resource Link and the signing key that belongs to it.",
+            ))
+        };
+        if !self.is_named_authority(certificate) {
+            return refuse(
+                codes::AUTHORITY_KEY_ID,
+                format!("{name} says that another key than {} issued it.", self.signing_file),
+            );
+        }
+        if !same_name(certificate.issuer_name(), self.signing.subject_name()) {
+            return refuse(
+                codes::WRONG_ISSUER,
+                format!("{name} names {} as its issuer, not {}.", shown(certificate.issuer_name()), self.signing_file),
+            );
+        }
+        let digest = certificate.signature_algorithm().object().nid().signature_algorithms().map(|a| a.digest);
+        if digest.is_some_and(|digest| [Nid::MD5, Nid::SHA1].contains(&digest)) {
+            return refuse(codes::WEAK_SIGNATURE, format!("{name} is signed with a digest that can be forged."));
+        }
+        if !certificate.verify(&self.signing_key).unwrap_or(false) {
+            return refuse(
+                codes::SIGNATURE,
+                format!("{name} is not signed by {}: it is forged or damaged.", self.signing_file),
+            );
+        }
+        Ok(())
+    }
+
+    /// Whether the authority key identifier fits the signing key: each part is compared if both sides have it.
+    fn is_named_authority(&self, certificate: &X509Ref) -> bool {
+        let key_id = match (certificate.authority_key_id(), self.signing.subject_key_id()) {
+            (Some(named), Some(own)) => named.as_slice() == own.as_slice(),
+            _ => true,
+        };
+        let serial = certificate.authority_serial().is_none_or(|named| {
+            // Equal numbers; numbers that cannot be read are not equal.
+            matches!((named.to_bn(), self.signing.serial_number().to_bn()), (Ok(a), Ok(b)) if a == b)
+        });
+        let issuer = certificate.authority_issuer().and_then(|names| names.iter().find_map(|n| n.directory_name()));
+        key_id && serial && issuer.is_none_or(|named| same_name(named, self.signing.issuer_name()))
+    }
+}
+
+/// The certificates that the user named, each with its file.
+struct Certificates(Vec<(String, X509)>);
+
+impl Certificates {
+    fn read(sources: &[Source]) -> Result<Self> {
+        let mut all: Vec<(String, X509)> = Vec::new();
+        for source in sources {
+            let found = host_key::certificates(&source.bytes);
+            if found.is_empty() && crls::parse(&source.bytes).is_empty() {
+                return Err(host_key::not_a_certificate(&source.name));
+            }
+            for certificate in found {
+                let der = certificate.to_der().ok();
+                if !all.iter().any(|(_, known)| known.to_der().ok() == der) {
+                    all.push((source.name.clone(), certificate));
+                }
+            }
+        }
+        Ok(Self(all))
+    }
+
+    /// The one IBM signing key, and the file that it is in.
+    fn signing_key(&self) -> Result<(&str, &X509Ref)> {
+        let mut found = self.0.iter().filter(|(_, certificate)| is_signing_key(certificate.subject_name()));
+        match (found.next(), found.next()) {
+            (Some((file, certificate)), None) => Ok((file, certificate)),
+            (None, _) => Err(Fault::new(
+                codes::NO_SIGNING_KEY,
+                "None of the certificates is an IBM signing key.",
+            )
+            .hint("Name the signing key's certificate from IBM Resource Link in certificates, beside the intermediate authority's.")),
+            (Some((one, _)), Some((other, _))) => Err(Fault::new(
+                codes::SEVERAL_SIGNING_KEYS,
+                format!("Both {one} and {other} are IBM signing keys; only one can be used."),
+            )
+            .hint("Name the one that issued the host key documents; use one task for each signing key.")),
+        }
+    }
+}
+
+/// Serial number of a certificate as hex digits.
+fn serial(certificate: &X509Ref) -> String {
+    let number = certificate.serial_number().to_bn().and_then(|number| number.to_hex_str().map(|s| s.to_lowercase()));
+    number.unwrap_or_default()
+}

@@ -1,0 +1,252 @@
+//! Verification against a hierarchy made on the spot: every flaw of a document, of the lists and of the chain.
+
+#![allow(clippy::unwrap_used, reason = "a test")]
+
+use openssl::{nid::Nid, x509::X509};
+use pv_request::{
+    HostKeyDocument, Source, codes,
+    verify::{Outdated, Trust, VerifiedHostKey, Verifier},
+};
+use std::sync::LazyLock;
+use test_pki::{Authority, Crl, Flaw, Pki, REVOKED_SERIAL, Role, days_from_now, host_key, signing_name};
+
+static PKI: LazyLock<Pki> = LazyLock::new(|| Pki::new("Armonk").unwrap());
+
+fn pem(name: &str, bytes: Vec<u8>) -> Source {
+    Source { name: name.into(), bytes }
+}
+
+fn certificate(name: &str, authority: &Authority) -> Source {
+    pem(name, authority.certificate.to_pem().unwrap())
+}
+
+fn crl(name: &str, authority: &Authority, crl: &Crl) -> Source {
+    pem(name, authority.crl(crl).unwrap().to_pem().unwrap())
+}
+
+fn revoking() -> Crl {
+    Crl { revoked: vec![REVOKED_SERIAL], ..Crl::default() }
+}
+
+fn outdated(crl: Crl) -> Crl {
+    Crl { last_update: days_from_now(-90), next_update: days_from_now(-1), ..crl }
+}
+
+fn trust() -> Trust {
+    let pki = &*PKI;
+    Trust {
+        certificates: vec![certificate("inter.crt", &pki.intermediate), certificate("ibm.crt", &pki.signing)],
+        crls: vec![
+            crl("root.crl", &pki.root, &Crl::default()),
+            crl("inter.crl", &pki.intermediate, &Crl::default()),
+            crl("ibm.crl", &pki.signing, &revoking()),
+        ],
+        root: certificate("root.crt", &pki.root),
+    }
+}
+
+/// The trust with another list of one authority: 0 root, 1 intermediate, 2 signing key.
+fn trust_with_crl(index: usize, source: Source) -> Trust {
+    let mut trust = trust();
+    trust.crls[index] = source;
+    trust
+}
+
+fn document(certificate: &X509) -> fault::Result<HostKeyDocument> {
+    HostKeyDocument::parse(&pem("host.crt", certificate.to_pem().unwrap()))
+}
+
+fn host(flaw: Option<Flaw>) -> X509 {
+    PKI.host_document(&host_key(Nid::SECP521R1).unwrap(), flaw).unwrap()
+}
+
+fn verify(trust: &Trust, certificate: &X509, mode: Outdated) -> fault::Result<VerifiedHostKey> {
+    let document = document(certificate)?;
+    Verifier::new(trust, days_from_now(0), mode)?.verify(&document)
+}
+
+fn refused(trust: &Trust, certificate: &X509) -> &'static str {
+    verify(trust, certificate, Outdated::Refuse).unwrap_err().code.name
+}
+
+#[test]
+fn a_good_document_verifies_and_says_how_long_it_will() {
+    let certificate = host(None);
+    let verified = verify(&trust(), &certificate, Outdated::Refuse).unwrap();
+    assert_eq!(verified.hash, document(&certificate).unwrap().key.hash());
+    assert!((verified.not_after - days_from_now(365)).abs() < 3600);
+    assert!((verified.crl_next_update - days_from_now(90)).abs() < 3600);
+    assert!(verified.outdated.is_empty());
+    assert_eq!(verified.serial.len(), 32);
+}
+
+#[test]
+fn every_flaw_of_a_document_has_its_code() {
+    let trust = trust();
+    for (name, flaw) in Flaw::ALL {
+        let expected = match flaw {
+            Flaw::Expired => "hkd.expired",
+            Flaw::NotYetValid => "hkd.not_yet_valid",
+            Flaw::Revoked => "hkd.revoked",
+            Flaw::OtherIssuer => "hkd.wrong_issuer",
+            Flaw::ForgedSignature => "hkd.signature",
+            Flaw::OtherAuthorityKey => "hkd.authority_key_id",
+            Flaw::OtherCurve => "hkd.wrong_curve",
+            Flaw::WeakKey => "hkd.weak_key",
+        };
+        let fault = verify(&trust, &host(Some(flaw)), Outdated::Refuse).unwrap_err();
+        assert_eq!(fault.code.name, expected, "{name}");
+        assert!(fault.detail.contains("host.crt"), "{fault}");
+    }
+}
+
+#[test]
+fn a_document_without_authority_key_id_is_bound_by_name_and_signature() {
+    let signing = &PKI.signing;
+    let key = host_key(Nid::SECP521R1).unwrap();
+    let mut issue = signing.usual(signing.certificate.subject_name(), Role::Host, 10).unwrap();
+    issue.authority_key_id = None;
+    assert!(verify(&trust(), &signing.issue(&issue, &key).unwrap(), Outdated::Refuse).is_ok());
+    issue.digest = openssl::hash::MessageDigest::sha1();
+    assert_eq!(refused(&trust(), &signing.issue(&issue, &key).unwrap()), "hkd.weak_signature");
+}
+
+#[test]
+fn poughkeepsie_and_armonk_are_one_issuer_for_documents_and_lists() {
+    let unit = "IBM Z Host Key Signing Service";
+    let (signing, key) = (&PKI.signing, host_key(Nid::SECP521R1).unwrap());
+    let mut issue = signing.usual(signing.certificate.subject_name(), Role::Host, 10).unwrap();
+    issue.issuer = Some(signing_name("Poughkeepsie", unit).unwrap());
+    let elsewhere = Crl { issuer: Some(signing_name("Poughkeepsie", unit).unwrap()), ..revoking() };
+    let trust = trust_with_crl(2, crl("ibm.crl", signing, &elsewhere));
+    assert!(verify(&trust, &signing.issue(&issue, &key).unwrap(), Outdated::Refuse).is_ok());
+    assert_eq!(refused(&trust, &host(Some(Flaw::Revoked))), "hkd.revoked");
+    issue.issuer = Some(signing_name("Poughkeepsie", "Another Key Signing Service").unwrap());
+    assert_eq!(refused(&trust, &signing.issue(&issue, &key).unwrap()), "hkd.wrong_issuer");
+}
+
+#[test]
+fn a_missing_list_is_named_with_the_place_to_fetch_it_from() {
+    for (index, uri) in ["root_ca.crl", "inter_ca.crl", "ibm.crl"].into_iter().enumerate() {
+        let mut trust = trust();
+        trust.crls.remove(index);
+        let fault = verify(&trust, &host(None), Outdated::Refuse).unwrap_err();
+        assert_eq!(fault.code, codes::NO_CRL);
+        assert!(fault.hint.contains(&format!("http://crl.invalid/{uri}")), "{fault}");
+    }
+}
+
+#[test]
+fn lists_may_be_outdated_only_where_that_is_reported() {
+    let lists = [
+        (0, crl("root.crl", &PKI.root, &outdated(Crl::default()))),
+        (1, crl("inter.crl", &PKI.intermediate, &outdated(Crl::default()))),
+        (2, crl("ibm.crl", &PKI.signing, &outdated(revoking()))),
+    ];
+    for (index, list) in lists {
+        let trust = trust_with_crl(index, list);
+        assert_eq!(refused(&trust, &host(None)), "hkd.crl_outdated");
+        let verifier = Verifier::new(&trust, days_from_now(0), Outdated::Report).unwrap();
+        let verified = verifier.verify(&document(&host(None)).unwrap()).unwrap();
+        let reported: Vec<_> = verifier.chain_outdated.iter().chain(&verified.outdated).map(|f| f.code).collect();
+        assert_eq!(reported, [codes::CRL_OUTDATED], "{index}");
+        // An outdated list still knows what was revoked.
+        let revoked = verifier.verify(&document(&host(Some(Flaw::Revoked))).unwrap());
+        assert_eq!(revoked.unwrap_err().code, codes::REVOKED);
+    }
+}
+
+#[test]
+fn an_expired_document_is_reported_but_what_is_worse_comes_first() {
+    let verified = verify(&trust(), &host(Some(Flaw::Expired)), Outdated::Report).unwrap();
+    assert_eq!(verified.outdated.iter().map(|f| f.code).collect::<Vec<_>>(), [codes::EXPIRED]);
+
+    let signing = &PKI.signing;
+    let mut issue = signing.usual(signing.certificate.subject_name(), Role::Host, -1).unwrap();
+    (issue.serial, issue.not_before) = (Some(REVOKED_SERIAL), days_from_now(-9));
+    let certificate = signing.issue(&issue, &host_key(Nid::SECP521R1).unwrap()).unwrap();
+    assert_eq!(refused(&trust(), &certificate), "hkd.revoked");
+    let without = trust_with_crl(2, crl("ibm.crl", &PKI.intermediate, &Crl::default()));
+    assert_eq!(refused(&without, &certificate), "hkd.no_crl");
+}
+
+/// A signing key below the intermediate authority with something changed about its certificate, and the trust
+/// that names it.
+fn other_signing(change: impl FnOnce(&mut test_pki::Issue)) -> (Authority, Trust) {
+    let mut issue = PKI.intermediate.usual(PKI.signing.certificate.subject_name(), Role::Signing, 10).unwrap();
+    change(&mut issue);
+    let signing = PKI.intermediate.issue_authority(&issue).unwrap();
+    let mut trust = trust_with_crl(2, crl("ibm.crl", &signing, &Crl::default()));
+    trust.certificates[1] = certificate("ibm.crt", &signing);
+    (signing, trust)
+}
+
+fn issued_by(signing: &Authority) -> X509 {
+    let issue = signing.usual(signing.certificate.subject_name(), Role::Host, 10).unwrap();
+    signing.issue(&issue, &host_key(Nid::SECP521R1).unwrap()).unwrap()
+}
+
+#[test]
+fn an_expired_signing_key_is_reported_unless_it_is_revoked_too() {
+    let expired = |issue: &mut test_pki::Issue| {
+        (issue.serial, issue.not_before, issue.not_after) = (Some(7), days_from_now(-9), days_from_now(-1));
+    };
+    let (signing, mut trust) = other_signing(expired);
+    let certificate = issued_by(&signing);
+    assert_eq!(refused(&trust, &certificate), "hkd.chain_expired");
+    let verifier = Verifier::new(&trust, days_from_now(0), Outdated::Report).unwrap();
+    assert_eq!(verifier.chain_outdated[0].code, codes::CHAIN_EXPIRED);
+
+    trust.crls[1] = crl("inter.crl", &PKI.intermediate, &Crl { revoked: vec![7], ..Crl::default() });
+    for mode in [Outdated::Refuse, Outdated::Report] {
+        assert_eq!(verify(&trust, &certificate, mode).unwrap_err().code, codes::CHAIN_REVOKED);
+    }
+}
+
+#[test]
+fn a_chain_must_be_valid_signed_and_have_an_intermediate_authority() {
+    let (signing, trust_early) = other_signing(|issue| issue.not_before = days_from_now(1));
+    assert_eq!(refused(&trust_early, &issued_by(&signing)), "hkd.chain_not_yet_valid");
+
+    let (signing, weak) = other_signing(|issue| issue.digest = openssl::hash::MessageDigest::sha1());
+    assert_eq!(refused(&weak, &issued_by(&signing)), "hkd.signing_key_invalid");
+
+    let issue = PKI.root.usual(PKI.signing.certificate.subject_name(), Role::Signing, 10).unwrap();
+    let signing = PKI.root.issue_authority(&issue).unwrap();
+    let mut direct = trust_with_crl(2, crl("ibm.crl", &signing, &Crl::default()));
+    direct.certificates[1] = certificate("ibm.crt", &signing);
+    assert_eq!(refused(&direct, &issued_by(&signing)), "hkd.no_intermediate");
+
+    let mut other_root = trust();
+    let stranger = Authority::root(PKI.root.certificate.subject_name().to_owned().unwrap()).unwrap();
+    other_root.root = certificate("root.crt", &stranger);
+    assert_eq!(refused(&other_root, &host(None)), "hkd.signing_key_invalid");
+}
+
+#[test]
+fn the_clock_is_the_callers() {
+    let document = document(&host(None)).unwrap();
+    let at = |days| Verifier::new(&trust(), days_from_now(days), Outdated::Refuse).and_then(|v| v.verify(&document));
+    assert!(at(30).is_ok());
+    assert_eq!(at(100).unwrap_err().code, codes::CRL_OUTDATED);
+    assert_eq!(at(-30).unwrap_err().code, codes::CRL_NOT_YET_VALID);
+}
+
+#[test]
+fn noise_in_any_file_is_refused_and_never_panics() {
+    for len in [0, 1, 2, 16, 100, 5000] {
+        let mut noise = vec![0; len];
+        openssl::rand::rand_bytes(&mut noise).unwrap();
+        for begin in [&b""[..], b"-----BEGIN X509 CRL-----", b"-----BEGIN CERTIFICATE-----\n", b"\x30\x82\xff\xff"] {
+            let source = pem("noise", [begin, &noise].concat());
+            let mut crl_noise = trust();
+            crl_noise.crls.push(source.clone());
+            assert_eq!(refused(&crl_noise, &host(None)), "hkd.not_a_crl");
+            let mut certificate_noise = trust();
+            certificate_noise.certificates.push(source.clone());
+            assert_eq!(refused(&certificate_noise, &host(None)), "hkd.not_a_certificate");
+            let root_noise = Trust { root: source, ..trust() };
+            assert_eq!(refused(&root_noise, &host(None)), "hkd.not_a_certificate");
+        }
+    }
+}
