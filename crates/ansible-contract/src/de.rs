@@ -4,6 +4,7 @@
 //! * `null` counts as not given.
 //! * Booleans are Ansible's words; integers may be text; text may be a number or a boolean.
 //! * A list may be comma-separated text, unless it is a list of dictionaries: those may be JSON text.
+//! * A number too large for any integer type is given as its decimal digits ([`crate::hex_from_number`]).
 //! * Other names than the type's are refused, with the nearest one.
 
 use crate::{args::Wiped, codes, nearest::nearest, types::HEX_MARK};
@@ -80,6 +81,13 @@ impl de::Error for Error {
         let mut error = Self::new(codes::MISSING, "is required and not given");
         error.path = field.into();
         error
+    }
+
+    fn unknown_field(field: &str, expected: &'static [&'static str]) -> Self {
+        let mut error = Self::new(codes::UNKNOWN_OPTION, "does not exist");
+        error.hint = nearest(field, expected)
+            .map_or_else(|| format!("There are: {}.", expected.join(", ")), |name| format!("Did you mean {name}?"));
+        error.within(field)
     }
 
     fn unknown_variant(variant: &str, expected: &'static [&'static str]) -> Self {
@@ -215,7 +223,7 @@ impl<'de> Deserializer<'de> for Lenient<'_> {
             Value::Bool(b) => visitor.visit_bool(*b),
             Value::Number(number) => match number.as_i64() {
                 Some(integer) => visitor.visit_i64(integer),
-                None => visitor.visit_str(&number.to_string()),
+                None => visitor.visit_bytes(number.to_string().as_bytes()),
             },
             Value::String(text) => visitor.visit_str(text),
             Value::Array(_) => self.deserialize_seq(visitor),
@@ -262,10 +270,7 @@ impl<'de> Deserializer<'de> for Lenient<'_> {
     ) -> Result<V::Value, Error> {
         let mut map = self.dictionary()?;
         if let Some((unknown, _)) = map.iter().find(|(key, _)| !fields.contains(&key.as_str())) {
-            let mut error = Error::new(codes::UNKNOWN_OPTION, "does not exist");
-            error.hint = nearest(unknown, fields)
-                .map_or_else(|| format!("There are: {}.", fields.join(", ")), |name| format!("Did you mean {name}?"));
-            return Err(error.within(unknown));
+            return Err(de::Error::unknown_field(unknown, fields));
         }
         map.retain(|(_, value)| !value.value().is_null());
         visitor.visit_map(Entries { map: map.into_iter(), value: None })

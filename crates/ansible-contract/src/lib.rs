@@ -20,7 +20,7 @@ mod types;
 
 pub use args::Context;
 pub use outcome::{Diff, Failure, Outcome, fault_json, warning};
-pub use types::{HexText, NoLog, number_as_hex};
+pub use types::{HexText, NoLog, hex_from_number};
 
 use fault::Code;
 use serde::{Serialize, de::DeserializeOwned};

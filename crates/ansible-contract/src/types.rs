@@ -44,7 +44,7 @@ pub(crate) const HEX_MARK: &str = "ansible-contract hex text";
 ///
 /// `A` and `B` are the numbers of hex digits that are right (equal where there is one): needed because YAML turns
 /// an unquoted `0x...` into a number, which has lost its leading zeros and cannot always be told from decimal
-/// digits. See [`number_as_hex`].
+/// digits. See [`hex_from_number`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HexText<const A: usize, const B: usize>(pub String);
 
@@ -73,22 +73,27 @@ impl<'de, const A: usize, const B: usize> Deserialize<'de> for HexText<A, B> {
             }
 
             fn visit_bytes<E: de::Error>(self, decimal: &[u8]) -> Result<Self::Value, E> {
-                [A, B]
-                    .into_iter()
-                    .find_map(|width| number_as_hex(decimal, width))
-                    .map(HexText)
-                    .ok_or_else(|| E::custom(crate::de::QUOTE_HEX_MESSAGE))
+                hex_from_number(decimal, &[A, B]).map(HexText)
             }
         }
         deserializer.deserialize_newtype_struct(HEX_MARK, HexVisitor::<A, B>)
     }
 }
 
+/// The hex value of one of the `widths` (in digits) that a visitor is given as the decimal digits of a number.
+///
+/// # Errors
+/// `args.quote_hex` where the digits cannot be told from the number.
+pub fn hex_from_number<E: de::Error>(decimal: &[u8], widths: &[usize]) -> Result<String, E> {
+    let hex = widths.iter().find_map(|width| number_as_hex(decimal, *width));
+    hex.ok_or_else(|| E::custom(crate::de::QUOTE_HEX_MESSAGE))
+}
+
 /// The `width` hex digits (after `0x`) of a number that YAML made of an unquoted hex value, given in decimal digits.
 ///
 /// `None` where it could have been meant as decimal digits, that is, where it has `width` decimal digits or
 /// fewer, or where it is too large for the width: the user has to quote it.
-pub fn number_as_hex(decimal: &[u8], width: usize) -> Option<String> {
+fn number_as_hex(decimal: &[u8], width: usize) -> Option<String> {
     if decimal.len() <= width || !decimal.iter().all(u8::is_ascii_digit) {
         return None;
     }

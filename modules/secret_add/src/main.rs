@@ -1,2 +1,52 @@
-//! Placeholder of the skeleton.
-fn main() {}
+//! `secret_add`: hands add-secret requests to the ultravisor, those whose secrets are missing.
+
+mod apply;
+mod options;
+mod plan;
+mod record;
+mod request;
+
+use ansible_contract::{Context, Failure, Module, Outcome};
+use apply::Apply;
+use fault::Code;
+use options::{Options, Report};
+use pv_guest::boot_record::{BootRecord, Topic};
+use pv_guest::uv::{Device, SecretList};
+use record::Record;
+use std::time::Duration;
+
+struct SecretAdd;
+
+impl Module for SecretAdd {
+    const NAME: &'static str = "secret_add";
+    const CODES: &'static [&'static [Code]] =
+        &[plan::codes::ALL, request::codes::ALL, pv_wire::codes::ALL, pv_guest::codes::ALL];
+    type Options = Options;
+    type Report = Report;
+
+    fn run(options: Options, context: &Context) -> Result<Outcome<Report>, Failure<Report>> {
+        let (force, timeout) = (options.force, Duration::from_secs(options.timeout));
+        let (requests, missing) = apply::load(request::sources(options)?, context)?;
+
+        let device = Device::open()?;
+        let boot = BootRecord::of_this_boot()?;
+        // Held to the end: of two runs at once the second sees what the first added.
+        let _alone = if context.check_mode { None } else { boot.exclusively(Topic::Requests, true)? };
+        let list = SecretList::read(&device)?;
+        let record: Record = boot.load(Topic::Requests)?;
+
+        let loaded: Vec<_> = requests.iter().map(|(_, loaded)| loaded.clone()).collect();
+        let plan = plan::plan(&loaded, &list, &record, force)?;
+
+        let apply = Apply { device: &device, boot: &boot, timeout };
+        if context.check_mode {
+            apply.predict(requests, missing, plan, &list)
+        } else {
+            apply.run(requests, plan, record, list)
+        }
+    }
+}
+
+fn main() -> std::process::ExitCode {
+    ansible_contract::run::<SecretAdd>()
+}

@@ -21,6 +21,35 @@ pub struct Secret {
     pub id: SecretId,
 }
 
+/// A secret as results show it.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[cfg_attr(feature = "docs", derive(schemars::JsonSchema))]
+pub struct SecretInfo {
+    /// Place in the store, in order of adding: what C(se_associate) takes.
+    pub index: u16,
+    /// Type, as the option O(seguest.pv.secret_request#module:type) spells it.
+    #[serde(rename = "type")]
+    pub option: String,
+    /// Kind, as pvsecret names it.
+    pub kind: String,
+    /// Id, C(0x) and 64 hex digits. Whoever built the request chose it: it names the secret and proves nothing.
+    pub id: String,
+    /// The id as a name, where it is one in printable ASCII.
+    pub name: Option<String>,
+}
+
+impl From<&Secret> for SecretInfo {
+    fn from(secret: &Secret) -> Self {
+        Self {
+            index: secret.index,
+            option: secret.secret_type.option().into(),
+            kind: secret.secret_type.kind(),
+            id: secret.id.to_string(),
+            name: secret.id.printable_name(),
+        }
+    }
+}
+
 /// The secrets in the store.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SecretList {
@@ -34,6 +63,11 @@ impl SecretList {
     /// Whether all secrets are shown: only then can a secret's absence be concluded.
     pub fn is_complete(&self) -> bool {
         self.secrets.len() == usize::from(self.total)
+    }
+
+    /// The secrets as results show them.
+    pub fn infos(&self) -> Vec<SecretInfo> {
+        self.secrets.iter().map(SecretInfo::from).collect()
     }
 
     /// The error for who must conclude an absence from a list that is not complete.

@@ -1,0 +1,106 @@
+//! What users type, and what they get.
+
+use pv_guest::uv::SecretInfo;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// Options of `secret_add`.
+#[derive(Debug, Deserialize, Serialize)]
+#[cfg_attr(feature = "docs", derive(schemars::JsonSchema))]
+#[serde(default)]
+pub struct Options {
+    /// The request, a file on the guest. One of O(path), O(content), O(src) and O(requests) is required.
+    pub path: Option<String>,
+    /// The request itself in base64, as RV(seguest.pv.secret_request#module:requests[].content) gives it.
+    #[serde(skip_serializing)]
+    pub content: Option<String>,
+    /// The request, a file on the controller, searched for like that of M(ansible.builtin.copy).
+    /// Only through the collection's action plugin.
+    pub src: Option<String>,
+    /// Echoed in the results, to tell one request from another.
+    pub label: Option<String>,
+    /// Several requests, added in this order.
+    pub requests: Option<Vec<Request>>,
+    /// Whether to add a secret although one of its type and id is in the store already.
+    /// Never adds the very same request twice in one boot.
+    pub force: bool,
+    /// For how many seconds to try again while the ultravisor is dumping the guest.
+    pub timeout: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { path: None, content: None, src: None, label: None, requests: None, force: false, timeout: 30 }
+    }
+}
+
+/// One of several requests.
+#[derive(Debug, Default, Deserialize, Serialize)]
+#[cfg_attr(feature = "docs", derive(schemars::JsonSchema))]
+#[serde(default)]
+pub struct Request {
+    /// The request, a file on the guest. One of V(path), V(content) and V(src) is required.
+    pub path: Option<String>,
+    /// The request itself in base64.
+    #[serde(skip_serializing)]
+    pub content: Option<String>,
+    /// The request, a file on the controller.
+    pub src: Option<String>,
+    /// Echoed in the results.
+    pub label: Option<String>,
+}
+
+/// Results of `secret_add`.
+#[derive(Debug, Serialize)]
+#[cfg_attr(feature = "docs", derive(schemars::JsonSchema))]
+pub struct Report {
+    /// One entry for each request, in their order.
+    pub requests: Vec<Added>,
+    /// The secrets in the store.
+    pub secrets: Vec<SecretInfo>,
+    /// How many secrets are in the store; more than are listed where the kernel shows only a part.
+    pub total: u16,
+}
+
+/// How it stands with one request.
+#[derive(Clone, Debug, Default, Serialize)]
+#[cfg_attr(feature = "docs", derive(schemars::JsonSchema))]
+pub struct Added {
+    /// As given.
+    pub label: Option<String>,
+    /// As given.
+    pub path: Option<String>,
+    /// Id of the secret, C(0x) and 64 hex digits; null for types that are never listed.
+    pub id: Option<String>,
+    /// Type, as the option O(seguest.pv.secret_request#module:type) spells it.
+    #[serde(rename = "type")]
+    pub option: Option<String>,
+    /// Kind, as pvsecret names it.
+    pub kind: Option<String>,
+    /// The request's tag in hex. It names the request; anybody can copy it onto another.
+    pub tag: Option<String>,
+    /// SHA-256 of the request in hex.
+    pub sha256: Option<String>,
+    /// The secret's place in the store; null if it is not listed, or not there (check mode).
+    pub index: Option<u16>,
+    /// Whether it was added, or in check mode would be.
+    pub changed: bool,
+    /// Why the secret is held to be in the store. V(added_now). V(added_this_boot): this very request was, by its
+    /// SHA-256. V(id_only): one of its type and id is there, which does not prove that it is the same secret.
+    pub evidence: Option<Evidence>,
+    /// Why it could not be added.
+    pub error: Option<Value>,
+}
+
+/// Why a secret is held to be in the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "docs", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Evidence {
+    /// This run added it.
+    AddedNow,
+    /// The record of this boot says that this very request was added.
+    AddedThisBoot,
+    /// Only its type and id are there.
+    IdOnly,
+}

@@ -1,0 +1,248 @@
+//! Which requests to add: a pure function of the requests, the store and the record of this boot.
+
+use crate::options::Evidence;
+use crate::record::{Fate, Record};
+use crate::request::Loaded;
+use fault::{Fault, Result};
+use pv_guest::uv::{Secret, SecretList};
+
+pub mod codes {
+    //! Codes of this module's own.
+    fault::codes! {
+        OUTCOME_UNKNOWN = "uv.outcome_unknown", "An earlier run handed this request to the ultravisor and ended before it noted the answer.";
+        MAY_DIFFER = "uv.secret_may_differ", "The secret in the store was added by another request of the same type and id: its value may be another.";
+    }
+}
+
+/// What to do with one request.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Its secret is in the store (or, for types that are never listed, was handed over in this boot).
+    Present(Evidence),
+    /// It is to be added.
+    Add,
+}
+
+/// The step for one request, and what the operator should know of it.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Planned {
+    /// What to do.
+    pub step: Step,
+    /// Warnings.
+    pub warnings: Vec<Fault>,
+}
+
+/// The secret of a request in the store: the latest of its type and id.
+pub fn find<'a>(list: &'a SecretList, request: &Loaded) -> Option<&'a Secret> {
+    list.secrets.iter().rev().find(|secret| Some(secret.id) == request.id && secret.secret_type == request.secret_type)
+}
+
+/// Plans all requests, in order. `None` stands for a request that cannot be read yet (check mode).
+///
+/// # Errors
+/// `uv.list_incomplete` where an absence cannot be concluded; `uv.outcome_unknown` where nothing can tell whether a
+/// request of a type that is never listed was taken.
+pub fn plan(
+    requests: &[Option<Loaded>],
+    list: &SecretList,
+    record: &Record,
+    force: bool,
+) -> Result<Vec<Option<Planned>>> {
+    let mut planned_adds: Vec<&Loaded> = Vec::new();
+    let mut plan = Vec::new();
+    for request in requests {
+        let Some(request) = request else {
+            plan.push(None);
+            continue;
+        };
+        let planned = one(request, list, record, &planned_adds, force)?;
+        if planned.step == Step::Add {
+            planned_adds.push(request);
+        }
+        plan.push(Some(planned));
+    }
+    Ok(plan)
+}
+
+fn one(request: &Loaded, list: &SecretList, record: &Record, planned_adds: &[&Loaded], force: bool) -> Result<Planned> {
+    let mut warnings = Vec::new();
+    if let Some(twin) = planned_adds.iter().find(|add| add.id == request.id && add.secret_type == request.secret_type) {
+        if twin.sha256 == request.sha256 {
+            return Ok(Planned { step: Step::Present(Evidence::AddedThisBoot), warnings });
+        }
+        if request.id.is_some() && !force {
+            warnings.push(may_differ(request));
+            return Ok(Planned { step: Step::Present(Evidence::IdOnly), warnings });
+        }
+    }
+    let fate = record.fate(request);
+    let step = if request.id.is_none() {
+        match fate {
+            Some(Fate::Added) => Step::Present(Evidence::AddedThisBoot),
+            Some(Fate::Intended) if !force => return Err(outcome_unknown(request)),
+            _ => Step::Add,
+        }
+    } else if find(list, request).is_some() {
+        match fate {
+            Some(Fate::Added) => Step::Present(Evidence::AddedThisBoot),
+            _ if force => Step::Add,
+            _ => {
+                warnings.extend((fate == Some(Fate::Intended)).then(|| outcome_unknown(request)));
+                warnings.extend(record.another_added(request).then(|| may_differ(request)));
+                Step::Present(Evidence::IdOnly)
+            }
+        }
+    } else if list.is_complete() {
+        // An intent that left no secret behind was not carried out: adding it now is safe, and is said.
+        warnings.extend((fate == Some(Fate::Intended)).then(|| outcome_unknown(request)));
+        Step::Add
+    } else if fate == Some(Fate::Added) {
+        Step::Present(Evidence::AddedThisBoot)
+    } else {
+        return Err(list.incomplete());
+    };
+    Ok(Planned { step, warnings })
+}
+
+fn outcome_unknown(request: &Loaded) -> Fault {
+    let what = request
+        .id
+        .map_or_else(|| format!("The {} request", request.secret_type.kind()), |id| format!("The request for {id}"));
+    Fault::new(
+        codes::OUTCOME_UNKNOWN,
+        format!("{what} was handed to the ultravisor by an earlier run that ended before it noted the answer."),
+    )
+    .hint("If in doubt, reboot the guest and add all requests again; force adds it once more.")
+}
+
+fn may_differ(request: &Loaded) -> Fault {
+    let id = request.id.map(|id| id.to_string()).unwrap_or_default();
+    Fault::new(
+        codes::MAY_DIFFER,
+        format!("The secret {id} in the store was added by another request: its value may be another."),
+    )
+    .hint("Reboot the guest to replace it.")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pv_wire::{SecretId, SecretType};
+
+    fn request(id: Option<u8>, sha256: &str) -> Loaded {
+        let secret_type = if id.is_some() { SecretType::ASSOCIATION } else { SecretType::META };
+        Loaded {
+            bytes: vec![],
+            id: id.map(|b| SecretId([b; 32])),
+            secret_type,
+            tag: String::new(),
+            sha256: sha256.into(),
+        }
+    }
+
+    fn store(ids: &[u8]) -> SecretList {
+        let secret =
+            |(index, id): (u16, &u8)| Secret { index, secret_type: SecretType::ASSOCIATION, id: SecretId([*id; 32]) };
+        SecretList { total: ids.len() as u16, secrets: (0..).zip(ids).map(secret).collect() }
+    }
+
+    fn plan_one(request: &Loaded, list: &SecretList, record: &Record, force: bool) -> Result<Planned> {
+        plan(&[Some(request.clone())], list, record, force).map(|mut plan| plan.remove(0).unwrap())
+    }
+
+    fn record(request: &Loaded, fate: Fate) -> Record {
+        let mut record = Record::default();
+        record.note(request, fate);
+        record
+    }
+
+    #[test]
+    fn a_secret_that_is_missing_from_a_complete_list_is_added() {
+        let planned = plan_one(&request(Some(1), "a"), &store(&[2]), &Record::default(), false).unwrap();
+        assert_eq!(planned, Planned { step: Step::Add, warnings: vec![] });
+    }
+
+    #[test]
+    fn a_secret_of_another_type_with_the_same_id_does_not_count() {
+        let mut list = store(&[1]);
+        list.secrets[0].secret_type = SecretType(3);
+        assert_eq!(plan_one(&request(Some(1), "a"), &list, &Record::default(), false).unwrap().step, Step::Add);
+    }
+
+    #[test]
+    fn the_record_tells_this_very_request_from_a_mere_id() {
+        let (ours, other) = (request(Some(1), "a"), request(Some(1), "b"));
+        let step = |record: &Record| plan_one(&ours, &store(&[1]), record, false).unwrap();
+        assert_eq!(step(&record(&ours, Fate::Added)).step, Step::Present(Evidence::AddedThisBoot));
+        assert_eq!(step(&Record::default()), Planned { step: Step::Present(Evidence::IdOnly), warnings: vec![] });
+        let by_other = step(&record(&other, Fate::Added));
+        assert_eq!(by_other.step, Step::Present(Evidence::IdOnly));
+        assert_eq!(by_other.warnings[0].code, codes::MAY_DIFFER);
+    }
+
+    #[test]
+    fn nothing_is_concluded_from_an_incomplete_list() {
+        let mut list = store(&[2]);
+        list.total = 100;
+        let ours = request(Some(1), "a");
+        assert_eq!(plan_one(&ours, &list, &Record::default(), false).unwrap_err().code.name, "uv.list_incomplete");
+        assert_eq!(
+            plan_one(&ours, &list, &record(&ours, Fate::Added), false).unwrap().step,
+            Step::Present(Evidence::AddedThisBoot)
+        );
+        assert_eq!(
+            plan_one(&request(Some(2), "b"), &list, &Record::default(), false).unwrap().step,
+            Step::Present(Evidence::IdOnly)
+        );
+    }
+
+    #[test]
+    fn force_adds_a_second_of_the_same_id_but_never_the_very_same_request() {
+        let ours = request(Some(1), "a");
+        assert_eq!(plan_one(&ours, &store(&[1]), &Record::default(), true).unwrap().step, Step::Add);
+        assert_eq!(
+            plan_one(&ours, &store(&[1]), &record(&ours, Fate::Added), true).unwrap().step,
+            Step::Present(Evidence::AddedThisBoot)
+        );
+    }
+
+    #[test]
+    fn types_that_are_never_listed_are_idempotent_by_the_record() {
+        let meta = request(None, "m");
+        assert_eq!(plan_one(&meta, &store(&[]), &Record::default(), false).unwrap().step, Step::Add);
+        assert_eq!(plan_one(&meta, &store(&[]), &record(&meta, Fate::Refused), false).unwrap().step, Step::Add);
+        assert_eq!(
+            plan_one(&meta, &store(&[]), &record(&meta, Fate::Added), false).unwrap().step,
+            Step::Present(Evidence::AddedThisBoot)
+        );
+    }
+
+    #[test]
+    fn an_intent_without_outcome_is_never_settled_silently() {
+        let (meta, ours) = (request(None, "m"), request(Some(1), "a"));
+        assert_eq!(
+            plan_one(&meta, &store(&[]), &record(&meta, Fate::Intended), false).unwrap_err().code,
+            codes::OUTCOME_UNKNOWN
+        );
+        assert_eq!(plan_one(&meta, &store(&[]), &record(&meta, Fate::Intended), true).unwrap().step, Step::Add);
+        for (list, step) in [(store(&[1]), Step::Present(Evidence::IdOnly)), (store(&[]), Step::Add)] {
+            let planned = plan_one(&ours, &list, &record(&ours, Fate::Intended), false).unwrap();
+            assert_eq!((planned.step, planned.warnings[0].code), (step, codes::OUTCOME_UNKNOWN));
+        }
+    }
+
+    #[test]
+    fn the_same_request_twice_in_one_task_is_added_once() {
+        let ours = Some(request(Some(1), "a"));
+        let plan = plan(&[ours.clone(), ours], &store(&[]), &Record::default(), false).unwrap();
+        let steps: Vec<_> = plan.into_iter().map(|planned| planned.unwrap().step).collect();
+        assert_eq!(steps, [Step::Add, Step::Present(Evidence::AddedThisBoot)]);
+    }
+
+    #[test]
+    fn two_requests_of_one_id_in_one_task_add_the_first_and_warn_of_the_second() {
+        let requests = [Some(request(Some(1), "a")), Some(request(Some(1), "b"))];
+        let plan = plan(&requests, &store(&[]), &Record::default(), false).unwrap();
+        assert_eq!(plan[1].as_ref().unwrap().warnings[0].code, codes::MAY_DIFFER);
+    }
+}
