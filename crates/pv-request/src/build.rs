@@ -1,7 +1,7 @@
 //! Putting a request together.
 
 use crate::{
-    HostKey, ImageTags, Secret, codes,
+    HostKey, ImageTags, Secret, UserData, codes,
     crypto::{self, Key, refused},
     host_key::customer_point,
 };
@@ -74,7 +74,8 @@ fn key(bytes: &[u8], name: &str, what: &str) -> Result<Key> {
     })
 }
 
-/// Everything random about one request. Never use it for two requests: the same key and IV would give them away.
+/// Everything random about one request. Building uses it up: the same key and IV for two requests would give both
+/// away.
 pub struct RequestKeys {
     /// The customer key: a fresh key on P-521.
     pub customer: PKey<Private>,
@@ -104,7 +105,7 @@ fn customer_key() -> std::result::Result<PKey<Private>, ErrorStack> {
 }
 
 /// A request to be built: what it carries and what it is bound to.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct AddSecret {
     /// The image whose guests take the request.
     pub image: ImageTags,
@@ -116,6 +117,8 @@ pub struct AddSecret {
     pub cuid: Option<[u8; 16]>,
     /// `layout::FLAG_*`, most significant bit first.
     pub flags: u64,
+    /// Data that anybody can read.
+    pub user_data: UserData,
 }
 
 impl AddSecret {
@@ -123,8 +126,8 @@ impl AddSecret {
     ///
     /// # Errors
     /// [`codes::NO_HOST_KEY`], [`codes::TOO_MANY_HOST_KEYS`] and [`codes::CRYPTO`].
-    pub fn build<'a>(&self, hosts: impl IntoIterator<Item = &'a HostKey>, keys: &RequestKeys) -> Result<Vec<u8>> {
-        let slots = hosts.into_iter().map(|host| keyslot(host, keys)).collect::<Result<Vec<_>>>()?;
+    pub fn build<'a>(&self, hosts: impl IntoIterator<Item = &'a HostKey>, keys: RequestKeys) -> Result<Vec<u8>> {
+        let slots = hosts.into_iter().map(|host| keyslot(host, &keys)).collect::<Result<Vec<_>>>()?;
         let slot_count = match u8::try_from(slots.len()) {
             Ok(0) => return Err(Fault::new(codes::NO_HOST_KEY, "No host key was given, so no machine could open it.")),
             Ok(count) => count,
@@ -143,6 +146,7 @@ impl AddSecret {
         let mut request = vec![0; layout::SLOTS];
         request.reserve_exact(length - layout::SLOTS);
         put(&mut request, 0, &layout::MAGIC);
+        put(&mut request, layout::USER_DATA_TYPE, &self.user_data.number().to_be_bytes());
         put(&mut request, layout::REQUEST_VERSION, &layout::VERSION.to_be_bytes());
         put(&mut request, layout::LENGTH, &size(length));
         put(&mut request, layout::IV, &keys.iv);
@@ -151,12 +155,23 @@ impl AddSecret {
         put(&mut request, layout::FLAGS, &self.flags.to_be_bytes());
         put(&mut request, layout::IMAGE_TAGS, &self.image.0);
         put(&mut request, layout::CUID, &self.cuid.unwrap_or_default());
+        put(&mut request, layout::USER_DATA, self.user_data.data());
         put(&mut request, layout::CUSTOMER_KEY, &customer_point(&keys.customer)?);
         request.extend(slots.iter().flatten());
         request.extend(header);
 
-        let (sealed, tag) = crypto::seal(&keys.request, keys.iv, &request, &plain)?;
+        let clear = request.len();
+        let (sealed, unsigned_tag) = crypto::seal(&keys.request, keys.iv, &request, &plain)?;
         request.extend(sealed);
+        let signature = self.user_data.signature(&request)?;
+        let tag = if signature.is_empty() {
+            unsigned_tag
+        } else {
+            // What is encrypted stays the same, but the tag covers the signature too. The first tag must not get
+            // out: two tags under one key and IV would help a forger.
+            signature.iter().for_each(|(at, bytes)| put(&mut request, *at, bytes));
+            crypto::seal(&keys.request, keys.iv, request.get(..clear).unwrap_or_default(), &plain)?.1
+        };
         request.extend(tag);
         Ok(request)
     }

@@ -8,13 +8,17 @@ mod build;
 pub mod codes;
 mod crypto;
 mod host_key;
+mod id_file;
 mod image;
 mod secret;
 mod source;
+mod user_data;
 pub mod verify;
 
 pub use build::{AddSecret, Extension, RequestKeys};
 pub use host_key::{HostKey, HostKeyDocument};
+pub use id_file::IdFile;
 pub use image::ImageTags;
 pub use secret::{Secret, SecretClass};
 pub use source::Source;
+pub use user_data::UserData;

@@ -7,13 +7,16 @@ use openssl::{
     nid::Nid,
     pkey::{PKey, Private, Public},
     rand::rand_bytes,
+    rsa::Rsa,
     sha::sha256,
 };
-use pv_request::{AddSecret, Extension, HostKey, ImageTags, RequestKeys, Secret, SecretClass};
+use pv_request::{AddSecret, Extension, HostKey, ImageTags, RequestKeys, Secret, SecretClass, UserData, codes};
 use pv_wire::{SecretId, encode_hex, layout};
 use s390_pv::{
     request::{BootHdrTags, ReqEncrCtx, Request as _, SymKey},
-    secret::{AddSecretFlags, AddSecretRequest, AddSecretVersion, ExtSecret, GuestSecret},
+    secret::{
+        AddSecretFlags, AddSecretRequest, AddSecretVersion, ExtSecret, GuestSecret, verify_asrcb_and_get_user_data,
+    },
     test_utils::get_test_keys,
 };
 use zeroize::Zeroizing;
@@ -109,7 +112,7 @@ const REFERENCES: [Reference; 9] = [
 #[test]
 fn the_nine_reference_requests_come_out_byte_for_byte() {
     let (customer, host) = get_test_keys();
-    let keys = RequestKeys { customer, request: Zeroizing::new([0x17; 32]), iv: [0x55; 12] };
+    let keys = || RequestKeys { customer: customer.clone(), request: Zeroizing::new([0x17; 32]), iv: [0x55; 12] };
     let host = HostKey::new(host, "host.pem.crt").unwrap();
     assert_eq!(encode_hex(&host.hash()), "415c25a5d19c381e619733e1c1b7fbd88bdd1c31d882d5ade04b97043c5010f0");
 
@@ -130,8 +133,9 @@ fn the_nine_reference_requests_come_out_byte_for_byte() {
             extension: (reference.extension)(),
             cuid: reference.bound_to_start.then_some([0x42; 16]),
             flags: if reference.dump_disabled { layout::FLAG_DISABLE_DUMP } else { 0 },
+            user_data: UserData::default(),
         };
-        let bytes = request.build(std::iter::repeat_n(&host, reference.hosts), &keys).unwrap();
+        let bytes = request.build(std::iter::repeat_n(&host, reference.hosts), keys()).unwrap();
         assert_eq!(encode_hex(&bytes[bytes.len() - 16..]), reference.tag);
         assert_eq!(encode_hex(&sha256(&bytes)), reference.sha256);
         let view = pv_wire::RequestView::parse(&bytes).unwrap();
@@ -238,6 +242,10 @@ fn random_requests_equal_those_of_ibms_library() {
         let boot_tags = BootHdrTags::try_from(tags.to_vec()).unwrap();
         let mut oracle = AddSecretRequest::new(AddSecretVersion::One, theirs, boot_tags, AddSecretFlags::from(&flags));
         oracle.set_cuid(cuid);
+        let user_data = dice.vec(dice.one_of(&[0, 1, 256, 512]));
+        if !user_data.is_empty() {
+            oracle.set_user_data(user_data.clone(), None).unwrap();
+        }
         match which {
             1 => oracle.set_ext_secret(ExtSecret::Simple(extension_secret.into())).unwrap(),
             2 => oracle.set_ext_secret(ExtSecret::Derived(extension_secret.into())).unwrap(),
@@ -260,10 +268,98 @@ fn random_requests_equal_those_of_ibms_library() {
             },
             cuid: Some(cuid),
             flags,
+            user_data: if user_data.is_empty() {
+                UserData::default()
+            } else {
+                UserData::unsigned(user_data, "data").unwrap()
+            },
         };
         let hosts: Vec<_> = hosts.into_iter().map(|key| HostKey::new(key, "host").unwrap()).collect();
         let keys = RequestKeys { customer, request: Zeroizing::new(request_key), iv };
-        let built = request.build(&hosts, &keys).unwrap();
-        assert!(built == oracle.encrypt(&context).unwrap(), "round {round}: {request:?}");
+        let built = request.build(&hosts, keys).unwrap();
+        assert!(built == oracle.encrypt(&context).unwrap(), "round {round}: {:?}", request.secret);
     }
+}
+
+fn rsa(bits: u32) -> PKey<Private> {
+    PKey::from_rsa(Rsa::generate(bits).unwrap()).unwrap()
+}
+
+#[test]
+fn signed_user_data_verify_with_ibms_library() {
+    let host = HostKey::new(public(&new_key()), "host").unwrap();
+    for (key, most, other) in [(new_key(), 256, rsa(2048)), (rsa(2048), 256, rsa(2048)), (rsa(3072), 128, new_key())] {
+        for len in [0, 1, most] {
+            let data = Dice.vec(len);
+            let pem = key.private_key_to_pem_pkcs8().unwrap();
+            let request = AddSecret {
+                image: ImageTags(Dice.bytes()),
+                secret: Secret::meta(),
+                extension: Extension::None,
+                cuid: None,
+                flags: 0,
+                user_data: UserData::signed(data.clone(), "data", &pem, "key").unwrap(),
+            };
+            let built = request.build([&host], RequestKeys::generate().unwrap()).unwrap();
+            let verified = verify_asrcb_and_get_user_data(built.clone(), Some(public(&key))).unwrap().unwrap();
+            assert_eq!((&verified[..len], verified[len..].iter().all(|byte| *byte == 0)), (&data[..], true));
+            assert!(verify_asrcb_and_get_user_data(built, Some(public(&other))).is_err());
+        }
+        let pem = key.private_key_to_pem_pkcs8().unwrap();
+        let fault = UserData::signed(vec![0; most + 1], "data", &pem, "key").err().unwrap();
+        assert_eq!(fault.code, codes::USER_DATA_SIZE);
+    }
+    for key in [rsa(4096), key_on(Nid::SECP256K1), key_on(Nid::SECP384R1), PKey::generate_ed25519().unwrap()] {
+        let pem = key.private_key_to_pem_pkcs8().unwrap();
+        assert_eq!(UserData::signed(vec![], "data", &pem, "key").err().unwrap().code, codes::SIGNING_KEY);
+    }
+    assert_eq!(UserData::unsigned(vec![0; 513], "data").err().unwrap().code, codes::USER_DATA_SIZE);
+}
+
+#[test]
+fn the_tag_of_a_signed_request_covers_the_signature() {
+    let host_key = new_key();
+    let host = HostKey::new(public(&host_key), "host").unwrap();
+    let pem = new_key().private_key_to_pem_pkcs8().unwrap();
+    let request = AddSecret {
+        image: ImageTags(Dice.bytes()),
+        secret: Secret::new(SecretClass::Association, SecretId([7; 32]), &[0x5a; 32], "secret").unwrap(),
+        extension: Extension::None,
+        cuid: None,
+        flags: 0,
+        user_data: UserData::signed(vec![1; 9], "data", &pem, "key").unwrap(),
+    };
+    let keys = RequestKeys::generate().unwrap();
+    let (key, iv) = (keys.request.clone(), keys.iv);
+    let built = request.build([&host], keys).unwrap();
+    let sealed_at = built.len() - 16 - 64;
+    let plain = openssl::symm::decrypt_aead(
+        openssl::symm::Cipher::aes_256_gcm(),
+        key.as_slice(),
+        Some(&iv),
+        &built[..sealed_at],
+        &built[sealed_at..built.len() - 16],
+        &built[built.len() - 16..],
+    );
+    assert_eq!(plain.unwrap(), [[0x5a; 32], [0; 32]].concat());
+}
+
+#[test]
+fn a_request_takes_1_to_255_host_keys() {
+    let host = HostKey::new(public(&new_key()), "host").unwrap();
+    let request = AddSecret {
+        image: ImageTags([0; 208]),
+        secret: Secret::meta(),
+        extension: Extension::None,
+        cuid: None,
+        flags: 0,
+        user_data: UserData::default(),
+    };
+    let code = |count| {
+        let keys = RequestKeys::generate().unwrap();
+        request.build(std::iter::repeat_n(&host, count), keys).map(|request| request.len()).map_err(|fault| fault.code)
+    };
+    assert_eq!(code(0), Err(codes::NO_HOST_KEY));
+    assert_eq!(code(255), Ok(0x4b8 + 255 * 80 + 16 + 32 + 16));
+    assert_eq!(code(256), Err(codes::TOO_MANY_HOST_KEYS));
 }

@@ -1,0 +1,127 @@
+//! Data of the user in a request: readable by everybody, protected like all else, signed if a key is given.
+
+use crate::{codes, crypto::refused, secret::private_key};
+use fault::{Fault, Result};
+use openssl::{
+    error::ErrorStack,
+    hash::MessageDigest,
+    nid::Nid,
+    pkey::{PKey, PKeyRef, Private},
+    rsa::Padding,
+    sign::Signer,
+};
+use pv_wire::{
+    UserDataType,
+    layout::{USER_DATA, USER_DATA_LEN},
+};
+
+/// Where the length of a DER encoded ECDSA signature is, within the user data.
+const EC_LENGTH_AT: usize = 0x190;
+
+/// User data and the key that signs it, if any.
+#[derive(Clone)]
+pub struct UserData {
+    kind: UserDataType,
+    data: Vec<u8>,
+    key: Option<PKey<Private>>,
+}
+
+impl Default for UserData {
+    /// No user data.
+    fn default() -> Self {
+        Self { kind: UserDataType::None, data: Vec::new(), key: None }
+    }
+}
+
+impl UserData {
+    /// Unsigned data of at most 512 bytes; `name` is what messages call where they come from.
+    ///
+    /// # Errors
+    /// [`codes::USER_DATA_SIZE`].
+    pub fn unsigned(data: Vec<u8>, name: &str) -> Result<Self> {
+        Self { kind: UserDataType::Unsigned, data, key: None }.checked(name)
+    }
+
+    /// Data signed by a private key in DER or PEM: on P-521 or RSA-2048 for at most 256 bytes, RSA-3072 for at most
+    /// 128. `name` and `key_name` are what messages call the two.
+    ///
+    /// # Errors
+    /// [`codes::SIGNING_KEY`] and [`codes::USER_DATA_SIZE`].
+    pub fn signed(data: Vec<u8>, name: &str, key: &[u8], key_name: &str) -> Result<Self> {
+        let unusable = |what: &str| {
+            Fault::new(codes::SIGNING_KEY, format!("{key_name} holds {what}."))
+                .hint("Give a private key on P-521, RSA-2048 or RSA-3072, in DER or in unencrypted PEM.")
+        };
+        let key = private_key(key).ok_or_else(|| unusable("no private key that can be read"))?;
+        let kind = kind_of(&key).ok_or_else(|| unusable("a private key that cannot sign user data"))?;
+        Self { kind, data, key: Some(key) }.checked(name)
+    }
+
+    fn checked(self, name: &str) -> Result<Self> {
+        let most = signature_at(self.kind);
+        if self.data.len() > most {
+            return Err(Fault::new(
+                codes::USER_DATA_SIZE,
+                format!("{name} holds {} bytes; user data of this kind has at most {most}.", self.data.len()),
+            ));
+        }
+        Ok(self)
+    }
+
+    /// The number of its layout in the request.
+    pub(crate) fn number(&self) -> u16 {
+        match self.kind {
+            UserDataType::None => 0,
+            UserDataType::Unsigned => 1,
+            UserDataType::EcP521 => 2,
+            UserDataType::Rsa2048 => 3,
+            UserDataType::Rsa3072 => 4,
+        }
+    }
+
+    /// The data, as the request holds them before they are signed.
+    pub(crate) fn data(&self) -> &[u8] {
+        &self.data
+    }
+
+    /// What belongs where in the request once `message`, all of it but its tag, is signed: nothing without a key.
+    pub(crate) fn signature(&self, message: &[u8]) -> Result<Vec<(usize, Vec<u8>)>> {
+        let Some(key) = &self.key else { return Ok(Vec::new()) };
+        let signature = sign(key, message).map_err(refused("sign the user data"))?;
+        let length = u16::try_from(signature.len()).unwrap_or(u16::MAX);
+        let mut parts = vec![(USER_DATA + signature_at(self.kind), signature)];
+        if self.kind == UserDataType::EcP521 {
+            parts.push((USER_DATA + EC_LENGTH_AT, length.to_be_bytes().to_vec()));
+        }
+        Ok(parts)
+    }
+}
+
+/// Where a signature begins, and so where the data end.
+fn signature_at(kind: UserDataType) -> usize {
+    match kind {
+        UserDataType::None => 0,
+        UserDataType::Unsigned => USER_DATA_LEN,
+        UserDataType::EcP521 | UserDataType::Rsa2048 => 256,
+        UserDataType::Rsa3072 => 128,
+    }
+}
+
+fn kind_of(key: &PKeyRef<Private>) -> Option<UserDataType> {
+    match (key.ec_key(), key.rsa()) {
+        (Ok(ec), _) if ec.group().curve_name() == Some(Nid::SECP521R1) => Some(UserDataType::EcP521),
+        (_, Ok(rsa)) if rsa.n().num_bits() == 2048 => Some(UserDataType::Rsa2048),
+        (_, Ok(rsa)) if rsa.n().num_bits() == 3072 => Some(UserDataType::Rsa3072),
+        _ => None,
+    }
+}
+
+/// ECDSA, or RSASSA-PSS with OpenSSL's own salt length; SHA-512 in both.
+fn sign(key: &PKeyRef<Private>, message: &[u8]) -> std::result::Result<Vec<u8>, ErrorStack> {
+    let mut signer = Signer::new(MessageDigest::sha512(), key)?;
+    if key.rsa().is_ok() {
+        signer.set_rsa_padding(Padding::PKCS1_PSS)?;
+        signer.set_rsa_mgf1_md(MessageDigest::sha512())?;
+    }
+    signer.sign_oneshot_to_vec(message)
+}
