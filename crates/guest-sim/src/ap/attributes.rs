@@ -1,0 +1,284 @@
+//! The texts of the AP bus in sysfs, in the kernel's own formatting.
+
+use std::time::Duration;
+
+use super::firmware::{Binding, Kind, code};
+use super::{Bus, Card, Context, Queue};
+use crate::errno::Errno;
+use crate::scenario::Delays;
+
+/// Files of `/sys/bus/ap` with their modes.
+pub const BUS: [(&str, u16); 6] = [
+    ("ap_interrupts", 0o444),
+    ("ap_max_adapter_id", 0o444),
+    ("ap_max_domain_id", 0o444),
+    ("bindings", 0o444),
+    ("config_time", 0o644),
+    ("features", 0o444),
+];
+
+const COMMON: [(&str, u16); 8] = [
+    ("ap_functions", 0o444),
+    ("chkstop", 0o444),
+    ("depth", 0o444),
+    ("modalias", 0o444),
+    ("online", 0o644),
+    ("pendingq_count", 0o444),
+    ("request_count", 0o444),
+    ("requestq_count", 0o444),
+];
+
+impl Bus {
+    /// Text of a file of `/sys/bus/ap`.
+    pub fn bus_attribute(&self, name: &str, context: &Context<'_>) -> Result<String, Errno> {
+        let queues = || self.cards.values().flat_map(Card::domains);
+        match name {
+            "features" => Ok(format!("{}\n", context.scenario.ap.features)),
+            "bindings" => {
+                let count = queues().count();
+                let complete = self.booted + Delays::of(context.scenario.ap.bindings_complete_after_ms) <= context.now;
+                Ok(if complete || count == 0 {
+                    format!("{count}/{count} (complete)\n")
+                } else {
+                    format!("{}/{count}\n", count - 1)
+                })
+            }
+            "config_time" => {
+                Ok(format!("{}\n", Duration::from_millis(context.scenario.delays.scan_ms).as_secs().max(1)))
+            }
+            "ap_interrupts" => Ok("1\n".into()),
+            "ap_max_adapter_id" => Ok("255\n".into()),
+            "ap_max_domain_id" => Ok("255\n".into()),
+            _ => Err(Errno::ENOENT),
+        }
+    }
+
+    /// Text of an attribute of a card, with the time that reading takes.
+    pub fn card_attribute(&mut self, card: u8, name: &str, context: &Context<'_>) -> Result<(String, Duration), Errno> {
+        let secure = self.secure;
+        let card = self.cards.get_mut(&card).ok_or(Errno::ENODEV)?;
+        card.queues.values_mut().for_each(|queue| queue.advance(context.rules()));
+        let text = match name {
+            "serialnr" | "op_modes" | "API_ordinalnr" | "FW_version" => return Ok(card.asked(name, secure, context)),
+            "type" => card.spec.kind.clone(),
+            "hwtype" | "raw_hwtype" => card.hwtype().to_string(),
+            "online" => u8::from(card.online).to_string(),
+            "config" => u8::from(card.queues.values().any(|queue| queue.firmware.configured)).to_string(),
+            "chkstop" => {
+                let stopped = card.queues.values().all(|queue| queue.firmware.checkstopped);
+                u8::from(stopped && !card.queues.is_empty()).to_string()
+            }
+            "depth" => "8".into(),
+            "modalias" => format!("ap:t{:02X}", card.hwtype()),
+            "max_msg_size" => "12288".into(),
+            "ap_functions" => format!("0x{:08X}", card.functions()),
+            "request_count" => card.request_count.to_string(),
+            "requestq_count" => card.queues.values().map(|queue| queue.requestq_count).sum::<u64>().to_string(),
+            "pendingq_count" => card.queues.values().map(|queue| queue.pendingq_count).sum::<u64>().to_string(),
+            _ => return Err(Errno::ENOENT),
+        };
+        Ok((text + "\n", Duration::ZERO))
+    }
+
+    /// Text of an attribute of a queue, with the time that reading takes.
+    pub fn queue_attribute(
+        &mut self,
+        (card_number, domain): (u8, u16),
+        name: &str,
+        context: &Context<'_>,
+    ) -> Result<(String, Duration), Errno> {
+        let (rules, secure) = (context.rules(), self.secure);
+        self.queue_mut(card_number, domain, rules)?;
+        let card = self.cards.get_mut(&card_number).ok_or(Errno::ENODEV)?;
+        let (functions, hwtype, kind, card_online) = (card.functions(), card.hwtype(), card.kind, card.online);
+        let queue = card.queues.get_mut(&domain).ok_or(Errno::ENODEV)?;
+        let mut takes = Duration::ZERO;
+        let text = match name {
+            "mkvps" | "op_modes" => {
+                let answers = card_online && queue.answers(context);
+                if answers {
+                    queue.request_count += 1;
+                    card.request_count += 1;
+                }
+                if kind == Kind::Cca && secure {
+                    takes = Delays::of(context.scenario.delays.cca_read_ms);
+                }
+                match (name, answers) {
+                    ("mkvps", _) => queue.mkvps(answers),
+                    (_, true) => "FIPS2009 BSI2009".into(),
+                    (_, false) => String::new(),
+                }
+            }
+            "se_bind" => queue.driver.show_bind(&queue.firmware, rules)?.into(),
+            "se_associate" => queue.driver.show_associate(&queue.firmware, rules)?,
+            "ap_functions" => {
+                let (rc, binding) = queue.firmware.test(rules.switches);
+                if rc > code::BUSY {
+                    return Err(Errno::EIO);
+                }
+                let binding = if secure { (binding as u32) << 14 } else { 0 };
+                format!("0x{:08X}", functions | binding)
+            }
+            "online" => u8::from(queue.online && card_online).to_string(),
+            "config" => u8::from(queue.firmware.configured).to_string(),
+            "chkstop" => u8::from(queue.firmware.checkstopped).to_string(),
+            "depth" => "8".into(),
+            "modalias" => format!("ap:t{hwtype:02X}"),
+            "interrupt" => "Interrupts enabled.".into(),
+            "reset" => queue.driver.show_reset().into(),
+            "request_count" => queue.request_count.to_string(),
+            "requestq_count" => queue.requestq_count.to_string(),
+            "pendingq_count" => queue.pendingq_count.to_string(),
+            _ => return Err(Errno::ENOENT),
+        };
+        Ok((text + "\n", takes))
+    }
+
+    /// What `guest-sim state` tells of a queue: one word.
+    pub fn queue_state(&self, card: u8, domain: u16, context: &Context<'_>) -> &'static str {
+        let Some(queue) = self.queue(card, domain) else { return "lost" };
+        let firmware = &queue.firmware;
+        let (rc, binding) = firmware.test(&context.scenario.switches);
+        match (rc, binding) {
+            (code::RESETTING, _) => "resetting",
+            (code::DECONFIGURED, _) => "deconfigured",
+            (code::CHECKSTOPPED, _) => "checkstopped",
+            (1.., _) => "failed",
+            (_, Binding::Unusable) => "unusable",
+            (_, Binding::Available) if firmware.takes_a_place() => "binding",
+            (_, Binding::Available) => "unbound",
+            (_, Binding::WithoutKeys) if firmware.associating() => "associating",
+            (_, Binding::Usable) if firmware.associated().is_some() => "associated",
+            (_, Binding::Usable | Binding::WithoutKeys) => "bound",
+        }
+    }
+
+    /// The index of the secret that a queue is associated with in the firmware.
+    pub fn associated(&self, card: u8, domain: u16) -> Option<u16> {
+        self.queue(card, domain)?.firmware.associated()
+    }
+}
+
+impl Card {
+    /// Files of the card with their modes.
+    pub fn attributes(&self) -> Vec<(&'static str, u16)> {
+        let mut names = COMMON.to_vec();
+        names.extend([("config", 0o644), ("hwtype", 0o444), ("max_msg_size", 0o444), ("raw_hwtype", 0o444)]);
+        names.push(("type", 0o444));
+        match self.kind {
+            Kind::Accelerator => {}
+            Kind::Cca => names.push(("serialnr", 0o444)),
+            Kind::Ep11 => {
+                names.extend(["API_ordinalnr", "FW_version", "op_modes", "serialnr"].map(|name| (name, 0o444)));
+            }
+        }
+        names
+    }
+
+    /// Files of each of the card's queues with their modes.
+    pub fn queue_attributes(&self, secure: bool) -> Vec<(&'static str, u16)> {
+        let mut names = COMMON.to_vec();
+        names.extend([("config", 0o444), ("interrupt", 0o444), ("reset", 0o644)]);
+        if secure {
+            names.extend([("se_bind", 0o644), ("se_associate", 0o644)]);
+        }
+        match self.kind {
+            Kind::Accelerator => {}
+            Kind::Cca => names.push(("mkvps", 0o444)),
+            Kind::Ep11 => names.extend([("mkvps", 0o444), ("op_modes", 0o444)]),
+        }
+        names
+    }
+
+    /// The card's type as in its attribute.
+    pub fn kind_text(&self) -> &str {
+        &self.spec.kind
+    }
+
+    /// The card's serial number, whether the guest can read it or not.
+    pub fn serialnr(&self) -> &str {
+        &self.spec.serialnr
+    }
+
+    /// CEX7 is 13 and CEX8 14; the numbers go on from there.
+    fn hwtype(&self) -> u8 {
+        let generation = || self.spec.kind.trim_start_matches("CEX").trim_end_matches(char::is_alphabetic).parse().ok();
+        self.spec.hwtype.unwrap_or_else(|| generation().map_or(14, |number: u8| number.saturating_add(6)))
+    }
+
+    fn functions(&self) -> u32 {
+        match self.kind {
+            Kind::Accelerator => 0x6a00_0000,
+            Kind::Cca => 0x9200_0000,
+            Kind::Ep11 => 0x8600_0000,
+        }
+    }
+
+    /// What the driver has to ask the card for. A card answers only through a queue that is bound; otherwise the text
+    /// is an empty line.
+    fn asked(&mut self, name: &str, secure: bool, context: &Context<'_>) -> (String, Duration) {
+        let online = self.online;
+        let asked = self.queues.values_mut().find(|queue| online && queue.answers(context));
+        let answers = asked.is_some();
+        if let Some(queue) = asked {
+            queue.request_count += 1;
+            self.request_count += 1;
+        }
+        let text = match name {
+            _ if !answers => "",
+            "serialnr" => &self.spec.serialnr,
+            "op_modes" => "FIPS2009 BSI2009",
+            "API_ordinalnr" => "6",
+            _ => "8.1",
+        };
+        let hangs = self.kind == Kind::Cca && secure;
+        let takes = if hangs { Delays::of(context.scenario.delays.cca_read_ms) } else { Duration::ZERO };
+        (format!("{text}\n"), takes)
+    }
+}
+
+impl Queue {
+    /// Whether requests to the queue are answered: bound, alive, switched on.
+    fn answers(&self, context: &Context<'_>) -> bool {
+        let (rc, binding) = self.firmware.test(&context.scenario.switches);
+        let bound = matches!(binding, Binding::Usable | Binding::WithoutKeys);
+        self.exists() && self.online && rc == code::NORMAL && bound
+    }
+
+    fn mkvps(&self, answers: bool) -> String {
+        if self.firmware.kind == Kind::Cca {
+            let key = |valid: bool| match &self.spec.mkvp {
+                Some(mkvp) if valid => format!("valid 0x{}", bare(mkvp)),
+                _ => "- -".into(),
+            };
+            return format!("AES NEW: - -\nAES CUR: {}\nAPKA CUR: {}", key(answers), key(answers));
+        }
+        if !answers {
+            return "WK CUR: - -\nWK NEW: - -".into();
+        }
+        let current = match &self.spec.mkvp {
+            Some(mkvp) => format!("valid 0x{:0<64}", bare(mkvp)),
+            None => "invalid -".into(),
+        };
+        format!("WK CUR: {current}\nWK NEW: {}", self.spec.new_key)
+    }
+
+    /// The master key verification pattern, whether the guest can read it or not.
+    pub fn mkvp(&self) -> Option<&str> {
+        self.spec.mkvp.as_deref()
+    }
+
+    /// Requests that wait for being sent or answered.
+    pub fn waiting(&self) -> u64 {
+        self.requestq_count + self.pendingq_count
+    }
+
+    /// Switched on in the kernel.
+    pub fn online(&self) -> bool {
+        self.online
+    }
+}
+
+fn bare(digits: &str) -> &str {
+    digits.strip_prefix("0x").unwrap_or(digits)
+}

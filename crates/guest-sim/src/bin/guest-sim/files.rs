@@ -1,0 +1,360 @@
+//! The guest's files as a FUSE filesystem: `/dev`, `/sys` and `/boot_id`.
+
+use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, SystemTime};
+
+use fuser::{
+    BsdFileFlags, Errno as FuseErrno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation, INodeNo,
+    IoctlFlags, LockOwner, OpenAccMode, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory,
+    ReplyEmpty, ReplyEntry, ReplyIoctl, ReplyOpen, ReplyWrite, Request, TimeOrNow, WriteFlags,
+};
+use guest_sim::guest::Answer;
+use guest_sim::tree::Node;
+use guest_sim::uv::driver::BLOCK_LEN;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::memory::ProcessMemory;
+use crate::shared::Shared;
+
+/// Nothing is cached: queues come and go, and every attribute is live.
+const TTL: Duration = Duration::ZERO;
+/// What stat(2) says of every attribute of sysfs.
+const SIZE: u64 = 4096;
+
+/// Paths by inode number and the reverse. Numbers start with the root's, 1, and are never given again.
+struct Paths {
+    by_number: Vec<Arc<str>>,
+    by_path: HashMap<Arc<str>, u64>,
+}
+
+impl Paths {
+    fn new() -> Self {
+        let mut paths = Self { by_number: Vec::new(), by_path: HashMap::new() };
+        paths.number("/");
+        paths
+    }
+
+    fn number(&mut self, path: &str) -> u64 {
+        if let Some(number) = self.by_path.get(path) {
+            return *number;
+        }
+        let path: Arc<str> = path.into();
+        self.by_number.push(Arc::clone(&path));
+        let number = self.by_number.len() as u64;
+        self.by_path.insert(path, number);
+        number
+    }
+
+    fn path(&self, number: u64) -> Option<Arc<str>> {
+        let index = usize::try_from(number.checked_sub(1)?).ok()?;
+        self.by_number.get(index).cloned()
+    }
+}
+
+/// What an open file reads: as in sysfs the text is made when reading starts at the beginning.
+#[derive(Default)]
+struct Handles {
+    last: u64,
+    texts: HashMap<u64, Vec<u8>>,
+}
+
+/// The filesystem.
+pub struct Files {
+    shared: Arc<Shared>,
+    paths: Mutex<Paths>,
+    handles: Arc<Mutex<Handles>>,
+}
+
+impl Files {
+    pub fn new(shared: Arc<Shared>) -> Self {
+        Self { shared, paths: Mutex::new(Paths::new()), handles: Arc::default() }
+    }
+
+    fn path(&self, ino: INodeNo) -> Option<Arc<str>> {
+        lock(&self.paths).path(ino.0)
+    }
+
+    fn node(&self, ino: INodeNo) -> Option<(Arc<str>, Node)> {
+        let path = self.path(ino)?;
+        let node = self.shared.with(|guest, _| guest.tree().node(&path))?;
+        Some((path, node))
+    }
+
+    fn attr(&self, number: u64, node: &Node) -> FileAttr {
+        let (kind, perm, size) = match node {
+            Node::Dir => (FileType::Directory, 0o755, 0),
+            Node::File(_, mode) => (FileType::RegularFile, *mode, SIZE),
+            Node::Link(target) => (FileType::Symlink, 0o777, target.len() as u64),
+        };
+        let time = SystemTime::UNIX_EPOCH;
+        FileAttr {
+            ino: INodeNo(number),
+            size,
+            blocks: 0,
+            atime: time,
+            mtime: time,
+            ctime: time,
+            crtime: time,
+            kind,
+            perm,
+            nlink: 1,
+            // In a user namespace this is its root, whoever that is outside.
+            uid: 0,
+            gid: 0,
+            rdev: 0,
+            blksize: 4096,
+            flags: 0,
+        }
+    }
+}
+
+/// Waits for as long as the answer takes, without holding up other callers, and replies.
+fn reply<T: Send + 'static>(pid: u32, answer: Answer<T>, send: impl FnOnce(Result<T, FuseErrno>) + Send + 'static) {
+    let Answer { result, takes, kill: deadly } = answer;
+    let finish = move || {
+        if let (true, Ok(pid)) = (deadly, i32::try_from(pid)) {
+            // It may be gone already, which is what was wanted.
+            let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+        }
+        send(result.map_err(|errno| FuseErrno::from_i32(errno.number())));
+    };
+    if takes.is_zero() {
+        finish();
+    } else {
+        thread::spawn(move || {
+            thread::sleep(takes);
+            finish();
+        });
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Filesystem for Files {
+    fn lookup(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
+        let found = self.path(parent).zip(name.to_str()).and_then(|(parent, name)| {
+            let path = format!("{}/{name}", parent.trim_end_matches('/'));
+            let node = self.shared.with(|guest, _| guest.tree().node(&path))?;
+            Some(self.attr(lock(&self.paths).number(&path), &node))
+        });
+        match found {
+            Some(attr) => reply.entry(&TTL, &attr, Generation(0)),
+            None => reply.error(FuseErrno::ENOENT),
+        }
+    }
+
+    fn getattr(&self, _: &Request, ino: INodeNo, _: Option<FileHandle>, reply: ReplyAttr) {
+        match self.node(ino) {
+            Some((_, node)) => reply.attr(&TTL, &self.attr(ino.0, &node)),
+            None => reply.error(FuseErrno::ENOENT),
+        }
+    }
+
+    /// Truncation comes with `echo 1 > attribute` and changes nothing; modes and owners are the kernel's to keep.
+    fn setattr(
+        &self,
+        _: &Request,
+        ino: INodeNo,
+        mode: Option<u32>,
+        uid: Option<u32>,
+        gid: Option<u32>,
+        _: Option<u64>,
+        _: Option<TimeOrNow>,
+        _: Option<TimeOrNow>,
+        _: Option<SystemTime>,
+        _: Option<FileHandle>,
+        _: Option<SystemTime>,
+        _: Option<SystemTime>,
+        _: Option<SystemTime>,
+        _: Option<BsdFileFlags>,
+        reply: ReplyAttr,
+    ) {
+        match self.node(ino) {
+            Some(_) if mode.is_some() || uid.is_some() || gid.is_some() => reply.error(FuseErrno::EPERM),
+            Some((_, node)) => reply.attr(&TTL, &self.attr(ino.0, &node)),
+            None => reply.error(FuseErrno::ENOENT),
+        }
+    }
+
+    fn readlink(&self, _: &Request, ino: INodeNo, reply: ReplyData) {
+        match self.node(ino) {
+            Some((_, Node::Link(target))) => reply.data(target.as_bytes()),
+            Some(_) => reply.error(FuseErrno::EINVAL),
+            None => reply.error(FuseErrno::ENOENT),
+        }
+    }
+
+    fn open(&self, _: &Request, ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
+        match self.node(ino) {
+            // sysfs refuses this even to root, who passes every check of modes.
+            Some((_, Node::File(_, mode))) if mode & 0o222 == 0 && flags.acc_mode() != OpenAccMode::O_RDONLY => {
+                reply.error(FuseErrno::EACCES);
+            }
+            Some(_) => {
+                let mut handles = lock(&self.handles);
+                handles.last += 1;
+                reply.opened(FileHandle(handles.last), FopenFlags::FOPEN_DIRECT_IO);
+            }
+            None => reply.error(FuseErrno::ENOENT),
+        }
+    }
+
+    fn release(
+        &self,
+        _: &Request,
+        _: INodeNo,
+        handle: FileHandle,
+        _: OpenFlags,
+        _: Option<LockOwner>,
+        _: bool,
+        reply: ReplyEmpty,
+    ) {
+        lock(&self.handles).texts.remove(&handle.0);
+        reply.ok();
+    }
+
+    fn read(
+        &self,
+        request: &Request,
+        ino: INodeNo,
+        handle: FileHandle,
+        offset: u64,
+        size: u32,
+        _: OpenFlags,
+        _: Option<LockOwner>,
+        data: ReplyData,
+    ) {
+        let (Ok(offset), Ok(size)) = (usize::try_from(offset), usize::try_from(size)) else {
+            return data.error(FuseErrno::EINVAL);
+        };
+        let part = move |text: &[u8]| {
+            let text = text.get(offset..).unwrap_or_default();
+            text[..size.min(text.len())].to_vec()
+        };
+        if offset > 0 {
+            let handles = lock(&self.handles);
+            return data.data(&handles.texts.get(&handle.0).map(|text| part(text)).unwrap_or_default());
+        }
+        let Some(path) = self.path(ino) else { return data.error(FuseErrno::ENOENT) };
+        let answer = self.shared.with(|guest, now| guest.read(request.pid(), &path, now));
+        let handles = Arc::clone(&self.handles);
+        reply(request.pid(), answer, move |result| match result {
+            Ok(text) => {
+                let part = part(&text);
+                lock(&handles).texts.insert(handle.0, text);
+                data.data(&part);
+            }
+            Err(errno) => data.error(errno),
+        });
+    }
+
+    fn write(
+        &self,
+        request: &Request,
+        ino: INodeNo,
+        _: FileHandle,
+        _: u64,
+        bytes: &[u8],
+        _: WriteFlags,
+        _: OpenFlags,
+        _: Option<LockOwner>,
+        written: ReplyWrite,
+    ) {
+        let Some(path) = self.path(ino) else { return written.error(FuseErrno::ENOENT) };
+        let answer = self.shared.with(|guest, now| guest.write(request.pid(), &path, bytes, now));
+        let size = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+        reply(request.pid(), answer, move |result| match result {
+            Ok(()) => written.written(size),
+            Err(errno) => written.error(errno),
+        });
+    }
+
+    fn flush(&self, _: &Request, _: INodeNo, _: FileHandle, _: LockOwner, reply: ReplyEmpty) {
+        reply.ok();
+    }
+
+    fn fsync(&self, _: &Request, _: INodeNo, _: FileHandle, _: bool, reply: ReplyEmpty) {
+        reply.error(FuseErrno::EINVAL);
+    }
+
+    fn readdir(&self, _: &Request, ino: INodeNo, _: FileHandle, offset: u64, mut reply: ReplyDirectory) {
+        let Some((path, Node::Dir)) = self.node(ino) else { return reply.error(FuseErrno::ENOTDIR) };
+        let children = self.shared.with(|guest, _| guest.tree().children(&path));
+        let mut paths = lock(&self.paths);
+        let dots = [".", ".."].map(|name| (ino.0, FileType::Directory, name.to_owned()));
+        let entries = children.into_iter().map(|(name, node)| {
+            let kind = match node {
+                Node::Dir => FileType::Directory,
+                Node::File(..) => FileType::RegularFile,
+                Node::Link(_) => FileType::Symlink,
+            };
+            (paths.number(&format!("{}/{name}", path.trim_end_matches('/'))), kind, name)
+        });
+        let skip = usize::try_from(offset).unwrap_or(usize::MAX);
+        for (index, (number, kind, name)) in dots.into_iter().chain(entries).enumerate().skip(skip) {
+            if reply.add(INodeNo(number), index as u64 + 1, kind, name) {
+                break;
+            }
+        }
+        reply.ok();
+    }
+
+    fn ioctl(
+        &self,
+        request: &Request,
+        ino: INodeNo,
+        _: FileHandle,
+        _: IoctlFlags,
+        word: u32,
+        input: &[u8],
+        _: u32,
+        done: ReplyIoctl,
+    ) {
+        let (Some(path), Ok(pid)) = (self.path(ino), i32::try_from(request.pid())) else {
+            return done.error(FuseErrno::ENODEV);
+        };
+        if &*path != "/dev/uv" {
+            return done.error(FuseErrno::ENOTTY);
+        }
+        let mut block = [0; BLOCK_LEN];
+        if let Some(input) = input.first_chunk() {
+            block = *input;
+        }
+        let memory = ProcessMemory(Pid::from_raw(pid));
+        let answer = self.shared.with(|guest, now| guest.ioctl(request.pid(), word, &mut block, &memory, now));
+        reply(request.pid(), answer, move |result| match result {
+            Ok(()) => done.ioctl(0, &block),
+            Err(errno) => done.error(errno),
+        });
+    }
+
+    fn create(&self, _: &Request, _: INodeNo, _: &OsStr, _: u32, _: u32, _: i32, reply: ReplyCreate) {
+        reply.error(FuseErrno::EACCES);
+    }
+
+    fn mknod(&self, _: &Request, _: INodeNo, _: &OsStr, _: u32, _: u32, _: u32, reply: ReplyEntry) {
+        reply.error(FuseErrno::EACCES);
+    }
+
+    fn mkdir(&self, _: &Request, _: INodeNo, _: &OsStr, _: u32, _: u32, reply: ReplyEntry) {
+        reply.error(FuseErrno::EPERM);
+    }
+
+    fn unlink(&self, _: &Request, _: INodeNo, _: &OsStr, reply: ReplyEmpty) {
+        reply.error(FuseErrno::EPERM);
+    }
+
+    fn rmdir(&self, _: &Request, _: INodeNo, _: &OsStr, reply: ReplyEmpty) {
+        reply.error(FuseErrno::EPERM);
+    }
+
+    fn rename(&self, _: &Request, _: INodeNo, _: &OsStr, _: INodeNo, _: &OsStr, _: RenameFlags, reply: ReplyEmpty) {
+        reply.error(FuseErrno::EPERM);
+    }
+}

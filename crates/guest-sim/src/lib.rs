@@ -1,0 +1,17 @@
+//! A simulated IBM Secure Execution guest: ultravisor, AP queues and the kernel drivers in front of them.
+//!
+//! The library does no I/O and reads no clock: it turns bytes and times that it is given into bytes and states. The
+//! program `guest-sim` shows a guest to unchanged programs through FUSE.
+//!
+//! It is a simulator. It proves that a program behaves by the documented rules; it cannot prove that the hardware does.
+
+pub mod ap;
+pub mod crypto;
+pub mod errno;
+pub mod fault;
+pub mod guest;
+pub mod hex;
+pub mod image;
+pub mod scenario;
+pub mod tree;
+pub mod uv;
