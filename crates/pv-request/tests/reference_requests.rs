@@ -363,3 +363,16 @@ fn a_request_takes_1_to_255_host_keys() {
     assert_eq!(code(255), Ok(0x4b8 + 255 * 80 + 16 + 32 + 16));
     assert_eq!(code(256), Err(codes::TOO_MANY_HOST_KEYS));
 }
+
+#[test]
+fn the_reference_header_is_read_as_ibms_library_reads_it() {
+    let Some(dir) = std::env::var_os("SEGUEST_VECTORS") else {
+        println!("skipped: SEGUEST_VECTORS does not name the folder with s390-tools' test assets");
+        return;
+    };
+    let path = std::path::Path::new(&dir).join("secure_guest.hdr");
+    let tags = ImageTags::read(&path).unwrap();
+    assert_eq!(encode_hex(&tags.header_tag()), "92309d4589b9a85b427f8753171d1520");
+    let theirs = BootHdrTags::from_se_image(&mut std::fs::File::open(path).unwrap()).unwrap();
+    assert_eq!(theirs, BootHdrTags::try_from(tags.0.to_vec()).unwrap());
+}
