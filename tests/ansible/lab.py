@@ -49,7 +49,7 @@ class Lab(unittest.TestCase):
         self.collection = self.root / "ansible_collections" / "seguest" / "pv"
         shutil.copytree(REPOSITORY / "collection", self.collection, ignore=shutil.ignore_patterns("files"))
         self._keep_within("/var/cache/seguest.pv", f"{self.root}/system/seguest.pv")
-        self._keep_within("/tmp/seguest.pv-", f"{self.shared}/seguest.pv-")
+        self._keep_within("/tmp/seguest.pv-$(", f"{self.shared}/seguest.pv-$(")
         self._keep_within("/var/tmp /tmp", str(self.shared))
         self.inventory: dict[str, Any] = {"all": {"hosts": {"target": {"ansible_connection": "local"}}}}
         self.environment: dict[str, str] = {}

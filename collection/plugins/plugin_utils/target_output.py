@@ -142,10 +142,11 @@ def _no_result(module: str, reason: str, stdout: str, stderr: str) -> NoReturn:
         "module.no_result",
         f"{module} on the target gave no result: {reason}. {printed}".strip(),
         "Whether it changed anything is not known; run the task again with --check --diff to see what is left to do. "
-        "If it happens again, run the binary by hand on the target: `BINARY - <<< '{}'`.",
+        "If it happens again, run the task with -vvvv, or the binary by hand on the target: echo '{}' | BINARY -",
     )
 
 
 def _excerpt(text: str) -> str:
+    # repr() writes out whatever a terminal might obey.
     text = text.strip()
-    return repr(printable(text if len(text) <= 200 else text[:200] + "..."))
+    return repr(text if len(text) <= 200 else text[:200] + "...")

@@ -62,9 +62,9 @@ def _execute(environment: str) -> str:
 
 def _shell_path(path: str) -> str:
     """A configured folder as a word for the shell: ~ is the effective user's home, variables are the target's."""
-    if path.startswith("~/"):
-        path = "$H" + path[1:]
-    return f'"{path}"' if re.fullmatch(r"[\w./${}+:@,=~ -]+", path) else "/tmp"
+    if not re.fullmatch(r"[\w./${}+:@,=~ -]+", path):
+        path = "~/.ansible/tmp"
+    return f'"{re.sub("^~/", "$H/", path)}"'
 
 
 def _one_line(script: str) -> str:
@@ -72,39 +72,44 @@ def _one_line(script: str) -> str:
 
 
 # System folders first: a PATH that another user left behind must not choose what is run.
-# u: the effective user, after become. a: kernel and architecture. H: home with all links resolved.
+# a: kernel and architecture. H: home with all links resolved.
 _SETUP = _one_line("""
     PATH=/usr/sbin:/usr/bin:/sbin:/bin:$PATH;
-    u=$(id -u);
     a=$(uname -sm);
     H=$(cd -P -- "${HOME:-/nonexistent}" 2>/dev/null && pwd -P);
     H=${H:-/nonexistent};
 """)
 
-# Where binaries are kept, by their hash, so that versions and modules never meet.
-_CACHES = '"$H/.cache/seguest.pv" /var/cache/seguest.pv "/tmp/seguest.pv-$u"'
+# Where binaries are kept, by their hash, so that versions and modules never meet: d is the next folder to look at.
+# The user's number is asked for only where it is needed, because each program that is started costs a millisecond.
+_EACH_CACHE = """
+    for d in "$H/.cache/seguest.pv" /var/cache/seguest.pv shared; do
+        [ "$d" = shared ] && d=/tmp/seguest.pv-$(id -u);
+"""
 
 # safe DIR: nobody but the effective user (and root) can put a file into DIR, or another folder in DIR's place.
 # DIR is no link, belongs to the effective user and is 0700; each folder above belongs to that user or to root, and
 # nobody else may write to it unless it is sticky, as /tmp is. ls lists all of them, root first; every line must pass.
+# q: one letter for each folder, o if it is the effective user's own, else f (foreign, so it has to be root's).
 _SAFE = _one_line("""
     safe() {
         [ -L "$1" ] && return 1;
-        [ -d "$1" ] || return 1;
-        p=$1; set --;
+        [ -d "$1" ] && [ -O "$1" ] || return 1;
+        p=$1; q=; set --;
         while :; do
             set -- "$p" "$@";
+            [ -O "$p" ] && q=o$q || q=f$q;
             [ "$p" = / ] && break;
             p=${p%/*}; p=${p:-/};
         done;
         LC_ALL=C ls -ldn -- "$@" 2>/dev/null | (
-            k=$#;
             while read -r m n o x; do
-                k=$((k-1)); w=$o; l=$m;
-                case $o in 0|"$u") ;; *) exit 1;; esac;
+                l=$m;
+                case $q in o*) ;; f*) [ "$o" = 0 ] || exit 1;; *) exit 1;; esac;
+                q=${q#?};
                 case $m in d????????[tT]*) ;; d????w*|d???????w*) exit 1;; d*) ;; *) exit 1;; esac;
             done;
-            [ "$k" = 0 ] && [ "$w" = "$u" ] && case $l in drwx------*) ;; *) exit 1;; esac
+            case $q$l in drwx------*) ;; *) exit 1;; esac
         );
     };
 """)
@@ -123,7 +128,7 @@ _RUN_CACHED = _one_line(f"""
     main() {{
         [ -n "$h" ] || {{ cat >/dev/null; echo "$t {NO_BUILD} $a"; return 0; }};
         command -v sha256sum >/dev/null 2>&1 &&
-        for d in {_CACHES}; do
+        {_EACH_CACHE}
             f=$d/$h;
             [ -f "$f" ] && [ -x "$f" ] && safe "$d" || continue;
             case $(sha256sum <"$f") in "$h "*) execute; return 0;; esac;
@@ -140,7 +145,7 @@ _STORE = _one_line(f"""
     main() {{
         command -v sha256sum >/dev/null 2>&1 && {{
             [ -d "$H/.cache" ] || {{ [ -O "$H" ] && mkdir -m 700 "$H/.cache"; }};
-            for d in {_CACHES}; do
+            {_EACH_CACHE}
                 b=${{d%/*}};
                 [ -d "$d" ] || [ -L "$b" ] || {{ {{ [ -O "$b" ] || [ -k "$b" ]; }} && mkdir -m 700 "$d"; }};
                 safe "$d" && take "$d" || continue;
