@@ -10,8 +10,12 @@ pub mod crypto;
 pub mod errno;
 pub mod fault;
 pub mod guest;
+#[cfg(test)]
+mod guest_tests;
 pub mod hex;
 pub mod image;
 pub mod scenario;
+#[cfg(test)]
+mod testing;
 pub mod tree;
 pub mod uv;

@@ -1,43 +1,11 @@
 //! The ultravisor's rules, tried with requests that are put together byte by byte.
 
 use super::*;
-use crate::scenario::{FormCheck, Switches, Uv};
+use crate::scenario::FormCheck;
 use request::HEAD_LEN;
 
-#[path = "../../tests/common/request.rs"]
-mod build;
+use crate::testing::{Host, build, reference_image};
 use build::Parts;
-
-struct Host {
-    public: p521::PublicKey,
-    pem: Zeroizing<String>,
-}
-
-impl Host {
-    fn new() -> Self {
-        let key = HostKey::generate();
-        Self { public: build::public_key(&key.public_pem().unwrap()), pem: key.to_pem().unwrap() }
-    }
-
-    fn uv(&self, image: Image) -> Ultravisor {
-        let host = HostKey::from_pem(&self.pem).unwrap();
-        Ultravisor::new(Uv::default(), Switches::default(), host, image).unwrap()
-    }
-}
-
-/// The image that the reference requests are for: digests of 0x01, 0x02, 0x03, tag of 0x04, CCK of zeros.
-fn reference_image(more: &str) -> Image {
-    let digest = |byte: &str, len: usize| byte.repeat(len);
-    let yaml = format!(
-        "pld: \"{}\"\nald: \"{}\"\ntld: \"{}\"\ntag: \"{}\"\ncck: \"{}\"\n{more}",
-        digest("01", 64),
-        digest("02", 64),
-        digest("03", 64),
-        digest("04", 16),
-        digest("00", 32)
-    );
-    Image::from_yaml(&yaml).unwrap()
-}
 
 fn with_id(id: u8) -> Parts {
     Parts { id: [id; 32], ..Parts::default() }

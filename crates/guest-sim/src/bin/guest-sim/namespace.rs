@@ -14,7 +14,8 @@ const NONE: Option<&str> = None;
 const STAGE: &str = "/run/.guest-sim";
 const CAP_SYS_ADMIN: u32 = 21;
 
-/// Opens the FUSE device; to be done before [`enter`], which replaces `/dev`.
+/// Opens the FUSE device; to be done after [`unshare_mounts`], because the kernel only mounts what was opened in the same
+/// user namespace, and before [`build`], which replaces `/dev`.
 pub fn open_fuse() -> Result<OwnedFd> {
     let device = OpenOptions::new().read(true).write(true).open("/dev/fuse").context(
         "cannot open /dev/fuse for reading and writing; it is mode 0666 where udev runs, elsewhere only root may use it",

@@ -81,8 +81,8 @@ impl Running {
         let shared = Arc::new(Shared::new(guest, folder.file("log.jsonl")?));
         let last = options.dir.file_name().map(|name| name.to_string_lossy().into_owned());
         let name = options.name.clone().or(last).unwrap_or_default();
-        let fuse = namespace::open_fuse()?;
         namespace::unshare_mounts()?;
+        let fuse = namespace::open_fuse()?;
         if !options.outlive {
             set_pdeathsig(when_orphaned).context("cannot ask to be ended with the parent process")?;
             if getppid() != parent {
