@@ -1,2 +1,78 @@
-//! Placeholder of the skeleton.
-fn main() {}
+//! `ap_bind`: binds crypto queues to this guest and associates them with its association secrets.
+
+mod apply;
+mod codes;
+mod entries;
+mod fleet;
+mod journal;
+mod matching;
+mod observe;
+mod options;
+mod plan;
+mod report;
+mod steps;
+mod task;
+
+use ansible_contract::{Context, Failure, Module, Outcome, warning};
+use apply::Run;
+use fault::{Code, Fault};
+use fleet::Fleet;
+use journal::Journal;
+use options::{Options, Report};
+use pv_guest::ap::ToolLock;
+use pv_guest::boot_record::{BootRecord, Topic};
+use task::{Aim, Task};
+
+struct ApBind;
+
+impl Module for ApBind {
+    const NAME: &'static str = "ap_bind";
+    const CODES: &'static [&'static [Code]] = &[codes::ALL, pv_guest::codes::ALL];
+    type Options = Options;
+    type Report = Report;
+
+    fn run(options: Options, context: &Context) -> Result<Outcome<Report>, Failure<Report>> {
+        let task = Task::from_options(options)?;
+        if task.aim == Aim::Nothing {
+            return Ok(nothing_wanted());
+        }
+
+        let bus = observe::bus(task.manner.timeout)?;
+        let boot = BootRecord::of_this_boot()?;
+        let _alone = if context.check_mode { None } else { Some(alone(&boot)?) };
+        let journal = if context.check_mode { Journal::empty(&boot) } else { Journal::open(&boot)? };
+        let fleet = Fleet::observe(&bus, journal, task.manner)?;
+        let secrets = observe::secrets(task.needs_secrets())?;
+
+        let run = Run::new(task, fleet, secrets);
+        if context.check_mode { run.predict() } else { run.apply() }
+    }
+}
+
+/// Keeps other runs of ours and pvapconfig out until dropped.
+fn alone(boot: &BootRecord) -> fault::Result<impl Sized> {
+    let ours = boot.exclusively(Topic::QueueJournal, false)?.ok_or_else(|| {
+        Fault::new(
+            pv_guest::codes::BUSY_ELSEWHERE,
+            "The queues are left alone because another ap_bind is at work on them.",
+        )
+        .hint("Run the task again when it has ended.")
+    })?;
+    Ok((ToolLock::take()?, ours))
+}
+
+fn nothing_wanted() -> Outcome<Report> {
+    let fault = Fault::new(codes::NO_ENTRIES, "The list of entries is empty, so nothing was done.");
+    Outcome {
+        changed: false,
+        msg: fault.detail.clone(),
+        warnings: vec![warning(&fault)],
+        diff: Vec::new(),
+        predicted_partial: false,
+        report: Report::default(),
+    }
+}
+
+fn main() -> std::process::ExitCode {
+    ansible_contract::run::<ApBind>()
+}

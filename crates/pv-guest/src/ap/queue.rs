@@ -27,9 +27,11 @@ impl Queue {
     /// Where it stands between the guest and others.
     pub fn state(&self) -> SeState {
         let text = |name: &str| sysfs::read(&self.folder.join(name)).ok();
+        // ap_functions first: an association that completes between the reads must not look like an unknown one.
+        let functions = text("ap_functions");
         let bind = text("se_bind");
         let associate = if self.mode == Mode::Ep11 { text("se_associate") } else { None };
-        SeState::from_texts(self.mode, bind.as_deref(), associate.as_deref(), text("ap_functions").as_deref())
+        SeState::from_texts(self.mode, bind.as_deref(), associate.as_deref(), functions.as_deref())
     }
 
     /// Whether it is still there.

@@ -34,6 +34,8 @@ impl ToolLock {
                         .map(|()| lock)
                         .map_err(|e| busy(&format!("its lock file {PATH} cannot be written: {e}")));
                 }
+                // Without the folder pvapconfig cannot run either.
+                Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Self(())),
                 Err(e) if e.kind() == io::ErrorKind::AlreadyExists => remove_if_stale(Path::new(PATH))?,
                 Err(e) => return Err(busy(&format!("its lock file {PATH} cannot be made: {e}"))),
             }

@@ -1,0 +1,129 @@
+//! What is told about entries and queues at the end.
+
+use crate::codes;
+use crate::entries::{Purpose, Wanted};
+use crate::observe::Observed;
+use crate::options::{Binding, EntryReport, QueueReport, Report, Status};
+use crate::plan::Decision;
+use ansible_contract::Diff;
+use fault::Fault;
+use pv_guest::ap::{Apqn, SeState};
+use pv_guest::uv::SecretList;
+
+/// How it went with one entry.
+#[derive(Clone, Debug)]
+pub struct Served {
+    /// How it stands.
+    pub status: Status,
+    /// The queue.
+    pub apqn: Option<Apqn>,
+    /// Why it is not served.
+    pub fault: Option<Fault>,
+}
+
+impl Served {
+    /// Nothing serves it, because of this.
+    pub fn not(fault: Fault) -> Self {
+        Self { status: Status::Unserved, apqn: None, fault: Some(fault) }
+    }
+
+    /// This queue serves it, or would.
+    pub fn by(apqn: Apqn, status: Status) -> Self {
+        Self { status, apqn: Some(apqn), fault: None }
+    }
+}
+
+/// Why an entry with this decision is not served.
+pub fn reason(at: usize, wanted: &Wanted, decision: &Decision, secrets: &SecretList) -> Fault {
+    let name = wanted.name.as_deref().map_or_else(String::new, |name| format!(" ({name})"));
+    let who = format!("Entry {}{name} is not served", at + 1);
+    match decision {
+        Decision::SecretMissing if !secrets.is_complete() => secrets.incomplete(),
+        Decision::SecretMissing => {
+            let id = wanted.secret().map(|id| id.to_string()).unwrap_or_default();
+            Fault::new(codes::SECRET_MISSING, format!("{who}: its association secret {id} is not in the secret store."))
+                .hint("Add it first (seguest.pv.secret_add); if the store is locked, reboot the guest and add it before the lock.")
+        }
+        Decision::Mismatch(apqn) => mismatch(*apqn),
+        Decision::Serve(..) => Fault::new(
+            codes::LEFT_UNDONE,
+            format!("{who}: another entry cannot be served, and strict demands all or nothing."),
+        )
+        .hint("Set strict to false to serve what can be served."),
+        Decision::Served(_) | Decision::Undetermined | Decision::NoQueue => {
+            Fault::new(codes::NO_MATCHING_QUEUE, format!("{who}: no queue that is left has {}.", demands(wanted))).hint(
+                "Compare with the queues in the result; queues held for something else are taken only with exclusive.",
+            )
+        }
+    }
+}
+
+/// A queue that is associated with a wanted secret and does not fit.
+pub fn mismatch(apqn: Apqn) -> Fault {
+    Fault::new(codes::MKVP_MISMATCH, format!("The queue {apqn} is associated with an entry's secret, but its master key or serial number is not the one that the entry demands."))
+        .hint("Find out who changed the master key; correct the entry, or release the queue (state=unbound).")
+}
+
+fn demands(wanted: &Wanted) -> String {
+    let mut parts = vec![format!("mode {}", wanted.mode().as_str())];
+    if let Purpose::Ep11 { mkvp, serialnr, .. } = &wanted.purpose {
+        parts.push(format!("MKVP {mkvp}"));
+        parts.extend(serialnr.iter().map(|serial| format!("serial number {serial}")));
+    }
+    parts.extend((wanted.min_generation > 0).then(|| format!("generation {} or newer", wanted.min_generation)));
+    parts.extend(wanted.apqn.map(|apqn| format!("the name {apqn}")));
+    parts.join(", ")
+}
+
+fn binding(state: SeState) -> Binding {
+    Binding { bind: state.bind_text().into(), associate: state.associate_text() }
+}
+
+/// Puts the report together. `after` gives a queue's state at the end, or the predicted one.
+pub fn report(
+    wanted: &[Wanted],
+    served: &[Served],
+    before: &[Observed],
+    now: &[Observed],
+    after: impl Fn(&Observed) -> SeState,
+    inspected: impl IntoIterator<Item = Apqn>,
+) -> Report {
+    let entries = wanted.iter().zip(served).map(|(wanted, served)| EntryReport {
+        name: wanted.name.clone(),
+        mode: wanted.mode().as_str().into(),
+        secretid: wanted.secret().map(|id| id.to_string()),
+        status: served.status,
+        reason: served.fault.as_ref().map(|fault| fault.code.name.to_owned()),
+        apqn: served.apqn.map(|apqn| apqn.to_string()),
+    });
+    let queues = before.iter().zip(now).map(|(before, now)| QueueReport {
+        apqn: now.seen.apqn.to_string(),
+        card: now.seen.apqn.card,
+        domain: now.seen.apqn.domain,
+        mode: now.seen.mode.as_str().into(),
+        generation: now.seen.generation,
+        serialnr: now.seen.serialnr.clone(),
+        mkvp: now.seen.mkvp.known().map(|mkvp| mkvp.to_string()),
+        before: binding(before.seen.state),
+        after: binding(after(now)),
+        entry: served.iter().position(|served| served.apqn == Some(now.seen.apqn)),
+    });
+    Report {
+        entries: entries.collect(),
+        queues: queues.collect(),
+        inspected: inspected.into_iter().map(|apqn| apqn.to_string()).collect(),
+    }
+}
+
+/// One entry for each queue that changes hands.
+pub fn diff(report: &Report) -> Vec<Diff> {
+    let lines = |binding: &Binding| format!("bind: {}\nassociate: {}\n", binding.bind, binding.associate);
+    let changed = report.queues.iter().filter(|queue| queue.before != queue.after);
+    changed
+        .map(|queue| Diff {
+            subject: format!("queue {}", queue.apqn),
+            before: lines(&queue.before),
+            after: lines(&queue.after),
+        })
+        .collect()
+}

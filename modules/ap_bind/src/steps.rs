@@ -1,0 +1,233 @@
+//! The three things done to a queue, each until its state says that it is done. Decisions rest on the state that
+//! is read, never on the error of a write: kernels answer EINVAL, EIO and EBUSY in different cases.
+
+use crate::codes;
+use crate::options::WhenBusy;
+use fault::{Code, Fault, Result};
+use pv_guest::ap::{Associate, Queue, SeState};
+use std::io;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+/// A write that the adapter refuses (EIO, EINVAL) is not repeated for ever: it would not change its mind.
+const MAX_REFUSALS: u32 = 3;
+/// After a write was taken its effect shows within this time, be it only as pending.
+const EFFECT_SHOWS_WITHIN: Duration = Duration::from_secs(1);
+
+/// How long and how carefully to work on one queue.
+#[derive(Clone, Copy, Debug)]
+pub struct Manner {
+    /// For one step.
+    pub timeout: Duration,
+    /// What to do with requests in a queue that is to be released.
+    pub when_busy: WhenBusy,
+}
+
+/// Polls with growing pauses, and knows when it has taken too long.
+struct Patience {
+    started: Instant,
+    timeout: Duration,
+    pause: Duration,
+}
+
+impl Patience {
+    fn new(timeout: Duration) -> Self {
+        Self { started: Instant::now(), timeout, pause: Duration::from_millis(1) }
+    }
+
+    /// Waits a little; false once the time is over.
+    fn wait(&mut self) -> bool {
+        let left = self.timeout.saturating_sub(self.started.elapsed());
+        if left.is_zero() {
+            return false;
+        }
+        sleep(self.pause.min(left));
+        self.pause = (self.pause * 3 / 2).min(Duration::from_millis(100));
+        true
+    }
+}
+
+/// Writes until the kernel takes it, and remembers what it said last.
+#[derive(Default)]
+struct Writes {
+    taken_at: Option<Instant>,
+    refusals: u32,
+    last_error: Option<io::Error>,
+}
+
+impl Writes {
+    /// Writes if nothing was taken yet; false once it was refused too often. EBUSY is no refusal: a queue is busy
+    /// right after a reset.
+    fn attempt(&mut self, write: impl FnOnce() -> io::Result<()>) -> bool {
+        if self.taken_at.is_some() {
+            return true;
+        }
+        match write() {
+            Ok(()) => self.taken_at = Some(Instant::now()),
+            Err(e) => {
+                if e.kind() != io::ErrorKind::ResourceBusy {
+                    self.refusals += 1;
+                }
+                self.last_error = Some(e);
+            }
+        }
+        self.refusals < MAX_REFUSALS
+    }
+
+    /// Whether a write was taken and had time enough to show.
+    fn must_show(&self) -> bool {
+        self.taken_at.is_some_and(|at| at.elapsed() > EFFECT_SHOWS_WITHIN)
+    }
+
+    fn fault(&self, code: Code, what: String) -> Fault {
+        let Some(error) = &self.last_error else { return Fault::new(code, format!("{what}.")) };
+        let fault = Fault::new(code, format!("{what}: the kernel answered {error}."));
+        error.raw_os_error().map_or(fault.clone(), |errno| fault.errno(errno))
+    }
+}
+
+/// Binds a queue; returns when it is held.
+///
+/// # Errors
+/// `ap.bind_refused`, `ap.queue_unusable`, `ap.queue_vanished`, `ap.timeout`.
+pub fn bind(queue: &Queue, manner: Manner) -> Result<()> {
+    let mut patience = Patience::new(manner.timeout);
+    let mut writes = Writes::default();
+    loop {
+        match queue.state() {
+            state if state.is_held() => return Ok(()),
+            SeState::Unusable => {
+                return Err(Fault::new(
+                    codes::QUEUE_UNUSABLE,
+                    format!("The queue {} cannot be bound: it is neither free nor ours.", queue.apqn),
+                )
+                .hint("Another guest may hold it, or its card must be reset by the host."));
+            }
+            SeState::Unbound if !writes.attempt(|| queue.bind()) => {
+                return Err(writes.fault(codes::BIND_REFUSED, format!("The queue {} was not bound", queue.apqn))
+                    .hint("The adapter refuses: the guest may hold as many queues as it is allowed to, or the queue is deconfigured."));
+            }
+            _ => {}
+        }
+        still_there(queue)?;
+        if !patience.wait() {
+            return Err(timeout(queue, "bound", manner));
+        }
+    }
+}
+
+/// Associates a bound queue with a secret; returns when the association is complete. A failed one is undone by
+/// releasing the queue, for every other use of it fails from then on.
+///
+/// # Errors
+/// `ap.associate_failed`, `ap.queue_vanished`, `ap.timeout`.
+pub fn associate(queue: &Queue, secret: Associate, manner: Manner) -> Result<()> {
+    let outcome = try_associate(queue, secret, manner);
+    if outcome.is_err() && queue.state() != SeState::Unbound {
+        // The failure that counts is the first one; that of the release would only hide it.
+        let _ = release(queue, Manner { when_busy: WhenBusy::Force, ..manner });
+    }
+    outcome
+}
+
+fn try_associate(queue: &Queue, secret: Associate, manner: Manner) -> Result<()> {
+    let mut patience = Patience::new(manner.timeout);
+    let mut writes = Writes::default();
+    let mut was_pending = false;
+    let failed = |writes: &Writes, why: &str| {
+        Err(writes.fault(codes::ASSOCIATE_FAILED, format!("The queue {} could not be associated with the secret of index {}{why}", queue.apqn, secret.0))
+            .hint("The secret may be no association secret, or one of its id is in the store twice; look at the store with the facts module."))
+    };
+    loop {
+        match queue.state() {
+            SeState::Associated(index) if index == secret.0 => return Ok(()),
+            SeState::Associated(_) | SeState::AssociatedUnknown => {
+                return failed(&writes, ", for it is associated with another");
+            }
+            SeState::Pending => was_pending = true,
+            SeState::Unbound | SeState::Unusable | SeState::Unsupported => {
+                return failed(&writes, ", for it lost its binding");
+            }
+            SeState::Bound | SeState::Failing if was_pending || writes.must_show() => {
+                return failed(&writes, ", for the adapter refused it");
+            }
+            SeState::Bound if !writes.attempt(|| queue.associate(secret)) => return failed(&writes, ""),
+            SeState::Bound | SeState::Failing => {}
+        }
+        still_there(queue)?;
+        if !patience.wait() {
+            return Err(timeout(queue, "associated", manner));
+        }
+    }
+}
+
+/// Releases a queue; returns when it is free. Its association is dropped, requests in it are flushed.
+///
+/// # Errors
+/// `ap.queue_busy`, `ap.unbind_failed`, `ap.queue_vanished`, `ap.timeout`.
+pub fn release(queue: &Queue, manner: Manner) -> Result<()> {
+    wait_until_idle(queue, manner)?;
+    let mut patience = Patience::new(manner.timeout);
+    let mut writes = Writes::default();
+    loop {
+        match queue.state() {
+            SeState::Unbound => return Ok(()),
+            SeState::Unsupported => {
+                return Err(Fault::new(
+                    codes::UNBIND_FAILED,
+                    format!("The queue {} cannot be released: it has no secure binding.", queue.apqn),
+                ));
+            }
+            _ if !writes.attempt(|| queue.unbind()) => {
+                return Err(writes.fault(codes::UNBIND_FAILED, format!("The queue {} was not released", queue.apqn)));
+            }
+            // A deconfigured or checkstopped queue takes the write and does nothing.
+            _ if !queue.is_usable() => {
+                return Err(Fault::new(
+                    codes::UNBIND_FAILED,
+                    format!("The queue {} was not released: it is offline, deconfigured or checkstopped.", queue.apqn),
+                )
+                .hint("It is released when it is reset; bring its card back first."));
+            }
+            _ => {}
+        }
+        still_there(queue)?;
+        if !patience.wait() {
+            return Err(timeout(queue, "released", manner));
+        }
+    }
+}
+
+fn wait_until_idle(queue: &Queue, manner: Manner) -> Result<()> {
+    let mut patience = Patience::new(if manner.when_busy == WhenBusy::Wait { manner.timeout } else { Duration::ZERO });
+    while manner.when_busy != WhenBusy::Force && queue.requests() > 0 {
+        if !patience.wait() {
+            return Err(Fault::new(
+                codes::QUEUE_BUSY,
+                format!(
+                    "The queue {} was not released: {} requests are in it, which would be lost.",
+                    queue.apqn,
+                    queue.requests()
+                ),
+            )
+            .hint("Stop what uses it, or set when_busy to wait or force."));
+        }
+    }
+    Ok(())
+}
+
+fn still_there(queue: &Queue) -> Result<()> {
+    if queue.exists() {
+        return Ok(());
+    }
+    Err(Fault::new(codes::QUEUE_VANISHED, format!("The queue {} disappeared while it was worked on.", queue.apqn))
+        .hint("The host took it away; run the task again."))
+}
+
+fn timeout(queue: &Queue, what: &str, manner: Manner) -> Fault {
+    Fault::new(
+        codes::TIMEOUT,
+        format!("The queue {} was not {what} within {} s.", queue.apqn, manner.timeout.as_secs()),
+    )
+    .hint("Look at its card with lszcrypt -V, and raise timeout if it is merely slow.")
+}

@@ -1,0 +1,140 @@
+//! What the options ask for, checked before anything is looked at.
+
+use crate::codes;
+use crate::entries::{self, Wanted};
+use crate::options::{Options, State};
+use crate::steps::Manner;
+use ansible_contract::codes as args;
+use fault::{Fault, Result};
+use std::time::Duration;
+
+/// What is asked for.
+#[derive(Debug)]
+pub struct Task {
+    /// Wanted queues, in order.
+    pub wanted: Vec<Wanted>,
+    /// What to do about them.
+    pub aim: Aim,
+    /// Fail if an entry cannot be served.
+    pub strict: bool,
+    /// How to work on queues.
+    pub manner: Manner,
+}
+
+/// What to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Aim {
+    /// Serve the entries; if `exclusive`, take and release what they do not want.
+    Serve { exclusive: bool },
+    /// Release what serves the entries.
+    ReleaseEntries,
+    /// Release everything.
+    ReleaseAll,
+    /// There are no entries, so nothing is to be done.
+    Nothing,
+}
+
+impl Task {
+    /// Checks the options.
+    ///
+    /// # Errors
+    /// `args.*` and `config.*`.
+    pub fn from_options(options: Options) -> Result<Self> {
+        let Options { state, all, strict, exclusive, rebalance, when_busy, timeout, .. } = options;
+        if rebalance {
+            return Err(Fault::new(
+                args::NOT_SUPPORTED_YET,
+                "The option rebalance is not supported yet: entries that are served stay where they are.",
+            )
+            .hint("To move them, release their queues first (state=unbound)."));
+        }
+        let entries = given_entries(options)?;
+        let aim = match (state, &entries) {
+            (State::Bound, _) if all => return Err(conflict("all", "state=bound; it belongs to state=unbound")),
+            (State::Unbound, _) if exclusive => return Err(conflict("exclusive", "state=unbound")),
+            (_, Some(_)) if all => return Err(conflict("all", "entries, config or src")),
+            (State::Unbound, None) if all => Aim::ReleaseAll,
+            (_, None) => {
+                return Err(Fault::new(
+                    args::MISSING,
+                    "One of the options entries, config and src must say which queues are wanted.",
+                )
+                .hint("To release every queue, give state=unbound with all=true."));
+            }
+            (State::Bound, Some(list)) if list.is_empty() && exclusive => {
+                return Err(Fault::new(
+                    codes::EMPTY_EXCLUSIVE,
+                    "The list of entries is empty, and exclusive would release every queue that the guest holds.",
+                )
+                .hint("If that is wanted, say so with state=unbound and all=true."));
+            }
+            (_, Some(list)) if list.is_empty() => Aim::Nothing,
+            (State::Bound, Some(_)) => Aim::Serve { exclusive },
+            (State::Unbound, Some(_)) => Aim::ReleaseEntries,
+        };
+        let wanted = entries::check(&entries.unwrap_or_default())?;
+        Ok(Self { wanted, aim, strict, manner: Manner { timeout: Duration::from_secs(timeout), when_busy } })
+    }
+
+    /// Whether the secret store has to be looked at.
+    pub fn needs_secrets(&self) -> bool {
+        self.wanted.iter().any(|entry| entry.secret().is_some())
+    }
+}
+
+fn conflict(option: &str, with: &str) -> Fault {
+    Fault::new(args::CONFLICT, format!("The option {option} cannot be given with {with}."))
+}
+
+fn given_entries(options: Options) -> Result<Option<Vec<crate::options::Entry>>> {
+    let Options { entries, config, src, config_content, .. } = options;
+    if config_content.is_none() && src.is_some() {
+        return Err(Fault::new(args::SRC_NEEDS_COLLECTION, "The option src names a file on the controller, which the module on the guest cannot read.")
+            .hint("Call the module by its full name, seguest.pv.ap_bind, so that the collection's action plugin reads the file."));
+    }
+    let file = src.unwrap_or_else(|| "config_content".into());
+    match (entries, config, config_content) {
+        (Some(entries), None, None) => Ok(Some(entries)),
+        (None, Some(path), None) => entries::read_config(&path).map(Some),
+        (None, None, Some(text)) => entries::parse_config(&file, &text).map(Some),
+        (None, None, None) => Ok(None),
+        _ => Err(conflict("entries", "config or src; only one of the three can say what is wanted")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn aim(json: &str) -> std::result::Result<Aim, &'static str> {
+        Task::from_options(serde_json::from_str(json).unwrap()).map(|task| task.aim).map_err(|fault| fault.code.name)
+    }
+
+    #[test]
+    fn what_is_asked_for_must_be_said_and_must_not_contradict_itself() {
+        let accel = r#"[{"mode": "accel"}]"#;
+        assert_eq!(aim(&format!(r#"{{"entries": {accel}}}"#)), Ok(Aim::Serve { exclusive: false }));
+        assert_eq!(aim(&format!(r#"{{"entries": {accel}, "exclusive": true}}"#)), Ok(Aim::Serve { exclusive: true }));
+        assert_eq!(aim(&format!(r#"{{"entries": {accel}, "state": "unbound"}}"#)), Ok(Aim::ReleaseEntries));
+        assert_eq!(aim(r#"{"state": "unbound", "all": true}"#), Ok(Aim::ReleaseAll));
+        assert_eq!(aim(r#"{"config_content": "- mode: accel"}"#), Ok(Aim::Serve { exclusive: false }));
+        assert_eq!(aim("{}"), Err("args.missing"));
+        assert_eq!(aim(r#"{"state": "unbound"}"#), Err("args.missing"));
+        assert_eq!(aim(r#"{"all": true}"#), Err("args.conflict"));
+        assert_eq!(aim(&format!(r#"{{"entries": {accel}, "state": "unbound", "all": true}}"#)), Err("args.conflict"));
+        assert_eq!(aim(&format!(r#"{{"entries": {accel}, "config": "/x"}}"#)), Err("args.conflict"));
+        assert_eq!(aim(r#"{"src": "x"}"#), Err("args.src_needs_collection"));
+        assert_eq!(aim(r#"{"config": "/nonexistent/x"}"#), Err("config.unreadable"));
+    }
+
+    #[test]
+    fn an_empty_list_does_nothing_and_is_never_exclusive() {
+        assert_eq!(aim(r#"{"entries": []}"#), Ok(Aim::Nothing));
+        assert_eq!(aim(r#"{"entries": [], "exclusive": true}"#), Err("args.empty_exclusive"));
+    }
+
+    #[test]
+    fn what_is_not_built_yet_is_refused_by_name() {
+        assert_eq!(aim(r#"{"entries": [], "rebalance": true}"#), Err("args.not_supported_yet"));
+    }
+}
