@@ -417,6 +417,18 @@ mod tests {
     }
 
     #[test]
+    fn the_example_of_the_readme_is_a_scenario() {
+        let yaml = include_str!("../README.md").split("```yaml\n").nth(1).unwrap().split("```").next().unwrap();
+        let mut scenario = Scenario::from_yaml(yaml).unwrap();
+        let defaults = (Kernel::default(), Ap::default(), Delays::default(), Switches::default());
+        scenario.ultravisor.secret_types = Uv::default().secret_types;
+        assert_eq!((scenario.kernel, scenario.ap, scenario.delays, scenario.switches), defaults);
+        assert_eq!(scenario.ultravisor, Uv::default());
+        let queue = scenario.cards["00"].queues["0005"].clone();
+        assert_eq!(Queue { mkvp: None, ..queue }, Queue::default());
+    }
+
+    #[test]
     fn a_fragment_changes_what_it_names_and_nothing_else() {
         let scenario = Scenario::from_yaml(SMALL).unwrap();
         let fragment = "delays: {bind_ms: 9}\ncards: {\"00\": {queues: {\"0005\": {online: false}}}}\n\

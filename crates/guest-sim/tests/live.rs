@@ -1,5 +1,7 @@
 //! Guests that live: unchanged programs in a namespace, through FUSE.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on ends")]
+
 mod common;
 
 use std::env;

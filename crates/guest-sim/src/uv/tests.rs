@@ -7,6 +7,10 @@ use request::HEAD_LEN;
 use crate::testing::{Host, build, reference_image};
 use build::Parts;
 
+fn meta_request() -> Parts {
+    Parts { secret_type: 1, secret: Vec::new(), ..Parts::default() }
+}
+
 fn with_id(id: u8) -> Parts {
     Parts { id: [id; 32], ..Parts::default() }
 }
@@ -70,7 +74,7 @@ fn the_right_cuid_and_several_slots_are_accepted() {
     let mut uv = host.uv(reference_image(""));
     uv.spec.cuid = Some("42".repeat(16));
     uv.reboot().unwrap();
-    let parts = Parts { cuid: [0x42; 16], slots: 7, flags: 1 << 63, ..Parts::meta() };
+    let parts = Parts { cuid: [0x42; 16], slots: 7, flags: 1 << 63, ..meta_request() };
     assert_eq!(uv.add(&parts.build(&host.public)), Rc::SUCCESS);
     assert!(uv.dump_disabled());
     assert!(uv.secrets().is_empty(), "a meta request leaves no entry");
@@ -157,7 +161,7 @@ fn the_store_has_a_capacity_by_kind_and_takes_an_id_twice() {
     assert_eq!((uv.add(&association), uv.add(&association)), (Rc::SUCCESS, Rc::SUCCESS));
     assert_eq!(uv.add(&association), Rc::FULL);
     assert_eq!((uv.add(&retrievable), uv.add(&retrievable)), (Rc::SUCCESS, Rc::FULL));
-    assert_eq!(uv.add(&Parts::meta().build(&host.public)), Rc::SUCCESS, "meta takes no room");
+    assert_eq!(uv.add(&meta_request().build(&host.public)), Rc::SUCCESS, "meta takes no room");
     uv.spec.dump_in_progress = true;
     assert_eq!(uv.add(&association), Rc::DUMPING);
 }
@@ -245,11 +249,11 @@ fn the_tests_own_builder_gives_the_reference_requests() {
     let host = p521::PublicKey::from_sec1_bytes(&der[start..start + 133]).unwrap();
     let cuid = [0x42; 16];
     let derived = hex::decode(DERIVED).unwrap();
-    let meta = Parts { cuid, ..Parts::meta() };
+    let meta = Parts { cuid, ..meta_request() };
     let assoc = Parts { cuid, ..Parts::default() };
     let cases = [
         ("null_none_default_cuid_one", meta.clone()),
-        ("null_none_default_ncuid_one", Parts::meta()),
+        ("null_none_default_ncuid_one", meta_request()),
         ("null_none_dump_cuid_one", Parts { flags: 1 << 63, ..meta.clone() }),
         ("null_none_default_cuid_seven", Parts { slots: 7, ..meta.clone() }),
         ("null_simple_default_cuid_one", Parts { extension: [0x17; 32], ..meta.clone() }),

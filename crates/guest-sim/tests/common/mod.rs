@@ -1,5 +1,7 @@
 //! What the tests with a live guest share: its files, its commands, and the reason to skip.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on ends")]
+
 pub mod request;
 
 use std::fs::{self, OpenOptions};
