@@ -1,5 +1,6 @@
 //! Formats that builders and readers of add-secret requests share: where each field lies ([`layout`]), how a
-//! request is read back ([`RequestView`]), the types of secrets ([`SecretType`]) and their ids ([`SecretId`]).
+//! request is read back ([`RequestView`]), the types of secrets ([`SecretType`]) their ids ([`SecretId`])
+//! and instants as text ([`iso8601`]).
 //!
 //! Bytes only: no files, no devices, no encryption. All numbers on the wire are big endian, whatever the machine.
 //! Source of the facts: IBM Secure Execution documentation and s390-tools 2.43 (`rust/pv`, `rust/pv_core`).
@@ -10,8 +11,10 @@ mod id;
 pub mod layout;
 mod request;
 mod secret_type;
+mod time;
 
 pub use hex::{decode_hex, encode_hex};
 pub use id::SecretId;
 pub use request::{RequestView, UserDataType};
 pub use secret_type::SecretType;
+pub use time::iso8601;

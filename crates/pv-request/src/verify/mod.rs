@@ -10,8 +10,8 @@ mod names;
 mod roots;
 mod time;
 
+pub use pv_wire::iso8601;
 pub use roots::system_root;
-pub use time::iso8601;
 
 use crate::{HostKeyDocument, Source, codes, crypto::refused, host_key};
 use chain::Chain;
