@@ -118,8 +118,13 @@ impl Guest {
         Ok(())
     }
 
-    /// The guest's files.
-    pub fn tree(&self) -> Tree<'_> {
+    /// The guest's files at that time.
+    pub fn tree(&mut self, now: Duration) -> Tree<'_> {
+        // Only a fault makes a queue vanish by itself; without one nobody pays for looking after every queue.
+        if self.scenario.faults.iter().any(|fault| fault.becomes.is_some()) {
+            let context = Context { now, scenario: &self.scenario, uv: &self.uv, faults: &mut self.faults };
+            self.bus.advance(&context);
+        }
         Tree { scenario: &self.scenario, bus: &self.bus }
     }
 
@@ -162,7 +167,7 @@ impl Guest {
 
     /// The text of the file at `path`.
     pub fn read(&mut self, pid: u32, path: &str, now: Duration) -> Answer<Vec<u8>> {
-        let Some(Node::File(file, _)) = self.tree().node(path) else { return Answer::at_once(Err(Errno::ENODEV)) };
+        let Some(Node::File(file, _)) = self.tree(now).node(path) else { return Answer::at_once(Err(Errno::ENODEV)) };
         let fault = self.faults.hit(On::Read, path);
         let mut delay = Duration::ZERO;
         let mut answer = with_fault(fault.as_ref(), Duration::ZERO, || {
@@ -202,7 +207,7 @@ impl Guest {
 
     /// A write of `bytes` to the file at `path`.
     pub fn write(&mut self, pid: u32, path: &str, bytes: &[u8], now: Duration) -> Answer<()> {
-        let node = self.tree().node(path);
+        let node = self.tree(now).node(path);
         let text = String::from_utf8_lossy(bytes).into_owned();
         let fault = self.faults.hit(On::Write, path);
         let answer = with_fault(fault.as_ref(), Duration::ZERO, || {

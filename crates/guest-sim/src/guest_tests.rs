@@ -173,9 +173,9 @@ fn every_name_in_a_folder_exists_and_every_file_can_be_read() {
     );
     let (mut folders, mut files) = (vec!["/".to_owned()], 0);
     while let Some(folder) = folders.pop() {
-        for (name, node) in bench.guest.tree().children(&folder) {
+        for (name, node) in bench.guest.tree(bench.now).children(&folder) {
             let path = format!("{}/{name}", folder.trim_end_matches('/'));
-            assert_eq!(bench.guest.tree().node(&path).as_ref(), Some(&node), "{path}");
+            assert_eq!(bench.guest.tree(bench.now).node(&path).as_ref(), Some(&node), "{path}");
             match node {
                 Node::Dir => folders.push(path),
                 Node::File(..) if path == "/dev/uv" => {}
@@ -190,7 +190,7 @@ fn every_name_in_a_folder_exists_and_every_file_can_be_read() {
     }
     assert!(files > 60, "{files} files");
     for missing in ["/sys/devices/ap/card00/00.00ff", "/sys/devices/ap/card0", "/sys/devices/ap/cardFF", "/etc"] {
-        assert_eq!(bench.guest.tree().node(missing), None, "{missing}");
+        assert_eq!(bench.guest.tree(bench.now).node(missing), None, "{missing}");
     }
 }
 
@@ -201,9 +201,9 @@ fn a_scenario_leaves_out_and_overwrites_files() {
          attributes: {/sys/firmware/uv/prot_virt_guest: \"\\e[2J\"}",
     );
     for path in ["/dev/uv", "/sys/bus/ap", "/sys/bus/ap/features", "/sys/firmware/uv/query/max_secrets"] {
-        assert_eq!(bench.guest.tree().node(path), None, "{path}");
+        assert_eq!(bench.guest.tree(bench.now).node(path), None, "{path}");
     }
-    assert!(bench.guest.tree().node("/sys/firmware/uv/query/max_cpus").is_some());
+    assert!(bench.guest.tree(bench.now).node("/sys/firmware/uv/query/max_cpus").is_some());
     let text = bench.guest.read(0, "/sys/firmware/uv/prot_virt_guest", bench.now).result.unwrap();
     assert_eq!(text, b"\x1b[2J");
 }

@@ -229,6 +229,36 @@ fn a_guest_ends_with_the_process_that_started_it() {
 }
 
 #[test]
+fn what_a_killed_guest_leaves_behind_is_not_taken_for_a_guest() {
+    if !fuse_works() {
+        return;
+    }
+    let site = Site::new("");
+    let guest = site.serve();
+    drop(guest);
+    // Now the number in the file is some other process's.
+    fs::write(site.path("guest/pid"), std::process::id().to_string()).unwrap();
+    let output = site.command("enter").args(["--", "true"]).output().unwrap();
+    assert!(String::from_utf8_lossy(&output.stderr).contains("is it running?"));
+    assert_eq!(site.serve().text("echo again"), "again");
+}
+
+#[test]
+fn a_lost_queue_is_gone_at_once_and_each_guest_has_its_own_run_folder() {
+    if !fuse_works() {
+        return;
+    }
+    let (site, other) = (Site::new(&format!("{CARDS}faults: [{{on: bind, becomes: lost}}]")), Site::new(CARDS));
+    let (guest, second) = (site.serve(), other.serve());
+    let queue = "/sys/devices/ap/card00/00.0005";
+    guest.text(&format!(
+        "touch /run/lock/mine; test -e {queue}; echo 1 > {queue}/se_bind; sleep 0.01; test ! -e {queue}"
+    ));
+    assert_eq!(guest.text("ls /sys/bus/ap/devices"), "00.0006\ncard00");
+    second.text(&format!("test ! -e /run/lock/mine; test -e {queue}"));
+}
+
+#[test]
 fn a_caller_can_be_killed_in_the_middle_of_a_write() {
     if !fuse_works() {
         return;

@@ -85,6 +85,8 @@ impl Site {
     /// A guest that is ready.
     pub fn serve(&self) -> Served<'_> {
         let mut program = self.command("serve");
+        // A guest that was killed may have left it.
+        let _ = fs::remove_file(self.path("guest/ready"));
         let child = program.arg("--scenario").arg(self.path("scenario.yaml")).spawn().unwrap();
         let mut served = Served { site: self, child };
         until("the guest is ready", || {

@@ -8,8 +8,8 @@ use std::thread;
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
-use crate::namespace;
 use crate::shared::Shared;
+use crate::{files, namespace};
 
 /// Longest question: a scenario fragment with every queue there can be.
 const MAX_QUESTION: u64 = 64 << 20;
@@ -47,6 +47,8 @@ fn carry_out(line: &str, shared: &Shared, name: &str) -> Result<Value> {
         Some("set") => {
             let fragment = question.get("fragment").and_then(Value::as_str).context("set needs a fragment")?;
             shared.with(|guest, now| guest.set(fragment, now))?;
+            // Whoever hears of the change finds none of what it has taken away.
+            thread::sleep(files::TTL);
             Ok(json!({}))
         }
         _ => bail!("a question is state, reboot or set"),

@@ -16,8 +16,7 @@ use crate::folder::Folder;
 /// Becomes `command` inside the guest of `dir`. Comes back only if that fails.
 pub fn enter(dir: &Path, command: &[String]) -> Result<()> {
     let [program, arguments @ ..] = command else { bail!("enter needs a command behind --") };
-    let pid = Folder::open(dir)?.read("pid").context("the guest is not running")?;
-    let pid: u32 = pid.trim().parse().context("the guest's pid file holds no number")?;
+    let pid = Folder::open(dir)?.pid()?;
     let here = env::current_dir().ok();
     let open = |name: &str| {
         let path = format!("/proc/{pid}/ns/{name}");

@@ -20,8 +20,8 @@ use nix::unistd::Pid;
 use crate::memory::ProcessMemory;
 use crate::shared::Shared;
 
-/// Nothing is cached: queues come and go, and every attribute is live.
-const TTL: Duration = Duration::ZERO;
+/// How long the kernel may take it that a path exists. What attributes read as is never cached.
+pub const TTL: Duration = Duration::from_millis(50);
 /// What stat(2) says of every attribute of sysfs.
 const SIZE: u64 = 4096;
 
@@ -55,11 +55,13 @@ impl Paths {
     }
 }
 
-/// What an open file reads: as in sysfs the text is made when reading starts at the beginning.
+/// What open files and folders read: as in sysfs a text is made when reading starts at the beginning. A folder's entries
+/// are made when it is opened, or a folder of many thousand queues would be put together anew for every buffer.
 #[derive(Default)]
 struct Handles {
     last: u64,
     texts: HashMap<u64, Vec<u8>>,
+    folders: HashMap<u64, Vec<(u64, FileType, String)>>,
 }
 
 /// The filesystem.
@@ -80,7 +82,7 @@ impl Files {
 
     fn node(&self, ino: INodeNo) -> Option<(Arc<str>, Node)> {
         let path = self.path(ino)?;
-        let node = self.shared.with(|guest, _| guest.tree().node(&path))?;
+        let node = self.shared.with(|guest, now| guest.tree(now).node(&path))?;
         Some((path, node))
     }
 
@@ -132,6 +134,12 @@ fn reply<T: Send + 'static>(pid: u32, answer: Answer<T>, send: impl FnOnce(Resul
     }
 }
 
+/// Queues come and go by themselves, so the kernel asks for their folders each time; all else only by a new scenario.
+fn time_to_live(path: &str) -> Duration {
+    let name = path.rsplit('/').next().unwrap_or_default();
+    if name.contains('.') { Duration::ZERO } else { TTL }
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -140,18 +148,18 @@ impl Filesystem for Files {
     fn lookup(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
         let found = self.path(parent).zip(name.to_str()).and_then(|(parent, name)| {
             let path = format!("{}/{name}", parent.trim_end_matches('/'));
-            let node = self.shared.with(|guest, _| guest.tree().node(&path))?;
-            Some(self.attr(lock(&self.paths).number(&path), &node))
+            let node = self.shared.with(|guest, now| guest.tree(now).node(&path))?;
+            Some((time_to_live(&path), self.attr(lock(&self.paths).number(&path), &node)))
         });
         match found {
-            Some(attr) => reply.entry(&TTL, &attr, Generation(0)),
+            Some((ttl, attr)) => reply.entry(&ttl, &attr, Generation(0)),
             None => reply.error(FuseErrno::ENOENT),
         }
     }
 
     fn getattr(&self, _: &Request, ino: INodeNo, _: Option<FileHandle>, reply: ReplyAttr) {
         match self.node(ino) {
-            Some((_, node)) => reply.attr(&TTL, &self.attr(ino.0, &node)),
+            Some((path, node)) => reply.attr(&time_to_live(&path), &self.attr(ino.0, &node)),
             None => reply.error(FuseErrno::ENOENT),
         }
     }
@@ -177,7 +185,7 @@ impl Filesystem for Files {
     ) {
         match self.node(ino) {
             Some(_) if mode.is_some() || uid.is_some() || gid.is_some() => reply.error(FuseErrno::EPERM),
-            Some((_, node)) => reply.attr(&TTL, &self.attr(ino.0, &node)),
+            Some((path, node)) => reply.attr(&time_to_live(&path), &self.attr(ino.0, &node)),
             None => reply.error(FuseErrno::ENOENT),
         }
     }
@@ -199,7 +207,7 @@ impl Filesystem for Files {
             Some(_) => {
                 let mut handles = lock(&self.handles);
                 handles.last += 1;
-                reply.opened(FileHandle(handles.last), FopenFlags::FOPEN_DIRECT_IO);
+                reply.opened(FileHandle(handles.last), FopenFlags::FOPEN_DIRECT_IO | FopenFlags::FOPEN_NOFLUSH);
             }
             None => reply.error(FuseErrno::ENOENT),
         }
@@ -283,9 +291,9 @@ impl Filesystem for Files {
         reply.error(FuseErrno::EINVAL);
     }
 
-    fn readdir(&self, _: &Request, ino: INodeNo, _: FileHandle, offset: u64, mut reply: ReplyDirectory) {
-        let Some((path, Node::Dir)) = self.node(ino) else { return reply.error(FuseErrno::ENOTDIR) };
-        let children = self.shared.with(|guest, _| guest.tree().children(&path));
+    fn opendir(&self, _: &Request, ino: INodeNo, _: OpenFlags, reply: ReplyOpen) {
+        let Some((path, Node::Dir)) = self.node(ino) else { return reply.error(FuseErrno::ENOENT) };
+        let children = self.shared.with(|guest, now| guest.tree(now).children(&path));
         let mut paths = lock(&self.paths);
         let dots = [".", ".."].map(|name| (ino.0, FileType::Directory, name.to_owned()));
         let entries = children.into_iter().map(|(name, node)| {
@@ -296,12 +304,28 @@ impl Filesystem for Files {
             };
             (paths.number(&format!("{}/{name}", path.trim_end_matches('/'))), kind, name)
         });
+        let entries = dots.into_iter().chain(entries).collect();
+        let mut handles = lock(&self.handles);
+        handles.last += 1;
+        let last = handles.last;
+        handles.folders.insert(last, entries);
+        reply.opened(FileHandle(last), FopenFlags::empty());
+    }
+
+    fn readdir(&self, _: &Request, _: INodeNo, handle: FileHandle, offset: u64, mut reply: ReplyDirectory) {
+        let handles = lock(&self.handles);
+        let entries = handles.folders.get(&handle.0).map(Vec::as_slice).unwrap_or_default();
         let skip = usize::try_from(offset).unwrap_or(usize::MAX);
-        for (index, (number, kind, name)) in dots.into_iter().chain(entries).enumerate().skip(skip) {
-            if reply.add(INodeNo(number), index as u64 + 1, kind, name) {
+        for (index, (number, kind, name)) in entries.iter().enumerate().skip(skip) {
+            if reply.add(INodeNo(*number), index as u64 + 1, *kind, name) {
                 break;
             }
         }
+        reply.ok();
+    }
+
+    fn releasedir(&self, _: &Request, _: INodeNo, handle: FileHandle, _: OpenFlags, reply: ReplyEmpty) {
+        lock(&self.handles).folders.remove(&handle.0);
         reply.ok();
     }
 

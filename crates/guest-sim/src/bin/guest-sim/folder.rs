@@ -80,11 +80,23 @@ impl Folder {
         Ok(listener)
     }
 
+    fn connect(&self) -> Result<UnixStream> {
+        UnixStream::connect(self.path("control.sock"))
+            .with_context(|| format!("no guest answers at {}; is it running?", self.display("control.sock")))
+    }
+
+    /// The process of the running guest. What a guest that was killed has left behind does not count: its number may
+    /// be another process's by now.
+    pub fn pid(&self) -> Result<u32> {
+        self.connect()?;
+        let text = self.read("pid")?;
+        text.trim().parse().with_context(|| format!("{} holds no number", self.display("pid")))
+    }
+
     /// Asks the running guest: one line of JSON each way.
     pub fn ask(&self, question: &Value) -> Result<Value> {
         let name = self.display("control.sock");
-        let mut stream = UnixStream::connect(self.path("control.sock"))
-            .with_context(|| format!("no guest answers at {name}; is it running?"))?;
+        let mut stream = self.connect()?;
         stream.write_all(format!("{question}\n").as_bytes()).with_context(|| format!("cannot ask {name}"))?;
         let mut line = String::new();
         BufReader::new(stream).read_line(&mut line).with_context(|| format!("no answer from {name}"))?;

@@ -11,7 +11,7 @@ mod run;
 mod shared;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::{self, Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use serde_json::json;
@@ -96,7 +96,7 @@ impl Arguments {
     fn guest(&self) -> Result<Options> {
         Ok(Options {
             scenario: self.scenario.clone().context("--scenario FILE is missing")?,
-            dir: self.dir()?.to_owned(),
+            dir: path::absolute(self.dir()?).context("cannot tell where DIR is")?,
             name: self.name.clone(),
             outlive: self.flag("--outlive"),
         })
