@@ -1,1 +1,23 @@
-//! Helpers of the end-to-end tests.
+//! What the end-to-end tests and the demo share: a trusted machine with host key documents and an image
+//! ([`World`]), simulated guests ([`Guest`]) and real Ansible ([`Controller`]).
+//!
+//! Everything runs the production binaries as they ship, from the release profile; `cargo xtask prepare` builds them
+//! and installs the pinned ansible-core and the collection that are used here.
+
+mod controller;
+mod guest;
+pub mod place;
+mod world;
+
+pub use controller::{Controller, Play, Record};
+pub use guest::Guest;
+pub use world::World;
+
+/// Whether simulated guests can run here; if not, says so in the words that `cargo xtask test` counts.
+pub fn can_simulate(test: &str) -> bool {
+    let openable = std::fs::File::options().read(true).write(true).open("/dev/fuse");
+    if let Err(error) = &openable {
+        println!("skipped: {test}: /dev/fuse cannot be opened ({error})");
+    }
+    openable.is_ok()
+}

@@ -1,2 +1,40 @@
-//! Chores.
-fn main() {}
+//! Every chore of the project under one name: `cargo xtask CHORE`.
+
+mod chore;
+mod demo;
+mod docs;
+mod prepare;
+mod test;
+
+use anyhow::{Result, bail};
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+cargo xtask demo      provision two simulated guests, reboot one, repair it; needs /dev/fuse, no IBM Z
+cargo xtask test      every check of the project: format, lints, unit and end-to-end tests, documentation
+cargo xtask prepare   build what ships and install the pinned ansible-core, for running a single test
+cargo xtask docs      write the documentation that is generated from the Rust types (--check: only compare)
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match run(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("\nxtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &[String]) -> Result<()> {
+    let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+    match arguments.as_slice() {
+        ["demo"] => demo::demo(),
+        ["test"] => test::test(),
+        ["prepare"] => prepare::prepare(),
+        ["docs"] => docs::write(),
+        ["docs", "--check"] => docs::check(),
+        _ => bail!("there is no such chore; there are:\n\n{USAGE}"),
+    }
+}

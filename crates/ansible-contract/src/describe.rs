@@ -13,6 +13,7 @@ pub(crate) fn describe<M: Module>() -> Value {
         "module": M::NAME,
         "options": schema(generator().into_root_schema_for::<M::Options>()),
         "report": schema(generator().into_root_schema_for::<M::Report>()),
+        "failure_facts": M::FAILURE_FACTS.iter().map(|(name, meaning)| json!({"name": name, "meaning": meaning})).collect::<Vec<_>>(),
         "codes": codes.map(|c| json!({"code": c.name, "meaning": c.meaning})).collect::<Vec<_>>(),
     })
 }

@@ -43,6 +43,9 @@ pub trait Module {
     const NAME: &'static str;
     /// The codes with which it can fail or warn, for the docs; those of this crate need not be repeated.
     const CODES: &'static [&'static [Code]];
+    /// What a failure may carry beside the common keys for playbooks to test ([`Failure::facts`]), each with its
+    /// meaning for the docs.
+    const FAILURE_FACTS: &'static [(&'static str, &'static str)] = &[];
     /// Its options. Secrets in them are [`NoLog`]; a `null` counts as not given.
     type Options: DeserializeOwned + Serialize + Described;
     /// Its own result keys, beside the common ones.

@@ -21,6 +21,13 @@ impl Module for SecretAdd {
     const NAME: &'static str = "secret_add";
     const CODES: &'static [&'static [Code]] =
         &[plan::codes::ALL, request::codes::ALL, pv_wire::codes::ALL, pv_guest::codes::ALL];
+    const FAILURE_FACTS: &'static [(&'static str, &'static str)] = &[
+        ("reboot_required", "True if the store is locked and a secret is missing: only a reboot of the guest helps."),
+        (
+            "host_key_match",
+            "With code C(uv.request_not_for_this_guest): whether the request has a slot for this host's key; null where the kernel does not tell the host's keys.",
+        ),
+    ];
     type Options = Options;
     type Report = Report;
 

@@ -1,0 +1,151 @@
+//! A simulated guest.
+
+use crate::{World, place, world::run};
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+/// A running simulated guest; it ends when dropped.
+#[derive(Debug)]
+pub struct Guest {
+    dir: PathBuf,
+    server: Child,
+}
+
+impl Guest {
+    /// Starts a guest of the world's image on a machine. `rest` is the rest of its scenario: cards, switches, faults.
+    ///
+    /// # Errors
+    /// If the simulator does not come up.
+    pub fn start(world: &World, name: &str, machine: &str, rest: &str) -> Result<Self> {
+        Self::start_image(world, name, machine, "image", rest)
+    }
+
+    /// Starts a guest of a certain image.
+    ///
+    /// # Errors
+    /// If the simulator does not come up.
+    pub fn start_image(world: &World, name: &str, machine: &str, image: &str, rest: &str) -> Result<Self> {
+        let scenario = world.path(&format!("{name}.yaml"));
+        std::fs::write(&scenario, format!("host_key: {machine}.key\nimage: {image}.sim\n{rest}"))?;
+        let dir = world.path(name);
+        let mut command = Command::new(place::binary("guest-sim")?);
+        command.arg("serve").arg("--scenario").arg(&scenario).arg("--dir").arg(&dir).args(["--name", name]);
+        let log = std::fs::File::create(world.path(&format!("{name}.stderr")))?;
+        let server = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn()?;
+        let mut guest = Self { dir, server };
+        guest.wait_until_ready().with_context(|| {
+            let said = std::fs::read_to_string(world.path(&format!("{name}.stderr"))).unwrap_or_default();
+            format!("the simulated guest {name} did not come up: {said}")
+        })?;
+        Ok(guest)
+    }
+
+    fn wait_until_ready(&mut self) -> Result<()> {
+        let started = Instant::now();
+        while !self.dir.join("ready").exists() {
+            if let Some(status) = self.server.try_wait()? {
+                bail!("it ended with {status}");
+            }
+            ensure!(started.elapsed() < Duration::from_secs(20), "not ready within 20 s");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Ok(())
+    }
+
+    /// Its state folder.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Runs a program in the guest with something on its standard input.
+    ///
+    /// # Errors
+    /// If it cannot be run.
+    pub fn run(&self, program: &Path, arguments: &[&str], input: &[u8]) -> Result<Output> {
+        let mut command = self.simulator("enter")?;
+        command.arg("--").arg(program).args(arguments);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+        // A program that ends without reading its input is no fault of the test's.
+        let _ = child.stdin.take().context("no standard input")?.write_all(input);
+        Ok(child.wait_with_output()?)
+    }
+
+    /// Runs a module in the guest as the collection does, with its arguments on standard input; returns its result.
+    ///
+    /// # Errors
+    /// If it prints anything but one JSON object, or its exit code contradicts the result.
+    pub fn module(&self, name: &str, arguments: &Value) -> Result<Value> {
+        let output = self.run(&place::binary(name)?, &["-"], arguments.to_string().as_bytes())?;
+        let result: Value = serde_json::from_slice(&output.stdout).with_context(|| {
+            format!(
+                "{name} printed {:?} and {:?}",
+                String::from_utf8_lossy(&output.stdout),
+                String::from_utf8_lossy(&output.stderr)
+            )
+        })?;
+        let failed = result["failed"] == true;
+        ensure!(
+            output.status.code() == Some(i32::from(failed)),
+            "{name} exited with {} and said {result}",
+            output.status
+        );
+        ensure!(result.get("rc").is_none(), "{name} has a top-level rc");
+        Ok(result)
+    }
+
+    /// What the hardware is in: locked, secrets, queues.
+    ///
+    /// # Errors
+    /// If the simulator does not tell.
+    pub fn state(&self) -> Result<Value> {
+        let output = self.simulator("state")?.output()?;
+        ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        Ok(serde_json::from_slice(&output.stdout)?)
+    }
+
+    /// Every ioctl and every write that came so far.
+    ///
+    /// # Errors
+    /// If the simulator does not tell.
+    pub fn log(&self) -> Result<Vec<Value>> {
+        let output = self.simulator("log")?.output()?;
+        ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout)?.lines().map(|line| Ok(serde_json::from_str(line)?)).collect()
+    }
+
+    /// Boots it anew: the store is empty and unlocked, nothing is bound.
+    ///
+    /// # Errors
+    /// If the simulator cannot.
+    pub fn reboot(&self) -> Result<()> {
+        run(&mut self.simulator("reboot")?)
+    }
+
+    /// Lays a fragment of a scenario over it, for example faults.
+    ///
+    /// # Errors
+    /// If the simulator does not understand it.
+    pub fn set(&self, fragment: &str) -> Result<()> {
+        let file = self.dir.join("fragment.yaml");
+        std::fs::write(&file, fragment)?;
+        run(self.simulator("set")?.arg(file))
+    }
+
+    fn simulator(&self, what: &str) -> Result<Command> {
+        let mut command = Command::new(place::binary("guest-sim")?);
+        command.arg(what).arg("--dir").arg(&self.dir);
+        Ok(command)
+    }
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        // It is our child and holds nothing that could be lost.
+        let _ = self.server.kill();
+        let _ = self.server.wait();
+    }
+}

@@ -1,0 +1,48 @@
+//! Where things are.
+
+use anyhow::{Context, Result, ensure};
+use std::path::{Path, PathBuf};
+
+/// The repository.
+pub fn repository() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+}
+
+/// Cargo's target folder, the one that the running program was built into.
+///
+/// # Errors
+/// If the program was moved out of it.
+pub fn target() -> Result<PathBuf> {
+    let program = std::env::current_exe()?;
+    let target = program.ancestors().find(|folder| folder.join("CACHEDIR.TAG").is_file());
+    target.map(Path::to_path_buf).context("this program does not run from cargo's target folder")
+}
+
+/// A program as it ships.
+///
+/// # Errors
+/// If it is not built.
+pub fn binary(name: &str) -> Result<PathBuf> {
+    prepared(target()?.join("release").join(name))
+}
+
+/// A program of the Python environment with the pinned ansible-core.
+///
+/// # Errors
+/// If the environment is not made.
+pub fn python_program(name: &str) -> Result<PathBuf> {
+    prepared(target()?.join("venv/bin").join(name))
+}
+
+/// The folder that holds `ansible_collections`, with the collection installed from its tarball.
+///
+/// # Errors
+/// If it is not installed.
+pub fn collections() -> Result<PathBuf> {
+    prepared(target()?.join("collections"))
+}
+
+fn prepared(path: PathBuf) -> Result<PathBuf> {
+    ensure!(path.exists(), "{} is not there: run `cargo xtask prepare` first", path.display());
+    Ok(path)
+}

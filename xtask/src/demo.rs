@@ -1,0 +1,5 @@
+//! The demonstration.
+/// TODO
+pub fn demo() -> anyhow::Result<()> {
+    crate::prepare::prepare()
+}

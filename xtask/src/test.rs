@@ -1,0 +1,5 @@
+//! Every check.
+/// TODO
+pub fn test() -> anyhow::Result<()> {
+    crate::prepare::prepare()
+}
