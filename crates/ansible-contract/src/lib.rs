@@ -16,10 +16,12 @@ mod de;
 mod describe;
 mod nearest;
 mod outcome;
+mod path;
 mod types;
 
 pub use args::Context;
 pub use outcome::{Diff, Failure, Outcome, fault_json, warning};
+pub use path::PathText;
 pub use types::{HexText, NoLog, hex_from_number};
 
 use fault::Code;

@@ -2,6 +2,7 @@
 
 use crate::codes;
 use crate::options::Entry;
+use ansible_contract::PathText;
 use fault::{Fault, Result};
 use pv_guest::ap::{Apqn, Mkvp, Mode};
 use pv_wire::SecretId;
@@ -61,7 +62,7 @@ impl Wanted {
 ///
 /// # Errors
 /// [`codes::CONFIG_UNREADABLE`] and those of [`parse_config`].
-pub fn read_config(path: &str) -> Result<Vec<Entry>> {
+pub fn read_config(path: &PathText) -> Result<Vec<Entry>> {
     let mut text = String::new();
     let outcome = std::fs::File::open(path).and_then(|file| file.take(MAX_CONFIG_LEN).read_to_string(&mut text));
     outcome.map_err(|e| {
@@ -69,7 +70,7 @@ pub fn read_config(path: &str) -> Result<Vec<Entry>> {
             .hint("Put the file onto the guest first, or give it as src or its entries inline.")
             .errno(e.raw_os_error().unwrap_or(0))
     })?;
-    parse_config(path, &text)
+    parse_config(&path.to_string(), &text)
 }
 
 /// Reads the text of a configuration: a YAML list of entries, in which scalars keep their text.

@@ -1,6 +1,6 @@
 //! What users type, and what they get.
 
-use ansible_contract::HexText;
+use ansible_contract::{HexText, PathText};
 use serde::{Deserialize, Serialize};
 
 /// Options of `ap_bind`.
@@ -12,7 +12,7 @@ pub struct Options {
     /// One of O(entries), O(config), O(src) and O(all) is required. An empty list does nothing and warns.
     pub entries: Option<Vec<Entry>>,
     /// A configuration file of pvapconfig on the guest, whose entries are wanted.
-    pub config: Option<String>,
+    pub config: Option<PathText>,
     /// A configuration file of pvapconfig on the controller, searched for like that of M(ansible.builtin.copy).
     /// Only through the collection's action plugin.
     pub src: Option<String>,

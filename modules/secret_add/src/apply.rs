@@ -183,7 +183,7 @@ impl Done {
     fn entry(&mut self, source: &Source, loaded: Option<&Loaded>, changed: bool, evidence: Option<Evidence>) {
         self.entries.push(Added {
             label: source.label.clone(),
-            path: source.path.clone(),
+            path: source.path.as_ref().map(ToString::to_string),
             id: loaded.and_then(|l| l.id).map(|id| id.to_string()),
             option: loaded.map(|l| l.secret_type.option().to_owned()),
             kind: loaded.map(|l| l.secret_type.kind()),

@@ -1,5 +1,6 @@
 //! What users type, and what they get.
 
+use ansible_contract::PathText;
 use pv_guest::uv::SecretInfo;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -10,7 +11,7 @@ use serde_json::Value;
 #[serde(default)]
 pub struct Options {
     /// The request, a file on the guest. One of O(path), O(content), O(src) and O(requests) is required.
-    pub path: Option<String>,
+    pub path: Option<PathText>,
     /// The request itself in base64, as RV(seguest.pv.secret_request#module:requests[].content) gives it.
     #[serde(skip_serializing)]
     pub content: Option<String>,
@@ -40,7 +41,7 @@ impl Default for Options {
 #[serde(default)]
 pub struct Request {
     /// The request, a file on the guest. One of V(path), V(content) and V(src) is required.
-    pub path: Option<String>,
+    pub path: Option<PathText>,
     /// The request itself in base64.
     #[serde(skip_serializing)]
     pub content: Option<String>,

@@ -1,7 +1,7 @@
 //! The requests that the options name, read and looked through.
 
 use crate::options::Options;
-use ansible_contract::codes as args;
+use ansible_contract::{PathText, codes as args};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use fault::{Fault, Result};
@@ -24,7 +24,7 @@ pub struct Source {
     /// As given.
     pub label: Option<String>,
     /// As given.
-    pub path: Option<String>,
+    pub path: Option<PathText>,
     content: Option<String>,
 }
 
@@ -81,7 +81,7 @@ pub fn sources(options: Options) -> Result<Vec<Source>> {
 
 fn source(
     who: &str,
-    path: Option<String>,
+    path: Option<PathText>,
     content: Option<String>,
     src: Option<String>,
     label: Option<String>,
@@ -108,7 +108,7 @@ impl Source {
     /// `file.missing`, `file.unreadable`, `args.invalid`, and those of [`Loaded::parse`] with the file's name.
     pub fn load(&self) -> Result<Loaded> {
         let (name, bytes) = match (&self.path, &self.content) {
-            (Some(path), _) => (path.as_str(), read(path)?),
+            (Some(path), _) => (path.to_string(), read(path)?),
             (None, Some(content)) => {
                 // Blanks and line ends come with block scalars and from base64(1).
                 let compact: String = content.split_whitespace().collect();
@@ -117,9 +117,9 @@ impl Source {
                         "Pass the content that secret_request returns with return_content, or use src for a file.",
                     )
                 })?;
-                ("content", bytes)
+                ("content".into(), bytes)
             }
-            (None, None) => ("nothing", Vec::new()),
+            (None, None) => ("nothing".into(), Vec::new()),
         };
         Loaded::parse(bytes).map_err(|mut fault| {
             fault.detail = format!("{name}: {}", fault.detail);
@@ -128,7 +128,7 @@ impl Source {
     }
 }
 
-fn read(path: &str) -> Result<Vec<u8>> {
+fn read(path: &PathText) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     // One byte more than a request can have, so that a longer file is refused and not cut.
     let limit = layout::MAX_REQUEST_LEN as u64 + 1;

@@ -1,0 +1,136 @@
+//! Paths as Ansible's type `path` takes them.
+
+use nix::unistd::{User, geteuid};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+/// A path in which `~`, `~user`, `$NAME` and `${NAME}` were replaced, as Python's `expandvars` and `expanduser` do it;
+/// what names no variable or user stays as it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PathText(PathBuf);
+
+impl PathText {
+    /// The path.
+    pub fn as_path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl AsRef<Path> for PathText {
+    fn as_ref(&self) -> &Path {
+        &self.0
+    }
+}
+
+/// Paths of arguments are text, and so is what variables and homes give, or they are left alone.
+impl std::fmt::Display for PathText {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.display().fmt(f)
+    }
+}
+
+impl Serialize for PathText {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for PathText {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Ok(Self(PathBuf::from(with_home(&with_variables(&text, |name| std::env::var(name).ok()), home_of))))
+    }
+}
+
+fn home_of(user: &str) -> Option<OsString> {
+    if !user.is_empty() {
+        return User::from_name(user).ok().flatten().map(|user| user.dir.into());
+    }
+    let own = || User::from_uid(geteuid()).ok().flatten().map(|user| user.dir.into());
+    std::env::var_os("HOME").filter(|home| !home.is_empty()).or_else(own)
+}
+
+fn with_home(text: &str, home_of: impl Fn(&str) -> Option<OsString>) -> OsString {
+    let whole = || OsString::from(text);
+    let Some(rest) = text.strip_prefix('~') else { return whole() };
+    let (user, rest) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
+    let Some(mut home) = home_of(user) else { return whole() };
+    home.push(rest);
+    home
+}
+
+fn with_variables(text: &str, value_of: impl Fn(&str) -> Option<String>) -> String {
+    let mut expanded = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('$') {
+        expanded.push_str(before);
+        let braced = after.strip_prefix('{').and_then(|inner| inner.split_once('}'));
+        let end = after.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(after.len());
+        let (name, behind) = braced.unwrap_or_else(|| after.split_at(end));
+        match value_of(name).filter(|_| !name.is_empty()) {
+            Some(value) => {
+                expanded.push_str(&value);
+                rest = behind;
+            }
+            None => {
+                expanded.push('$');
+                rest = after;
+            }
+        }
+    }
+    expanded.push_str(rest);
+    expanded
+}
+
+#[cfg(feature = "docs")]
+impl schemars::JsonSchema for PathText {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "PathText".into()
+    }
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({"type": "string", "format": "path"})
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_home_is_put_in_place_of_the_tilde_and_an_unknown_user_stays() {
+        let home = |user: &str| match user {
+            "" => Some("/home/me".into()),
+            "anna" => Some("/home/anna".into()),
+            _ => None,
+        };
+        for (text, path) in [
+            ("~", "/home/me"),
+            ("~/a", "/home/me/a"),
+            ("~anna/a", "/home/anna/a"),
+            ("~eve/a", "~eve/a"),
+            ("/a/~", "/a/~"),
+        ] {
+            assert_eq!(with_home(text, home), path);
+        }
+    }
+
+    #[test]
+    fn variables_are_replaced_and_unknown_ones_stay() {
+        let value = |name: &str| (name == "DIR").then(|| "/srv".to_owned());
+        for (text, path) in [
+            ("$DIR/a", "/srv/a"),
+            ("${DIR}a", "/srva"),
+            ("$DIRa", "$DIRa"),
+            ("$OTHER/$DIR", "$OTHER//srv"),
+            ("a$", "a$"),
+            ("${DIR", "${DIR"),
+            ("${}", "${}"),
+        ] {
+            assert_eq!(with_variables(text, value), path, "{text}");
+        }
+    }
+}
