@@ -1,5 +1,167 @@
-//! Every check.
-/// TODO
-pub fn test() -> anyhow::Result<()> {
-    crate::prepare::prepare()
+//! Every check of the project, counted; what is skipped is named.
+
+use crate::chore::{cargo, quietly, step};
+use crate::{docs, prepare};
+use anyhow::{Context, Result, bail, ensure};
+use e2e::place;
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Command, Stdio};
+use std::sync::mpsc;
+
+/// Runs everything; stops at the first kind of check that fails.
+///
+/// # Errors
+/// What failed, with what it said.
+pub fn test() -> Result<()> {
+    prepare::prepare()?;
+    step("Checking the format of the Rust sources", || quietly(cargo().args(["fmt", "--all", "--check"])))?;
+    step("Linting the Rust sources", || {
+        quietly(cargo().args(["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"]))
+    })?;
+    docs::check()?;
+    step("Linting playbooks and collection as ansible-lint's production profile wants it", ansible_lint)?;
+    let mut tally = Tally::default();
+    licences(&mut tally)?;
+    println!("Testing the action plugins");
+    python_tests(&mut tally)?;
+    println!("Testing the Rust crates, then whole simulated guests");
+    rust_tests(&mut tally)?;
+    tally.close()
+}
+
+/// What was counted.
+#[derive(Default)]
+struct Tally {
+    passed: usize,
+    failed: usize,
+    skipped: Vec<String>,
+}
+
+impl Tally {
+    fn close(self) -> Result<()> {
+        if !self.skipped.is_empty() {
+            println!("\nSkipped:");
+            self.skipped.iter().for_each(|what| println!("    {what}"));
+        }
+        println!("\n{} passed, {} failed, {} skipped", self.passed, self.failed, self.skipped.len());
+        ensure!(self.failed == 0, "{} tests failed", self.failed);
+        ensure!(self.passed > 0, "no test was run");
+        Ok(())
+    }
+}
+
+fn ansible_lint() -> Result<()> {
+    let mut command = Command::new(place::python_program("ansible-lint")?);
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let programs = place::python_program("ansible-lint")?;
+    let folders = programs.parent().map(std::path::Path::to_path_buf).into_iter().chain(std::env::split_paths(&path));
+    command
+        .args(["--offline", "--profile", "production", "--strict", "playbooks", "collection"])
+        .current_dir(place::repository())
+        .env("PATH", std::env::join_paths(folders)?)
+        .env("ANSIBLE_COLLECTIONS_PATH", place::collections()?)
+        .env("ANSIBLE_HOME", place::target()?.join("ansible-home"));
+    quietly(&mut command).map(|_| ())
+}
+
+fn licences(tally: &mut Tally) -> Result<()> {
+    if Command::new("cargo-deny").arg("--version").output().is_err() {
+        tally.skipped.push("licences and sources of dependencies: cargo-deny is not installed".into());
+        return Ok(());
+    }
+    // Advisories need the network; the other checks need only what cargo has fetched already.
+    step("Checking licences and sources of dependencies", || {
+        quietly(cargo().args(["deny", "--offline", "check", "bans", "licenses", "sources"]))
+    })?;
+    Ok(())
+}
+
+fn python_tests(tally: &mut Tally) -> Result<()> {
+    let mut command = Command::new(place::python_program("python")?);
+    command
+        .args(["-m", "unittest", "discover", "--verbose", "--start-directory", "tests/ansible"])
+        .current_dir(place::repository());
+    let (ok, said) = follow(&mut command, |line, _| line.starts_with("Ran "))?;
+    for line in said.lines() {
+        match line.rsplit_once(" ... ") {
+            Some((_, "ok")) => tally.passed += 1,
+            Some((test, verdict)) if verdict.starts_with("skipped") => tally.skipped.push(format!("{test}: {verdict}")),
+            Some((_, "FAIL" | "ERROR")) => tally.failed += 1,
+            _ => {}
+        }
+    }
+    if !ok {
+        bail!("the tests of the action plugins failed:\n{said}");
+    }
+    Ok(())
+}
+
+fn rust_tests(tally: &mut Tally) -> Result<()> {
+    let mut command = cargo();
+    command.args(["test", "--workspace", "--no-fail-fast", "--", "--show-output"]);
+    let (ok, said) = follow(&mut command, |line, is_error| {
+        line.starts_with("test result:") || is_error && line.trim_start().starts_with("Running")
+    })?;
+    for line in said.lines() {
+        if let Some(result) = line.strip_prefix("test result: ") {
+            tally.passed += count(result, " passed");
+            tally.failed += count(result, " failed");
+            tally.skipped.extend((count(result, " ignored") > 0).then(|| format!("ignored: {result}")));
+        }
+        if let Some(what) = line.strip_prefix("skipped: ") {
+            tally.skipped.push(what.to_owned());
+        }
+    }
+    if !ok {
+        bail!("cargo test failed:\n{said}");
+    }
+    Ok(())
+}
+
+/// The number before a word, as in `12 passed; 0 failed`.
+fn count(result: &str, word: &str) -> usize {
+    let before = result.split(word).next().unwrap_or_default();
+    before.rsplit(|c: char| !c.is_ascii_digit()).next().and_then(|digits| digits.parse().ok()).unwrap_or(0)
+}
+
+/// Runs a program, shows those of its lines that `worth` names (with whether they came on standard error), and
+/// returns whether it succeeded and all that it said.
+fn follow(command: &mut Command, worth: impl Fn(&str, bool) -> bool) -> Result<(bool, String)> {
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    let (sender, lines) = mpsc::channel();
+    let read = |stream: Box<dyn Read + Send>, is_error: bool| {
+        let sender = sender.clone();
+        std::thread::spawn(move || {
+            for line in BufReader::new(stream).split(b'\n').map_while(std::result::Result::ok) {
+                let _ = sender.send((String::from_utf8_lossy(&line).into_owned(), is_error));
+            }
+        })
+    };
+    let readers = [
+        read(Box::new(child.stdout.take().context("no output")?), false),
+        read(Box::new(child.stderr.take().context("no output")?), true),
+    ];
+    drop(sender);
+    let mut said = String::new();
+    for (line, is_error) in lines {
+        if worth(&line, is_error) {
+            println!("    {}", line.trim());
+        }
+        said.push_str(&line);
+        said.push('\n');
+    }
+    readers.into_iter().for_each(|reader| drop(reader.join()));
+    Ok((child.wait()?.success(), said))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_are_read_from_libtests_closing_line() {
+        let line = "FAILED. 15 passed; 3 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.07s";
+        assert_eq!((count(line, " passed"), count(line, " failed"), count(line, " ignored")), (15, 3, 1));
+        assert_eq!(count("nothing", " passed"), 0);
+    }
 }
