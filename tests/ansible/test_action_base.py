@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import base64
+import datetime
 import json
 import os
 import shlex
@@ -34,6 +35,10 @@ class Arguments(lab.Lab):
     def test_options_arrive_with_their_types(self) -> None:
         options = {"path": "/a b'c\"d$e\\f\ng", "force": True, "timeout": 3, "requests": [{"path": "/x"}]}
         self.assertEqual(self.echoed({ADD: options}), options)
+
+    def test_a_date_arrives_as_text(self) -> None:
+        # YAML makes a date of what is not quoted, and a date is no JSON.
+        self.assertEqual(self.echoed({ADD: {"path": datetime.date(2026, 1, 2)}}), {"path": "2026-01-02"})
 
     def test_check_and_diff_mode_reach_the_binary(self) -> None:
         # The plugin drops such keys from results, so the binary answers in words.
@@ -107,7 +112,12 @@ echo "{\\"changed\\": true, \\"msg\\": \\"$c $d $n\\", \\"diff\\": [{\\"before\\
             with self.subTest(code):
                 result = self.one({ADD: options})
                 self.assertEqual(result["error"]["code"], code)
-                self.assertTrue(result["failed"] if "failed" in result else True)
+
+    def test_src_that_an_earlier_task_would_make_is_no_failure_in_check_mode(self) -> None:
+        self.binary("secret_add", ECHO)
+        result = self.one({ADD: {"requests": [{"src": "nowhere"}]}}, args=("--check",))
+        self.assertEqual((result["changed"], result["predicted"]), (True, "partial"))
+        self.assertIn("[file.missing]", result["warnings"][0])
 
     def test_src_of_ap_bind_is_a_configuration(self) -> None:
         self.binary("ap_bind", 'printf \'{"changed": false, "entries": %s}\' "$(cat)"')

@@ -46,6 +46,8 @@ class TargetScript(unittest.TestCase):
         self.shell = SHELLS["sh"]
         self.remote_tmp = "~/.ansible/tmp"
 
+    without_hashes = 'command() { [ "$2" = sha256sum ] && return 1; [ "$1" = -v ]; }; '
+
     def ask(self, command: str, data: bytes = b"input", prelude: str = "") -> str:
         """What the target answers, without the mark."""
         for path in ("/var/cache/seguest.pv", "/tmp/seguest.pv-$("):
@@ -150,6 +152,18 @@ class TargetScript(unittest.TestCase):
         self.home = self.root / "link"
         self.assertEqual(self.store(), "stored\n")
         self.assertRuns(self.run_cached())
+        self.assertEqual(list(self.shared.iterdir()), [])
+
+    def test_nothing_is_stored_behind_a_link(self) -> None:
+        elsewhere = self.root / "elsewhere"
+        elsewhere.mkdir(mode=0o700)
+        for link in (self.cache, self.cache.parent):
+            with self.subTest(link):
+                shutil.rmtree(self.home)
+                link.parent.mkdir(mode=0o700, parents=True)
+                link.symlink_to(elsewhere)
+                self.store()
+                self.assertEqual(list(elsewhere.iterdir()), [])
 
     @unittest.skipUnless(os.geteuid() == 0, "only root can give a folder away")
     def test_a_cache_of_another_user_is_not_used(self) -> None:
@@ -164,8 +178,9 @@ class TargetScript(unittest.TestCase):
     @unittest.skipUnless(os.geteuid() == 0, "only root can give a folder away")
     def test_nothing_is_made_in_another_users_home(self) -> None:
         os.chown(self.home, 65534, 65534)
-        self.store()
-        self.assertEqual(list(self.home.iterdir()), [])
+        for prelude in ("", self.without_hashes):
+            self.store(prelude)
+            self.assertEqual(list(self.home.iterdir()), [])
 
     def test_without_a_home_the_users_own_shared_folder_serves(self) -> None:
         self.home = Path("/nonexistent")
@@ -179,31 +194,33 @@ class TargetScript(unittest.TestCase):
         self.assertMissing(self.run_cached())
 
     def test_without_sha256sum_nothing_is_kept(self) -> None:
-        prelude = 'command() { [ "$2" = sha256sum ] && return 1; [ "$1" = -v ]; }; '
-        self.assertEqual(self.store(prelude), "temporary\n", self.errors)
+        self.assertEqual(self.store(self.without_hashes), "temporary\n", self.errors)
         self.assertFalse(self.cache.exists())
         self.assertRuns(self.run_temporary())
         self.assertEqual(list((self.home / ".ansible" / "tmp").iterdir()), [])
 
     def test_without_sha256sum_a_cached_file_is_not_run(self) -> None:
         self.store()
-        prelude = 'command() { [ "$2" = sha256sum ] && return 1; [ "$1" = -v ]; }; '
-        self.assertMissing(self.run_cached(prelude=prelude))
+        self.assertMissing(self.run_cached(prelude=self.without_hashes))
 
     def test_without_ls_nothing_is_trusted(self) -> None:
         self.store()
         self.assertMissing(self.run_cached(prelude="ls() { return 127; }; "))
 
+    def test_a_folder_that_ls_does_not_list_is_not_trusted(self) -> None:
+        self.store()
+        self.assertMissing(self.run_cached(prelude="ls() { command ls $* | head -n -1; }; "))
+
     def test_a_configured_remote_tmp_is_the_first_temporary_folder(self) -> None:
         self.remote_tmp = f"{self.root}/own tmp"
-        self.assertEqual(self.store("command() { return 1; }; "), "temporary\n", self.errors)
+        self.assertEqual(self.store(self.without_hashes), "temporary\n", self.errors)
         self.assertEqual([path.name for path in (self.root / "own tmp").iterdir()], [MARK])
         self.assertRuns(self.run_temporary())
         self.assertEqual(list((self.root / "own tmp").iterdir()), [])
 
     def test_a_remote_tmp_with_a_command_in_it_is_not_obeyed(self) -> None:
         self.remote_tmp = "$(touch evil)`touch evil`/tmp"
-        self.assertEqual(self.store("command() { return 1; }; "), "temporary\n", self.errors)
+        self.assertEqual(self.store(self.without_hashes), "temporary\n", self.errors)
         self.assertEqual([path.name for path in (self.home / ".ansible/tmp").iterdir()], [MARK])
 
     def test_where_nothing_may_be_executed_nothing_is_stored(self) -> None:
@@ -232,7 +249,11 @@ class TargetScript(unittest.TestCase):
     def test_input_is_read_to_its_end_even_by_nobody(self) -> None:
         # subprocess raises no error for a broken pipe, ssh does: so the shell is asked how it left its input.
         left = re.compile(r"left (\d+)")
-        for command in (self.script.run_cached(MARK, {"vax": HASH}, ""), self.script.run_cached(MARK, {lab.ARCH: HASH}, "")):
+        binary = b"#!/bin/sh\nexit 1\n"
+        sha256 = hashlib.sha256(binary).hexdigest()
+        self.ask(self.script.store(MARK, sha256, "~/.ansible/tmp"), binary)
+        for hashes in ({"vax": HASH}, {lab.ARCH: HASH}, {lab.ARCH: sha256}):
+            command = self.script.run_cached(MARK, hashes, "")
             answer = self.ask(f"{command}; echo left $(wc -c)", b"x" * 500_000)
             self.assertEqual(left.findall(answer), ["0"])
 

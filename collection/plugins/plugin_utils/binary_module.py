@@ -22,7 +22,7 @@ from ansible.plugins.action import ActionBase
 
 from . import target_output, target_script
 from .binaries import Build, builds_of
-from .controller_files import with_contents
+from .controller_files import MISSING, with_contents
 from .failure import Failure
 from .results import RESULT_KEYS
 
@@ -43,6 +43,8 @@ class BinaryModule(ActionBase):
             arguments = self._arguments(task_vars or {})
             return self._run_module(arguments)
         except Failure as failure:
+            if failure.code == MISSING and self._task.check_mode:
+                return _prediction(failure)
             return failure.result()
 
     def _arguments(self, task_vars: dict[str, Any]) -> bytes:
@@ -57,7 +59,7 @@ class BinaryModule(ActionBase):
             return str(self._loader.get_real_file(self._find_needle("files", src)))
         except AnsibleFileNotFound as fault:
             raise Failure(
-                "file.missing",
+                MISSING,
                 f"src: {src} is not on the controller.",
                 "It is searched beside the playbook and the role, there in `files` first.",
             ) from fault
@@ -146,3 +148,13 @@ class BinaryModule(ActionBase):
             f"The binary of {self.MODULE} could not be put on the target: {reason}. {excerpt}".strip(),
             "Set ansible_remote_tmp to a folder of the user that runs the task, on a file system that allows to execute.",
         )
+
+
+def _prediction(missing: Failure) -> dict[str, Any]:
+    # An earlier task of the play may make the file, and in check mode has not.
+    return {
+        "changed": True,
+        "predicted": "partial",
+        "msg": "What would change cannot be told yet.",
+        "warnings": [f"{missing.detail} {missing.hint} [{missing.code}]"],
+    }

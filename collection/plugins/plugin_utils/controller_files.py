@@ -13,6 +13,7 @@ from typing import Any
 
 from .failure import Failure
 
+MISSING = "file.missing"  # code of the failure when there is no such file
 LIMIT = 1024 * 1024  # bytes; requests and queue configurations are a few kilobytes
 
 

@@ -88,13 +88,11 @@ _EACH_CACHE = """
 """
 
 # safe DIR: nobody but the effective user (and root) can put a file into DIR, or another folder in DIR's place.
-# DIR is no link, belongs to the effective user and is 0700; each folder above belongs to that user or to root, and
-# nobody else may write to it unless it is sticky, as /tmp is. ls lists all of them, root first; every line must pass.
+# DIR is 0700; it and each folder above is no link, belongs to that user or to root, and nobody else may write to it
+# unless it is sticky, as /tmp is. ls lists all of them, root first; every line must pass, and none may be left over.
 # q: one letter for each folder, o if it is the effective user's own, else f (foreign, so it has to be root's).
 _SAFE = _one_line("""
     safe() {
-        [ -L "$1" ] && return 1;
-        [ -d "$1" ] && [ -O "$1" ] || return 1;
         p=$1; q=; set --;
         while :; do
             set -- "$p" "$@";
