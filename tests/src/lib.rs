@@ -1,15 +1,18 @@
 //! What the end-to-end tests and the demo share: a trusted machine with host key documents and an image
-//! ([`World`]), simulated guests ([`Guest`]) and real Ansible ([`Controller`]).
+//! ([`World`]), simulated guests ([`Guest`]), real Ansible ([`Controller`]), and all of it together as
+//! `playbooks/provision.yml` wants it ([`Fleet`]).
 //!
 //! Everything runs the production binaries as they ship, from the release profile; `cargo xtask prepare` builds them
 //! and installs the pinned ansible-core and the collection that are used here.
 
 mod controller;
+mod fleet;
 mod guest;
 pub mod place;
 mod world;
 
 pub use controller::{Controller, Play, Record};
+pub use fleet::{Fleet, WANTED_KEY};
 pub use guest::Guest;
 pub use world::World;
 

@@ -1,0 +1,83 @@
+//! Two guests of one image on two machines, and a controller that can provision them.
+
+use crate::{Controller, Guest, World};
+use anyhow::Result;
+use serde_json::{Value, json};
+use std::path::Path;
+
+/// The master key that the entries ask for.
+pub const WANTED_KEY: &str = "db3c3b3c3f097dd55ec7eb0e7fdbcb93";
+/// Another one, which half of the queues have.
+const OTHER_KEY: &str = "00112233445566778899aabbccddeeff";
+
+/// What `playbooks/provision.yml` works on.
+#[derive(Debug)]
+pub struct Fleet {
+    /// Machines `machine1` and `machine2`, and the image `image`.
+    pub world: World,
+    /// `guest1`, on machine1.
+    pub first: Guest,
+    /// `guest2`, on machine2.
+    pub second: Guest,
+    /// Knows both, and the playbook's variables.
+    pub controller: Controller,
+}
+
+impl Fleet {
+    /// Starts all of it in a folder. Guests end with the thread that starts them.
+    ///
+    /// # Errors
+    /// If a part does not come up.
+    pub fn new(dir: &Path) -> Result<Self> {
+        let world = World::new(dir, &["machine1", "machine2"])?;
+        let first = Guest::start(&world, "guest1", "machine1", &cards())?;
+        let second = Guest::start(&world, "guest2", "machine2", &cards())?;
+        let own = |name: &str| json!({"provision_own_secret": format!("key of {name}"), "ansible_become": false});
+        let guests = [("guest1", &first, own("guest1")), ("guest2", &second, own("guest2"))];
+        let controller = Controller::new(&dir.join("controller"), &guests, &variables(&world))?;
+        Ok(Self { world, first, second, controller })
+    }
+}
+
+/// Two EP11 cards, each with a queue of the wanted master key and one of another, and an accelerator.
+fn cards() -> String {
+    format!(
+        r#"cards:
+  "00":
+    type: CEX8P
+    serialnr: 93AADFK719460083
+    queues:
+      "0005": {{mkvp: "{WANTED_KEY}"}}
+      "0006": {{mkvp: "{OTHER_KEY}"}}
+  "01":
+    type: CEX8P
+    serialnr: 93AADFK719460084
+    queues:
+      "0005": {{mkvp: "{WANTED_KEY}"}}
+      "0006": {{mkvp: "{OTHER_KEY}"}}
+  "02":
+    type: CEX8A
+    queues:
+      "0005": {{}}
+"#
+    )
+}
+
+fn variables(world: &World) -> Value {
+    let pki = |name: &str| world.path(&format!("pki/{name}"));
+    let entry = |name: &str| json!({"name": name, "mode": "ep11", "mkvp": format!("0x{WANTED_KEY}"), "mingen": "cex8"});
+    json!({
+        "provision_host_keys": [pki("machine1.crt"), pki("machine2.crt")],
+        "provision_certificates": [pki("ibm.crt"), pki("inter_ca.crt")],
+        "provision_crls": [pki("ibm.crl"), pki("inter_ca.crl"), pki("root_ca.crl")],
+        "provision_root_ca": pki("root_ca.crt"),
+        "provision_image": world.path("image.hdr"),
+        "provision_output": world.path("trusted"),
+        "provision_common_secret": "cluster key",
+        "provision_queues": [
+            entry("{{ provision_common_secret }}"),
+            entry("{{ provision_own_secret }}"),
+            {"mode": "accel", "description": "for clear keys, so without a secret"},
+        ],
+    })
+}
