@@ -46,3 +46,8 @@ fn prepared(path: PathBuf) -> Result<PathBuf> {
     ensure!(path.exists(), "{} is not there: run `cargo xtask prepare` first", path.display());
     Ok(path)
 }
+
+/// Whether simulated guests can be mounted here.
+pub fn fuse_can_be_opened() -> bool {
+    std::fs::File::options().read(true).write(true).open("/dev/fuse").is_ok()
+}

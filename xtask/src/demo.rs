@@ -19,7 +19,7 @@ pub fn demo() -> Result<()> {
         fs::remove_dir_all(&dir)?;
     }
     ensure!(
-        fs::File::options().read(true).write(true).open("/dev/fuse").is_ok(),
+        place::fuse_can_be_opened(),
         "/dev/fuse cannot be opened, and the simulated guests need it; as root: modprobe fuse && chmod 0666 /dev/fuse"
     );
     let fleet = step("Starting two simulated guests of one image on two simulated machines", || Fleet::new(&dir))?;

@@ -5,6 +5,7 @@ mod demo;
 mod docs;
 mod prepare;
 mod test;
+mod unprivileged;
 
 use anyhow::{Result, bail};
 use std::process::ExitCode;

@@ -1,11 +1,11 @@
 //! What tests and demo stand on: the binaries as they ship, the pinned ansible-core, the collection as installed.
 
 use crate::chore::{cargo, quietly, step};
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use e2e::place;
 use sha2::{Digest, Sha256};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 /// The modules, by name.
@@ -42,8 +42,7 @@ fn python_environment() -> Result<()> {
     if environment.exists() {
         fs::remove_dir_all(&environment)?;
     }
-    quietly(Command::new(python()?).args(["-m", "venv"]).arg(&environment))
-        .context("Python's venv module is needed; on Debian and Ubuntu: apt-get install python3-venv")?;
+    quietly(Command::new(python()?).args(["-m", "venv"]).arg(&environment))?;
     quietly(
         Command::new(environment.join("bin/python"))
             .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement"])
@@ -52,16 +51,17 @@ fn python_environment() -> Result<()> {
     Ok(fs::write(stamp, wanted)?)
 }
 
-/// A Python that the pinned ansible-core runs on.
-fn python() -> Result<PathBuf> {
-    let new_enough = "import sys; sys.exit(sys.version_info < (3, 11))";
-    let candidates = ["python3", "python3.11", "python3.12", "python3.13", "python3.14", "/usr/bin/python3"];
+/// A Python that the pinned ansible-core runs on. The system's comes first: one in a home folder may be out of reach
+/// for the other users that tests become.
+fn python() -> Result<&'static str> {
+    let new_enough = "import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))";
+    let candidates = ["/usr/bin/python3", "python3", "python3.11", "python3.12", "python3.13", "python3.14"];
     let works =
-        |name: &&&str| Command::new(name).args(["-c", new_enough]).status().is_ok_and(|status| status.success());
-    match candidates.iter().find(works) {
-        Some(name) => Ok(PathBuf::from(name)),
-        None => bail!("no Python 3.11 or newer was found; ansible-core needs it on the controller (never on a guest)"),
-    }
+        |name: &&str| Command::new(name).args(["-c", new_enough]).output().is_ok_and(|output| output.status.success());
+    candidates.into_iter().find(works).context(
+        "no Python 3.11 or newer with its venv module was found; ansible-core needs it on the controller (never on a guest). \
+         On Debian and Ubuntu: apt-get install python3-venv",
+    )
 }
 
 /// Puts the binaries of this machine's architecture into the collection and installs it from its tarball.

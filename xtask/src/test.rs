@@ -1,7 +1,7 @@
 //! Every check of the project, counted; what is skipped is named.
 
 use crate::chore::{cargo, quietly, step};
-use crate::{docs, prepare};
+use crate::{docs, prepare, unprivileged};
 use anyhow::{Context, Result, bail, ensure};
 use e2e::place;
 use std::io::{BufRead, BufReader, Read};
@@ -25,7 +25,18 @@ pub fn test() -> Result<()> {
     println!("Testing the action plugins");
     python_tests(&mut tally)?;
     println!("Testing the Rust crates, then whole simulated guests");
-    rust_tests(&mut tally)?;
+    let mut command = cargo();
+    command.args(["test", "--workspace", "--no-fail-fast", "--", "--show-output"]);
+    rust_tests(&mut command, &mut tally)?;
+    match unprivileged::commands()? {
+        None => tally
+            .skipped
+            .push("end-to-end tests as another user: this is not root, or /dev/fuse cannot be opened".into()),
+        Some(mut commands) => {
+            println!("Testing whole simulated guests once more as an ordinary user");
+            commands.iter_mut().try_for_each(|command| rust_tests(command, &mut tally))?;
+        }
+    }
     tally.close()
 }
 
@@ -96,10 +107,8 @@ fn python_tests(tally: &mut Tally) -> Result<()> {
     Ok(())
 }
 
-fn rust_tests(tally: &mut Tally) -> Result<()> {
-    let mut command = cargo();
-    command.args(["test", "--workspace", "--no-fail-fast", "--", "--show-output"]);
-    let (ok, said) = follow(&mut command, |line, is_error| {
+fn rust_tests(command: &mut Command, tally: &mut Tally) -> Result<()> {
+    let (ok, said) = follow(command, |line, is_error| {
         line.starts_with("test result:") || is_error && line.trim_start().starts_with("Running")
     })?;
     for line in said.lines() {
@@ -113,7 +122,7 @@ fn rust_tests(tally: &mut Tally) -> Result<()> {
         }
     }
     if !ok {
-        bail!("cargo test failed:\n{said}");
+        bail!("Rust tests failed:\n{said}");
     }
     Ok(())
 }
