@@ -29,10 +29,8 @@ pub fn test() -> Result<()> {
     command.args(["test", "--workspace", "--no-fail-fast", "--", "--show-output"]);
     rust_tests(&mut command, &mut tally)?;
     match unprivileged::commands()? {
-        None => tally
-            .skipped
-            .push("end-to-end tests as another user: this is not root, or /dev/fuse cannot be opened".into()),
-        Some(mut commands) => {
+        Err(why) => tally.skipped.push(format!("end-to-end tests as an ordinary user: {why}")),
+        Ok(mut commands) => {
             println!("Testing whole simulated guests once more as an ordinary user");
             commands.iter_mut().try_for_each(|command| rust_tests(command, &mut tally))?;
         }
