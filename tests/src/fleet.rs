@@ -30,8 +30,8 @@ impl Fleet {
     /// If a part does not come up.
     pub fn new(dir: &Path) -> Result<Self> {
         let world = World::new(dir, &["machine1", "machine2"])?;
-        let first = Guest::start(&world, "guest1", "machine1", &cards())?;
-        let second = Guest::start(&world, "guest2", "machine2", &cards())?;
+        let first = Guest::start(&world, "guest1", "machine1", &fleet_cards())?;
+        let second = Guest::start(&world, "guest2", "machine2", &fleet_cards())?;
         let own = |name: &str| json!({"provision_own_secret": format!("key of {name}"), "ansible_become": false});
         let guests = [("guest1", &first, own("guest1")), ("guest2", &second, own("guest2"))];
         let controller = Controller::new(&dir.join("controller"), &guests, &variables(&world))?;
@@ -40,7 +40,7 @@ impl Fleet {
 }
 
 /// Two EP11 cards, each with a queue of the wanted master key and one of another, and an accelerator.
-fn cards() -> String {
+pub fn fleet_cards() -> String {
     format!(
         r#"cards:
   "00":

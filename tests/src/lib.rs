@@ -12,7 +12,7 @@ pub mod place;
 mod world;
 
 pub use controller::{Controller, Play, Record};
-pub use fleet::{Fleet, WANTED_KEY};
+pub use fleet::{Fleet, WANTED_KEY, fleet_cards};
 pub use guest::Guest;
 pub use world::World;
 

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 /// The repository.
 pub fn repository() -> &'static Path {
-    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
+    tests.parent().unwrap_or(tests)
 }
 
 /// Cargo's target folder, the one that the running program was built into.

@@ -3,6 +3,7 @@
 mod chore;
 mod demo;
 mod docs;
+mod guest;
 mod prepare;
 mod test;
 mod unprivileged;
@@ -13,6 +14,7 @@ use std::process::ExitCode;
 const USAGE: &str = "\
 cargo xtask demo      provision two simulated guests, reboot one, repair it; needs /dev/fuse, no IBM Z
 cargo xtask test      every check of the project: format, lints, unit and end-to-end tests, documentation
+cargo xtask guest     a shell in a simulated guest, with the modules on its PATH
 cargo xtask prepare   build what ships and install the pinned ansible-core, for running a single test
 cargo xtask docs      write the documentation that is generated from the Rust types (--check: only compare)
 ";
@@ -33,6 +35,7 @@ fn run(arguments: &[String]) -> Result<()> {
     match arguments.as_slice() {
         ["demo"] => demo::demo(),
         ["test"] => test::test(),
+        ["guest"] => guest::guest(),
         ["prepare"] => prepare::prepare(),
         ["docs"] => docs::write(),
         ["docs", "--check"] => docs::check(),
