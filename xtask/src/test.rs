@@ -65,7 +65,7 @@ fn ansible_lint() -> Result<()> {
     let programs = place::python_program("ansible-lint")?;
     let folders = programs.parent().map(std::path::Path::to_path_buf).into_iter().chain(std::env::split_paths(&path));
     command
-        .args(["--offline", "--profile", "production", "--strict", "playbooks", "collection"])
+        .args(["playbooks", "collection"])
         .current_dir(place::repository())
         .env("PATH", std::env::join_paths(folders)?)
         .env("ANSIBLE_COLLECTIONS_PATH", place::collections()?)
