@@ -55,6 +55,8 @@ def module_result(stdout: str, stderr: str, mark: str, module: str, keys: Iterab
         _no_result(module, f"it was ended by signal {status - 128} ({_SIGNALS[status - 128]})", body, stderr)
     if status not in (0, 1):
         _no_result(module, f"it ended with exit status {status}", body, stderr)
+    if not body:
+        _no_result(module, "it printed nothing", "", stderr)
     try:
         printed = json.loads(body, parse_constant=_refuse_constant)
         result = _allowed(printed, keys)
