@@ -181,6 +181,10 @@ class TargetScript(unittest.TestCase):
         for prelude in ("", self.without_hashes):
             self.store(prelude)
             self.assertEqual(list(self.home.iterdir()), [])
+        self.cache.parent.mkdir()
+        os.chown(self.cache.parent, 65534, 65534)
+        self.store()
+        self.assertEqual(list(self.cache.parent.iterdir()), [])
 
     def test_without_a_home_the_users_own_shared_folder_serves(self) -> None:
         self.home = Path("/nonexistent")
