@@ -4,4 +4,6 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
 mod secret_add;
+mod secret_add_faults;
+mod secret_lock;
 mod support;
