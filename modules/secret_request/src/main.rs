@@ -1,2 +1,49 @@
-//! Placeholder of the skeleton.
-fn main() {}
+//! `secret_request`: builds add-secret requests on the trusted machine, those that are not there or not as wanted.
+
+mod absent;
+mod codes;
+mod cuid;
+mod files;
+mod hosts;
+mod manifest;
+mod material;
+mod mode;
+mod options;
+mod plan;
+mod present;
+mod private_file;
+mod progress;
+mod report;
+mod state_key;
+mod task;
+mod wanted;
+
+use ansible_contract::{Context, Failure, Module, Outcome};
+use fault::Code;
+use options::Options;
+use report::Report;
+use task::Task;
+
+struct SecretRequest;
+
+impl Module for SecretRequest {
+    const NAME: &'static str = "secret_request";
+    const CODES: &'static [&'static [Code]] = &[codes::ALL, pv_request::codes::ALL, pv_wire::codes::ALL];
+    type Options = Options;
+    type Report = Report;
+
+    fn run(options: Options, context: &Context) -> Result<Outcome<Report>, Failure<Report>> {
+        let requests = options.each()?;
+        task::refuse_duplicates(&requests)?;
+
+        let mut task = Task::new(context)?;
+        for options in &requests {
+            task.request(options);
+        }
+        task.finish()
+    }
+}
+
+fn main() -> std::process::ExitCode {
+    ansible_contract::run::<SecretRequest>()
+}

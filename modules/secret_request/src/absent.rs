@@ -1,0 +1,89 @@
+//! A request that is not to be there.
+
+use crate::codes;
+use crate::files;
+use crate::manifest::{Manifest, SUFFIX};
+use crate::plan::check_ours;
+use crate::progress::Progress;
+use crate::state_key::StateKey;
+use crate::wanted::Absent;
+use ansible_contract::Diff;
+use fault::{Fault, Result};
+use pv_request::IdFile;
+use pv_wire::layout;
+use std::fs;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::path::{Path, PathBuf};
+
+const ID_FILE_LIMIT: u64 = 64 << 10;
+
+/// Removes request and manifest, and the id file if it is this request's alone.
+///
+/// # Errors
+/// `request.not_ours` for something else in the request's place; the `file.*` codes.
+pub fn absent(wanted: &Absent, check_mode: bool, key: Option<&StateKey>, progress: &mut Progress) -> Result<()> {
+    let (path, manifest) = (&wanted.path, Manifest::path(&wanted.path));
+    let found = files::read(path, layout::MAX_REQUEST_LEN as u64)?;
+    let recorded = Manifest::read(path, key)?;
+    if let Some(found) = &found {
+        check_ours(path, found, &recorded)?;
+    }
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let named = recorded.said().and_then(|said| said.id_file.as_ref()).map(|id_file| folder.join(id_file));
+    let id_file = wanted.id_file.clone().or(named);
+    let name = wanted.name.clone().or_else(|| recorded.said().and_then(|said| said.inputs.name.clone()));
+    progress.entry.name.clone_from(&name);
+    progress.entry.id_file = id_file.as_ref().map(|id_file| id_file.display().to_string());
+
+    // The manifest last: as long as it is there, a run after an interruption knows the id file.
+    let mut remove = Vec::new();
+    if let Some(id_file) = id_file.filter(|id_file| fs::symlink_metadata(id_file).is_ok()) {
+        match keep_id_file(&id_file, &manifest, name.as_deref())? {
+            Some(why) => progress.warn(
+                &Fault::new(codes::LEFT_IN_PLACE, format!("{} is left in its place: {why}.", id_file.display()))
+                    .hint("Remove it yourself if nothing needs it."),
+            ),
+            None => remove.push(id_file),
+        }
+    }
+    remove.extend(found.is_some().then(|| path.clone()));
+    remove.extend(fs::symlink_metadata(&manifest).is_ok().then_some(manifest));
+    for path in remove {
+        if check_mode || files::remove(&path)? {
+            let subject = path.display().to_string();
+            progress.changed(Diff { subject, before: "state: present\n".into(), after: "state: absent\n".into() });
+        }
+    }
+    Ok(())
+}
+
+/// Why an id file is not to be removed: it belongs to another request, or it is none or another secret's.
+fn keep_id_file(id_file: &Path, manifest: &Path, name: Option<&str>) -> Result<Option<String>> {
+    let found = files::read(id_file, ID_FILE_LIMIT).ok().flatten();
+    let parsed = found.and_then(|found| IdFile::parse(&String::from_utf8(found.bytes).ok()?, "").ok());
+    let Some(parsed) = parsed else { return Ok(Some("it is no id file".into())) };
+    if name.is_some_and(|name| name != parsed.name) {
+        return Ok(Some(format!("it names another secret, {:?}", parsed.name)));
+    }
+    let folder = match id_file.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    };
+    for entry in fs::read_dir(folder).map_err(|e| files::unreadable(folder, &e))? {
+        let entry = entry.map_err(|e| files::unreadable(folder, &e))?.path();
+        let Some(request) = request_of(&entry).filter(|_| files::identity(&entry) != files::identity(manifest)) else {
+            continue;
+        };
+        // Whoever wrote it: a file that somebody else relies on is not removed.
+        let other = Manifest::read(&request, None).ok();
+        if other.and_then(|other| Some(other.said()?.names(id_file, folder))) == Some(true) {
+            return Ok(Some(format!("the request {} has it too", request.display())));
+        }
+    }
+    Ok(None)
+}
+
+fn request_of(manifest: &Path) -> Option<PathBuf> {
+    let request = manifest.as_os_str().as_bytes().strip_suffix(SUFFIX.as_bytes())?;
+    Some(std::ffi::OsString::from_vec(request.to_vec()).into())
+}

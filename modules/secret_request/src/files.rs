@@ -1,0 +1,346 @@
+//! Files written so that a crash or a second run at once leaves the old one or the new one, never a part.
+
+use crate::codes;
+use fault::{Fault, Result};
+use nix::fcntl::{Flock, FlockArg};
+use nix::libc::{ELOOP, O_NOFOLLOW, O_NONBLOCK};
+use std::fs::{self, File, Metadata, OpenOptions, Permissions};
+use std::io::{self, ErrorKind, Read as _, Write as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+/// Owner and mode of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Attributes {
+    /// Permission bits with set-user-id and the like, 12 bits.
+    pub mode: u32,
+    /// Owner; `None`: whoever it is.
+    pub uid: Option<u32>,
+    /// Group; `None`: whichever it is.
+    pub gid: Option<u32>,
+}
+
+impl Attributes {
+    /// Of a file that is there.
+    pub fn of(metadata: &Metadata) -> Self {
+        Self { mode: metadata.mode() & 0o7777, uid: Some(metadata.uid()), gid: Some(metadata.gid()) }
+    }
+
+    /// Only a mode.
+    pub fn mode(mode: u32) -> Self {
+        Self { mode, uid: None, gid: None }
+    }
+
+    /// Whether a file that is as `actual` says needs no change.
+    pub fn met_by(&self, actual: &Self) -> bool {
+        let same = |wanted: Option<u32>, actual| wanted.is_none() || wanted == actual;
+        self.mode == actual.mode && same(self.uid, actual.uid) && same(self.gid, actual.gid)
+    }
+
+    /// Sets them on an open file: the owner first, for that may clear mode bits.
+    fn apply(&self, file: &File) -> io::Result<()> {
+        if self.uid.is_some() || self.gid.is_some() {
+            std::os::unix::fs::fchown(file, self.uid, self.gid)?;
+        }
+        file.set_permissions(Permissions::from_mode(self.mode))
+    }
+}
+
+/// A file that was read: content and attributes belong to each other.
+#[derive(Debug)]
+pub struct Found {
+    /// Its content.
+    pub bytes: Vec<u8>,
+    /// Its owner and mode.
+    pub attributes: Attributes,
+}
+
+/// Opens a file for reading without following a link and without waiting for a pipe's other end.
+/// `None` if it does not exist; `Err` of `ELOOP` if it is a link.
+pub fn open(path: &Path) -> io::Result<Option<File>> {
+    match OpenOptions::new().read(true).custom_flags(O_NOFOLLOW | O_NONBLOCK).open(path) {
+        Ok(file) => Ok(Some(file)),
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(e),
+    }
+}
+
+/// Reads a file of ours of at most `limit` bytes; `None` if it does not exist.
+///
+/// # Errors
+/// `request.not_ours` for a link, a folder, a device or something larger; `file.unreadable`.
+pub fn read(path: &Path, limit: u64) -> Result<Option<Found>> {
+    let not_ours = |what: &str| {
+        Fault::new(codes::NOT_OURS, format!("{} is {what}; it is left as it is.", path.display()))
+            .hint("Remove it, or choose another path.")
+    };
+    let file = match open(path) {
+        Ok(Some(file)) => file,
+        Ok(None) => return Ok(None),
+        Err(e) if e.raw_os_error() == Some(ELOOP) => return Err(not_ours("a symbolic link")),
+        Err(e) => return Err(unreadable(path, &e)),
+    };
+    let metadata = file.metadata().map_err(|e| unreadable(path, &e))?;
+    if !metadata.is_file() {
+        return Err(not_ours("no regular file"));
+    }
+    let mut bytes = Vec::new();
+    file.take(limit + 1).read_to_end(&mut bytes).map_err(|e| unreadable(path, &e))?;
+    if bytes.len() as u64 > limit {
+        return Err(not_ours("larger than what belongs there"));
+    }
+    Ok(Some(Found { bytes, attributes: Attributes::of(&metadata) }))
+}
+
+/// Writes a file in place of whatever file is there.
+///
+/// # Errors
+/// `file.missing` for its folder, `file.unwritable`.
+pub fn replace(path: &Path, content: &[u8], attributes: &Attributes) -> Result<()> {
+    let folder = Folder::of(path)?;
+    let written = || {
+        let temp = Temp::write(&folder, content, attributes)?;
+        fs::rename(&temp.0, path)?;
+        folder.handle.sync_all()
+    };
+    written().map_err(|e| unwritable(path, &e))
+}
+
+/// Writes a file of mode 0600 where none is. `false` if one is there: then nothing is done.
+///
+/// # Errors
+/// `file.missing` for its folder, `file.unwritable`.
+pub fn create(path: &Path, content: &[u8]) -> Result<bool> {
+    let folder = Folder::of(path)?;
+    let created = || {
+        let temp = Temp::write(&folder, content, &Attributes::mode(0o600))?;
+        match fs::hard_link(&temp.0, path) {
+            Err(e) if e.kind() == ErrorKind::AlreadyExists => return Ok(false),
+            linked => linked?,
+        }
+        drop(temp);
+        folder.handle.sync_all()?;
+        Ok(true)
+    };
+    created().map_err(|e| unwritable(path, &e))
+}
+
+/// Removes the second name that a run left which was killed while it created the file, or waits for one that is
+/// just creating it.
+///
+/// # Errors
+/// `file.missing` for its folder.
+pub fn settle_creation(path: &Path) -> Result<()> {
+    let folder = Folder::of(path)?;
+    let inode = |path: &Path| fs::symlink_metadata(path).map(|m| (m.dev(), m.ino())).ok();
+    if inode(&folder.temp).is_some_and(|left| Some(left) == inode(path)) {
+        let _ = fs::remove_file(&folder.temp);
+    }
+    Ok(())
+}
+
+/// Sets owner and mode of a file that is there.
+///
+/// # Errors
+/// `file.unwritable`.
+pub fn set_attributes(path: &Path, attributes: &Attributes) -> Result<()> {
+    let set = || open(path)?.map_or(Err(ErrorKind::NotFound.into()), |file| attributes.apply(&file));
+    set().map_err(|e| unwritable(path, &e))
+}
+
+/// Removes a file; `false` if there was none.
+///
+/// # Errors
+/// `file.unwritable`.
+pub fn remove(path: &Path) -> Result<bool> {
+    match fs::remove_file(path) {
+        Ok(()) => {
+            let synced = Folder::of(path)?.handle.sync_all();
+            synced.map(|()| true).map_err(|e| unwritable(path, &e))
+        }
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(false),
+        Err(e) => Err(unwritable(path, &e)),
+    }
+}
+
+/// Gives the file that is at `path` a second name, under which it stays when `path` is replaced.
+///
+/// # Errors
+/// `file.unwritable`.
+pub fn keep_as(path: &Path, second: &Path) -> Result<()> {
+    fs::hard_link(path, second).map_err(|e| unwritable(second, &e))
+}
+
+/// The path by which a file is known whatever way it is written: absolute, with the links to its folder followed.
+pub fn identity(path: &Path) -> PathBuf {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let folder = absolute.parent().and_then(|folder| folder.canonicalize().ok());
+    match (folder, absolute.file_name()) {
+        (Some(folder), Some(name)) => folder.join(name),
+        _ => absolute,
+    }
+}
+
+/// The folder of a file, held against others who write the same file.
+struct Folder {
+    handle: Flocked,
+    /// Where the file is written before it gets its name.
+    temp: PathBuf,
+}
+
+enum Flocked {
+    Alone(Flock<File>),
+    /// The file system knows no locks.
+    Shared(File),
+}
+
+impl Flocked {
+    fn sync_all(&self) -> io::Result<()> {
+        match self {
+            Self::Alone(folder) => folder.sync_all(),
+            Self::Shared(folder) => folder.sync_all(),
+        }
+    }
+}
+
+impl Folder {
+    fn of(path: &Path) -> Result<Self> {
+        let name = path.file_name().ok_or_else(|| {
+            Fault::new(ansible_contract::codes::INVALID, format!("{} names no file.", path.display()))
+        })?;
+        let folder = match path.parent() {
+            Some(parent) if parent != Path::new("") => parent,
+            _ => Path::new("."),
+        };
+        let opened = File::open(folder).map_err(|e| match e.kind() {
+            ErrorKind::NotFound => Fault::new(
+                pv_request::codes::FILE_MISSING,
+                format!("The folder {} does not exist, so {} cannot be written.", folder.display(), path.display()),
+            )
+            .hint("Make it first, for example with ansible.builtin.file and state: directory."),
+            _ => unwritable(path, &e),
+        })?;
+        let mut temp = std::ffi::OsString::from(".");
+        temp.push(name);
+        temp.push(".seguest-tmp");
+        let handle = match Flock::lock(opened, FlockArg::LockExclusive) {
+            Ok(folder) => Flocked::Alone(folder),
+            Err((folder, _)) => {
+                // Without a lock only a name that nobody else uses is safe.
+                temp.push(std::process::id().to_string());
+                Flocked::Shared(folder)
+            }
+        };
+        let temp = folder.join(temp);
+        Ok(Self { handle, temp })
+    }
+}
+
+/// A file without its name yet; removed when dropped, unless it was renamed.
+struct Temp<'a>(&'a Path);
+
+impl<'a> Temp<'a> {
+    fn write(folder: &'a Folder, content: &[u8], attributes: &Attributes) -> io::Result<Self> {
+        let new = || OpenOptions::new().write(true).create_new(true).mode(0o600).open(&folder.temp);
+        let mut file = match new() {
+            // The folder is locked, so whoever left it there is dead.
+            Err(e) if e.kind() == ErrorKind::AlreadyExists => {
+                fs::remove_file(&folder.temp)?;
+                new()?
+            }
+            opened => opened?,
+        };
+        let temp = Self(&folder.temp);
+        file.write_all(content)?;
+        attributes.apply(&file)?;
+        file.sync_all()?;
+        Ok(temp)
+    }
+}
+
+impl Drop for Temp<'_> {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(self.0);
+    }
+}
+
+pub(crate) fn unreadable(path: &Path, error: &io::Error) -> Fault {
+    Fault::new(pv_request::codes::FILE_UNREADABLE, format!("{} could not be read: {error}.", path.display()))
+        .errno(error.raw_os_error().unwrap_or(0))
+}
+
+pub(crate) fn unwritable(path: &Path, error: &io::Error) -> Fault {
+    Fault::new(codes::UNWRITABLE, format!("{} could not be written: {error}.", path.display()))
+        .errno(error.raw_os_error().unwrap_or(0))
+        .hint("Check the rights of its folder and of the user who runs the task.")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(dir: &Path) -> Vec<String> {
+        let mut names: Vec<_> =
+            fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_file_is_replaced_whole_with_its_mode_and_nothing_is_left_beside_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("request");
+        for (content, mode) in [(&b"one"[..], 0o600), (b"two", 0o4750)] {
+            replace(&path, content, &Attributes::mode(mode)).unwrap();
+            let found = read(&path, 100).unwrap().unwrap();
+            assert_eq!((found.bytes.as_slice(), found.attributes.mode), (content, mode));
+        }
+        assert_eq!(names(dir.path()), ["request"]);
+        assert!(remove(&path).unwrap() && !remove(&path).unwrap());
+        assert!(read(&path, 100).unwrap().is_none());
+    }
+
+    #[test]
+    fn what_a_killed_run_left_is_cleared_away_by_the_next() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("request");
+        fs::write(dir.path().join(".request.seguest-tmp"), "half").unwrap();
+        replace(&path, b"whole", &Attributes::mode(0o600)).unwrap();
+        assert_eq!((names(dir.path()), fs::read(&path).unwrap()), (vec!["request".to_owned()], b"whole".to_vec()));
+    }
+
+    #[test]
+    fn a_file_is_created_only_where_none_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("secret");
+        assert!(create(&path, b"one").unwrap() && !create(&path, b"two").unwrap());
+        assert_eq!((names(dir.path()), fs::read(&path).unwrap()), (vec!["secret".to_owned()], b"one".to_vec()));
+    }
+
+    #[test]
+    fn links_folders_and_large_files_are_not_ours() {
+        let dir = tempfile::tempdir().unwrap();
+        let (link, large) = (dir.path().join("link"), dir.path().join("large"));
+        std::os::unix::fs::symlink("large", &link).unwrap();
+        fs::write(&large, [0; 11]).unwrap();
+        for path in [&link, &large, dir.path()] {
+            assert_eq!(read(path, 10).unwrap_err().code, codes::NOT_OURS, "{}", path.display());
+        }
+    }
+
+    #[test]
+    fn a_missing_folder_is_named() {
+        let fault = replace(Path::new("/nonexistent/folder/request"), b"", &Attributes::mode(0o600)).unwrap_err();
+        assert_eq!(fault.code, pv_request::codes::FILE_MISSING);
+        assert!(fault.detail.contains("/nonexistent/folder "), "{fault}");
+    }
+
+    #[test]
+    fn one_file_is_known_by_one_identity() {
+        let dir = tempfile::tempdir().unwrap();
+        let real = dir.path().join("real");
+        fs::create_dir(&real).unwrap();
+        std::os::unix::fs::symlink("real", dir.path().join("link")).unwrap();
+        assert_eq!(identity(&dir.path().join("link/x")), identity(&real.join("../real/./x")));
+    }
+}

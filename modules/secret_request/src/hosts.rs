@@ -1,0 +1,130 @@
+//! Host key documents, verified. Each file and each chain is read and checked once in a task.
+
+use crate::codes;
+use crate::report::HostKeyInfo;
+use fault::{Fault, Result};
+use pv_request::verify::{Outdated, Trust, Verifier, iso8601, system_root};
+use pv_request::{HostKey, HostKeyDocument, Source};
+use pv_wire::encode_hex;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// By what host key documents are verified.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct TrustFiles {
+    /// Of the IBM signing key and the authorities above it.
+    pub certificates: Vec<PathBuf>,
+    /// Revocation lists.
+    pub crls: Vec<PathBuf>,
+    /// The trusted root; `None`: the system's.
+    pub root_ca: Option<PathBuf>,
+}
+
+/// A host key that may be used.
+pub struct Host {
+    /// The key.
+    pub key: HostKey,
+    /// What is told of it.
+    pub info: HostKeyInfo,
+    /// What is only too old about it: an error if a request is built.
+    pub outdated: Vec<Fault>,
+}
+
+/// A chain that was checked.
+struct Checked {
+    verifier: Verifier,
+    root_ca: String,
+}
+
+type Cached<T> = Result<Rc<T>>;
+
+/// Host keys as one request uses them.
+pub struct Hosts {
+    /// The host keys, in the order in which they were named.
+    pub keys: Vec<Rc<Host>>,
+    /// By which root they were verified.
+    pub root_ca: Option<String>,
+    /// What is only too old about them or their chain.
+    pub outdated: Vec<Fault>,
+}
+
+/// All host keys and chains of a task.
+#[derive(Default)]
+pub struct KnownHosts {
+    chains: HashMap<TrustFiles, Cached<Checked>>,
+    hosts: HashMap<(PathBuf, Option<TrustFiles>), Cached<Host>>,
+}
+
+impl KnownHosts {
+    /// The host keys in `documents`, verified unless `trust` is `None`, and all among `accepted` if that is given.
+    ///
+    /// # Errors
+    /// The `file.*` and `hkd.*` codes.
+    pub fn get(
+        &mut self,
+        documents: &[PathBuf],
+        trust: Option<&TrustFiles>,
+        accepted: Option<&[[u8; 32]]>,
+    ) -> Result<Hosts> {
+        let chain = trust.map(|trust| self.chain(trust)).transpose()?;
+        let keys = documents.iter().map(|path| self.host(path, trust, chain.as_deref())).collect::<Result<Vec<_>>>()?;
+        if let Some(host) = keys.iter().find(|host| accepted.is_some_and(|list| !list.contains(&host.key.hash()))) {
+            let detail = format!(
+                "The host key in {} has the hash {}, which host_key_hashes does not list.",
+                host.info.file, host.info.hash
+            );
+            return Err(Fault::new(codes::NOT_LISTED, detail)
+                .hint("Add the hash if the machine is yours; otherwise do not use the document."));
+        }
+        let mut outdated = chain.as_ref().map(|chain| chain.verifier.chain_outdated.clone()).unwrap_or_default();
+        outdated.extend(keys.iter().flat_map(|host| host.outdated.iter().cloned()));
+        Ok(Hosts { keys, root_ca: chain.map(|chain| chain.root_ca.clone()), outdated })
+    }
+
+    fn chain(&mut self, trust: &TrustFiles) -> Cached<Checked> {
+        if let Some(known) = self.chains.get(trust) {
+            return known.clone();
+        }
+        let checked = check(trust).map(Rc::new);
+        self.chains.insert(trust.clone(), checked.clone());
+        checked
+    }
+
+    fn host(&mut self, path: &Path, trust: Option<&TrustFiles>, chain: Option<&Checked>) -> Cached<Host> {
+        let key = (path.to_owned(), trust.cloned());
+        if let Some(known) = self.hosts.get(&key) {
+            return known.clone();
+        }
+        let host = read(path, chain).map(Rc::new);
+        self.hosts.insert(key, host.clone());
+        host
+    }
+}
+
+fn check(trust: &TrustFiles) -> Result<Checked> {
+    let sources = |paths: &[PathBuf]| paths.iter().map(|path| Source::read(path)).collect::<Result<Vec<_>>>();
+    let root = trust.root_ca.as_deref().map_or_else(system_root, Source::read)?;
+    let root_ca = root.name.clone();
+    let trust = Trust { certificates: sources(&trust.certificates)?, crls: sources(&trust.crls)?, root };
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    // What is outdated is an error only where something is built, which is not known yet.
+    let verifier = Verifier::new(&trust, i64::try_from(now).unwrap_or(i64::MAX), Outdated::Report)?;
+    Ok(Checked { verifier, root_ca })
+}
+
+fn read(path: &Path, chain: Option<&Checked>) -> Result<Host> {
+    let document = HostKeyDocument::read(path)?;
+    let mut info =
+        HostKeyInfo { file: document.name.clone(), hash: encode_hex(&document.key.hash()), ..HostKeyInfo::default() };
+    let mut outdated = Vec::new();
+    if let Some(chain) = chain {
+        let verified = chain.verifier.verify(&document)?;
+        info.serial = Some(verified.serial);
+        info.not_after = Some(iso8601(verified.not_after));
+        info.crl_next_update = Some(iso8601(verified.crl_next_update));
+        outdated = verified.outdated;
+    }
+    Ok(Host { key: document.key, info, outdated })
+}

@@ -1,0 +1,172 @@
+//! The option `mode`, as `ansible.builtin.file` takes it.
+
+use serde::de::{self, Deserialize, Deserializer, Visitor};
+use serde::ser::{Serialize, Serializer};
+use std::fmt;
+
+/// All bits that a mode can have.
+const ALL: u32 = 0o7777;
+
+/// The mode of a file: a number (YAML's octal arrives as one), octal digits as text, or symbolic such as `u=rw,g=r`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mode {
+    given: String,
+    clauses: Vec<Clause>,
+}
+
+/// What happens to the bits in `mask`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Clause {
+    clear: u32,
+    set: u32,
+}
+
+impl Mode {
+    /// The mode of a file that has `before` now.
+    pub fn of(&self, before: u32) -> u32 {
+        self.clauses.iter().fold(before, |mode, clause| (mode & !clause.clear) | clause.set)
+    }
+
+    fn number(bits: u32) -> Option<Self> {
+        (bits <= ALL).then(|| Self { given: format!("{bits:04o}"), clauses: vec![Clause { clear: ALL, set: bits }] })
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let text = text.trim();
+        if text.starts_with(|c: char| c.is_ascii_digit()) {
+            let digits = text.strip_prefix("0o").unwrap_or(text);
+            return u32::from_str_radix(digits, 8).ok().and_then(Self::number);
+        }
+        let clauses = text.split(',').map(clauses).collect::<Option<Vec<_>>>()?;
+        Some(Self { given: text.to_owned(), clauses: clauses.into_iter().flatten().collect() })
+    }
+}
+
+/// One part between commas: who, then one or more operators with permissions.
+fn clauses(part: &str) -> Option<Vec<Clause>> {
+    let operators = ['=', '+', '-'];
+    let (who, mut rest) = part.split_at(part.find(operators)?);
+    let who = if who.is_empty() { "a" } else { who };
+    let mask = who.chars().try_fold(0, |mask, c| {
+        Some(
+            mask | match c {
+                'u' => 0o700,
+                'g' => 0o070,
+                'o' => 0o007,
+                'a' => 0o777,
+                _ => return None,
+            },
+        )
+    })?;
+    let mut clauses = Vec::new();
+    while let Some(operator) = rest.chars().next() {
+        let tail = rest.get(1..)?;
+        let (permissions, next) = tail.split_at(tail.find(operators).unwrap_or(tail.len()));
+        let bits = permissions.chars().try_fold(0, |bits, c| {
+            Some(
+                bits | match c {
+                    'r' => 0o444,
+                    'w' => 0o222,
+                    'x' => 0o111,
+                    _ => return None,
+                },
+            )
+        })? & mask;
+        clauses.push(match operator {
+            '+' => Clause { clear: 0, set: bits },
+            '-' => Clause { clear: bits, set: 0 },
+            _ => Clause { clear: mask, set: bits },
+        });
+        rest = next;
+    }
+    Some(clauses)
+}
+
+impl Serialize for Mode {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.given)
+    }
+}
+
+impl<'de> Deserialize<'de> for Mode {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ModeVisitor;
+        impl Visitor<'_> for ModeVisitor {
+            type Value = Mode;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("octal digits such as \"0600\", a number, or symbolic such as u=rw,g=r with r, w and x")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Mode, E> {
+                Mode::parse(text).ok_or_else(|| E::invalid_value(de::Unexpected::Str(text), &self))
+            }
+
+            fn visit_i64<E: de::Error>(self, number: i64) -> Result<Mode, E> {
+                let bits = u32::try_from(number).ok().and_then(Mode::number);
+                bits.ok_or_else(|| E::invalid_value(de::Unexpected::Signed(number), &self))
+            }
+
+            fn visit_u64<E: de::Error>(self, number: u64) -> Result<Mode, E> {
+                let bits = u32::try_from(number).ok().and_then(Mode::number);
+                bits.ok_or_else(|| E::invalid_value(de::Unexpected::Unsigned(number), &self))
+            }
+        }
+        deserializer.deserialize_any(ModeVisitor)
+    }
+}
+
+#[cfg(feature = "docs")]
+impl schemars::JsonSchema for Mode {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Mode".into()
+    }
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        // True is the schema of anything: Ansible's type raw.
+        true.into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(json: &str, before: u32) -> Option<u32> {
+        serde_json::from_str::<Mode>(json).ok().map(|mode| mode.of(before))
+    }
+
+    #[test]
+    fn octal_text_and_numbers_replace_all_bits() {
+        for json in ["\"0640\"", "\"0o640\"", "\"640\"", "416"] {
+            assert_eq!(of(json, 0o4711), Some(0o640), "{json}");
+        }
+    }
+
+    #[test]
+    fn symbolic_clauses_are_applied_in_order_to_what_is_there() {
+        for (json, after) in [
+            ("\"u=rw,g=r\"", 0o640),
+            ("\"u=rw,g=r,o=\"", 0o640),
+            ("\"g+r\"", 0o640),
+            ("\"a+r\"", 0o644),
+            ("\"+x\"", 0o711),
+            ("\"u-w\"", 0o400),
+            ("\"ug=rwx\"", 0o770),
+            ("\"u=r+x\"", 0o500),
+        ] {
+            assert_eq!(of(json, 0o600), Some(after), "{json}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_mode_is_refused() {
+        for json in
+            ["\"\"", "\"u\"", "\"888\"", "\"u=z\"", "\"w=r\"", "\"10000\"", "4096", "-1", "true", "\"u=ä\"", "[]"]
+        {
+            assert_eq!(of(json, 0o600), None, "{json}");
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! What users type.
+
+use crate::mode::Mode;
+use ansible_contract::{HexText, NoLog, PathText};
+use serde::{Deserialize, Serialize};
+
+/// Declares the options once: each may be given for the task and again for one of its requests, so each is an
+/// `Option`. Where there is a default, a method of the option's name gives its value.
+macro_rules! options {
+    (
+        $(#[$struct_meta:meta])*
+        struct $struct:ident {
+            $($(#[$meta:meta])* $name:ident: $type:ty $(= $default:expr)?,)+
+        }
+    ) => {
+        $(#[$struct_meta])*
+        #[derive(Clone, Debug, Default, Deserialize, Serialize)]
+        #[cfg_attr(feature = "docs", derive(schemars::JsonSchema))]
+        #[serde(default)]
+        pub struct $struct {
+            $(
+                $(#[$meta])*
+                $(#[cfg_attr(feature = "docs", schemars(extend("default" = $default)))])?
+                pub $name: Option<$type>,
+            )+
+        }
+
+        impl $struct {
+            /// These options, and where one is not given, that of `base`. Lists replace.
+            fn laid_over(self, base: &Self) -> Self {
+                Self { $($name: self.$name.or_else(|| base.$name.clone()),)+ }
+            }
+
+            $($(
+                /// The option's value or its default.
+                pub fn $name(&self) -> $type {
+                    self.$name.unwrap_or($default)
+                }
+            )?)+
+        }
+    };
+}
+
+options! {
+    /// Options of `secret_request`.
+    struct Options {
+        /// The request, a file. May be left out with O(return_content); then the request is made anew in each run.
+        path: PathText,
+        /// Whether the request is to be there.
+        /// V(absent) removes the request and its manifest, and the file of O(id_file) unless another manifest beside it
+        /// names that; never a secret.
+        state: State = State::Present,
+        /// What the secret is. pvsecret's spellings V(plain), V(aes-xts), V(hmac-sha), V(update-cck) and V(cck) are
+        /// taken as well.
+        r#type: Kind = Kind::Association,
+        /// The secret's name. Required but for the types V(meta) and V(update_cck), which have none.
+        /// The id is its SHA-256; blanks at its ends count.
+        name: String,
+        /// Whether the id is the name itself, its first 31 bytes, instead of its hash.
+        use_name: bool = false,
+        /// Host key documents, one for each machine that the guest may run on. Required.
+        host_keys: Vec<PathText>,
+        /// SHA-256 hashes of the only host keys that are acceptable, 64 hex digits each.
+        /// So "a machine of IBM's make" becomes "my machines".
+        host_key_hashes: Vec<HexText<64, 64>>,
+        /// The guest's boot image, or the Secure Execution header cut out of it. Required.
+        image: PathText,
+        /// Certificates of the IBM signing key and of the authorities between it and the root.
+        /// Required unless O(verify_host_keys=false).
+        certificates: Vec<PathText>,
+        /// Certificate revocation lists. Those in the files of O(certificates) are used as well.
+        crls: Vec<PathText>,
+        /// The trusted root certificate. Without it the system's bundle is used; the result names it.
+        root_ca: PathText,
+        /// Whether to fetch revocation lists. Not supported yet.
+        download_crls: bool = false,
+        /// Whether to verify that the host key documents come from IBM and are not revoked. V(false) warns in every
+        /// result.
+        verify_host_keys: bool = true,
+        /// The file with the secret in the clear: raw bytes, or for O(type=ec) a private key in DER or PEM.
+        /// It must belong to the user who runs the module, with no rights for others.
+        secret_file: PathText,
+        /// The secret in base64, instead of O(secret_file).
+        secret: NoLog,
+        /// For O(type=association), whether to make a random secret where O(secret_file) does not exist.
+        /// A secret that was there when the request was made and is gone is not made anew, unless
+        /// O(replace_secret=true).
+        create_secret: bool = false,
+        /// Whether the secret may be another one than that from which the request was made.
+        replace_secret: bool = false,
+        /// Certificates for which O(secret_file) is encrypted. Not supported yet.
+        secret_recipients: Vec<PathText>,
+        /// The key with which an encrypted O(secret_file) is read. Not supported yet.
+        secret_key_file: PathText,
+        /// The passphrase of O(secret_key_file). Not supported yet.
+        secret_key_passphrase: NoLog,
+        /// The image's extension secret, 32 raw bytes: it proves where the request comes from.
+        extension_secret_file: PathText,
+        /// The image's customer communication key, 32 raw bytes, from which the extension secret is derived.
+        cck_file: PathText,
+        /// Configuration unique id, 32 hex digits: binds the request to one start of one guest.
+        cuid: HexText<32, 32>,
+        /// File with the configuration unique id: 16 raw bytes, or YAML with the key C(cuid).
+        cuid_file: PathText,
+        /// What the request does beside adding a secret. V(disable_dump) keeps the guest from being dumped.
+        flags: Vec<Flag>,
+        /// File with data that go into the request readable for everybody: at most 512 bytes, 256 if they are signed
+        /// (128 with RSA-3072).
+        user_data_file: PathText,
+        /// Private key that signs the user data: on P-521, RSA-2048 or RSA-3072, in DER or PEM.
+        user_signing_key: PathText,
+        /// The YAML file that names the secret, as pvsecret writes it. Without it, beside O(path), called as the name
+        /// with blanks turned into C(_) and C(.yaml) appended.
+        id_file: PathText,
+        /// Whether the module may run in a Secure Execution guest.
+        allow_on_guest: bool = false,
+        /// Whether to keep a request that is replaced.
+        backup: bool = false,
+        /// Whether to return the request.
+        return_content: bool = false,
+        /// Mode of the request as in M(ansible.builtin.file). V(0600) if not given.
+        mode: Mode,
+        /// Owner of the request, name or number.
+        owner: String,
+        /// Group of the request, name or number.
+        group: String,
+        /// Echoed in the results, to tell one request from another.
+        label: String,
+        /// Several requests. Each is a dictionary of the options of this module, which are laid over those of the task;
+        /// lists replace.
+        #[cfg_attr(feature = "docs", schemars(with = "Option<Vec<serde_json::Map<String, serde_json::Value>>>"))]
+        requests: Vec<Options>,
+    }
+}
+
+impl Options {
+    /// The options of each request: the task's own, or those of O(requests) laid over them.
+    ///
+    /// # Errors
+    /// `args.unknown_option` for requests within requests.
+    pub fn each(mut self) -> fault::Result<Vec<Self>> {
+        let Some(requests) = self.requests.take() else { return Ok(vec![self]) };
+        if let Some(at) = requests.iter().position(|entry| entry.requests.is_some()) {
+            return Err(fault::Fault::new(
+                ansible_contract::codes::UNKNOWN_OPTION,
+                format!("The option requests[{at}].requests does not exist."),
+            )
+            .hint("List all requests in the one option requests of the task."));
+        }
+        Ok(requests.into_iter().map(|entry| entry.laid_over(&self)).collect())
+    }
+}
+
+/// Whether a request is to be there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(feature = "docs", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// It is.
+    Present,
+    /// It is not.
+    Absent,
+}
+
+/// What a secret is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(feature = "docs", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// 32 bytes that bind crypto queues to the guest.
+    Association,
+    /// No secret: only flags, user data or an extension secret.
+    Meta,
+    /// At most 8190 bytes of anything.
+    #[serde(alias = "plain")]
+    Plaintext,
+    /// An AES key.
+    Aes,
+    /// A pair of keys for AES-XTS.
+    #[serde(alias = "aes-xts")]
+    AesXts,
+    /// An HMAC key of block size.
+    #[serde(alias = "hmac-sha")]
+    HmacSha,
+    /// A private key on an elliptic curve.
+    Ec,
+    /// A new customer communication key.
+    #[serde(alias = "update-cck", alias = "cck")]
+    UpdateCck,
+}
+
+impl Kind {
+    /// The spelling that the results use.
+    pub fn option(self) -> &'static str {
+        match self {
+            Self::Association => "association",
+            Self::Meta => "meta",
+            Self::Plaintext => "plaintext",
+            Self::Aes => "aes",
+            Self::AesXts => "aes_xts",
+            Self::HmacSha => "hmac_sha",
+            Self::Ec => "ec",
+            Self::UpdateCck => "update_cck",
+        }
+    }
+}
+
+/// What a request does beside adding a secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(feature = "docs", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Flag {
+    /// The guest cannot be dumped from then on.
+    #[serde(alias = "disable-dump")]
+    DisableDump,
+}

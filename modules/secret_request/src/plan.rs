@@ -1,0 +1,168 @@
+//! What is to be done about one request, decided without touching anything.
+
+use crate::codes;
+use crate::files::{Attributes, Found};
+use crate::manifest::{Hidden, Inputs, Manifest, Recorded, same};
+use fault::{Fault, Result};
+use openssl::sha::sha256;
+use pv_request::IdFile;
+use pv_wire::{RequestView, SecretType, encode_hex, layout};
+use std::path::{Path, PathBuf};
+
+/// How a request is to be.
+pub struct Desired {
+    /// What it shows of its origin.
+    pub inputs: Inputs,
+    /// HMACs of what it does not; without the secret's where that is to be made.
+    pub hidden: Hidden,
+    /// Whether its secret does not exist yet and may be made.
+    pub create_secret: bool,
+    /// Whether its secret may be another one than before.
+    pub replace_secret: bool,
+    /// Mode and owner of its file.
+    pub attributes: Attributes,
+    /// The file that names its secret, and where that is.
+    pub id_file: Option<(PathBuf, IdFile)>,
+}
+
+/// How it is found.
+pub struct Observed {
+    /// Its file and where that is.
+    pub request: Option<(PathBuf, Found)>,
+    /// Its manifest.
+    pub recorded: Recorded,
+    /// What is in the id file's place.
+    pub id_file: Option<Vec<u8>>,
+}
+
+/// What is to be done.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// The request is to be built, and its secret to be made if need be.
+    pub build: bool,
+    /// Only mode or owner of the request's file are to be set.
+    pub set_attributes: bool,
+    /// The id file is to be written.
+    pub write_id_file: Option<String>,
+    /// What the operator should know.
+    pub warnings: Vec<Fault>,
+}
+
+/// Makes the plan.
+///
+/// # Errors
+/// `request.not_ours`, `request.secret_missing`, `request.secret_changed`, `args.id_file_collision`.
+pub fn plan(desired: &Desired, observed: &Observed) -> Result<Plan> {
+    let mut plan = Plan::default();
+    if let Some((path, found)) = &observed.request {
+        check_ours(path, found, &observed.recorded)?;
+    }
+    check_secret(desired, observed)?;
+    match (&observed.request, &observed.recorded) {
+        (None, _) => plan.build = true,
+        (Some((path, _)), Recorded::Absent) => {
+            plan.build = true;
+            plan.warnings.push(again(codes::NO_MANIFEST, path, "has no manifest beside it"));
+        }
+        (Some((path, _)), Recorded::Untrusted(_)) => {
+            plan.build = true;
+            plan.warnings.push(again(
+                codes::UNTRUSTED_MANIFEST,
+                path,
+                "has a manifest beside it that this user did not write or that was changed",
+            ));
+        }
+        (Some((path, found)), Recorded::Trusted(manifest)) => {
+            let altered = manifest.sha256 != encode_hex(&sha256(&found.bytes));
+            plan.build = altered || manifest.inputs != desired.inputs || manifest.hidden != desired.hidden;
+            if altered {
+                plan.warnings.push(again(
+                    codes::ALTERED,
+                    path,
+                    "is not the one in its manifest: a run was interrupted or somebody changed it",
+                ));
+            }
+            plan.set_attributes = !plan.build && !desired.attributes.met_by(&found.attributes);
+        }
+    }
+    if let Some((path, id_file)) = &desired.id_file {
+        let text = id_file.to_yaml()?;
+        match &observed.id_file {
+            Some(existing) if *existing == text.as_bytes() => {}
+            Some(existing) => {
+                check_id_file(path, existing, id_file, observed)?;
+                plan.write_id_file = Some(text);
+            }
+            None => plan.write_id_file = Some(text),
+        }
+    }
+    Ok(plan)
+}
+
+/// That the file in a request's place may be replaced or removed: it is a request, or we wrote it.
+///
+/// # Errors
+/// `request.not_ours`.
+pub fn check_ours(path: &Path, found: &Found, recorded: &Recorded) -> Result<()> {
+    if found.bytes.starts_with(&layout::MAGIC) || recorded.trusted().is_some() {
+        return Ok(());
+    }
+    let detail = format!("{} is no add-secret request; it is left as it is.", path.display());
+    Err(Fault::new(codes::NOT_OURS, detail).hint("Choose another path, or remove the file."))
+}
+
+/// That the secret is the one that was used before, where that is known.
+fn check_secret(desired: &Desired, observed: &Observed) -> Result<()> {
+    if desired.replace_secret {
+        return Ok(());
+    }
+    let had_secret = match (observed.recorded.said(), &observed.request) {
+        (Some(manifest), _) => manifest.hidden.secret.is_some(),
+        (None, Some((_, found))) => {
+            RequestView::parse(&found.bytes).map_or(true, |view| view.secret_type != SecretType::META)
+        }
+        (None, None) => false,
+    };
+    if desired.create_secret && had_secret {
+        return Err(Fault::new(
+            codes::SECRET_MISSING,
+            "A request was made from a secret before, and the secret's file is gone; it is not made anew silently.",
+        )
+        .hint("Restore the secret from the backup. To give it up for a new one, set replace_secret: true."));
+    }
+    let recorded = observed.recorded.trusted().and_then(|manifest| manifest.hidden.secret.as_ref());
+    match (recorded, &desired.hidden.secret) {
+        (Some(before), Some(now)) if !same(before, now) => Err(Fault::new(
+            codes::SECRET_CHANGED,
+            "The secret is another one than that from which this request was made.",
+        )
+        .hint("Check that the right secret is given. If it is to be replaced, set replace_secret: true.")),
+        _ => Ok(()),
+    }
+}
+
+/// That an id file in the way names this very secret, or what this request was before.
+fn check_id_file(path: &Path, existing: &[u8], wanted: &IdFile, observed: &Observed) -> Result<()> {
+    let found = std::str::from_utf8(existing).ok().and_then(|text| IdFile::parse(text, "").ok());
+    let folder = observed.request.as_ref().and_then(|(request, _)| request.parent()).unwrap_or(Path::new(""));
+    let ours = |manifest: &Manifest| manifest.names(path, folder);
+    let what = match found {
+        Some(found) if found.name == wanted.name && (found.id, found.kind) == (wanted.id, wanted.kind) => return Ok(()),
+        Some(found) if found.name == wanted.name && observed.recorded.said().is_some_and(ours) => return Ok(()),
+        Some(found) if found.name == wanted.name => {
+            format!("names a secret {:?} of type {} with the id {}", found.name, found.kind.kind(), found.id)
+        }
+        Some(found) => format!("names another secret, {:?}", found.name),
+        None => "is no id file".into(),
+    };
+    Err(Fault::new(codes::ID_FILE_COLLISION, format!("{} {what}; it is left as it is.", path.display()))
+        .hint("Name another file in id_file, or give the secret another name."))
+}
+
+fn again(code: fault::Code, path: &Path, what: &str) -> Fault {
+    Fault::new(code, format!("The request {} {what}; it is made again.", path.display()))
+}
+
+#[cfg(test)]
+#[path = "plan_tests.rs"]
+mod tests;

@@ -1,0 +1,354 @@
+//! A request that is to be there: observed, planned, and unless in check mode made.
+
+use crate::codes;
+use crate::files::{self, Attributes};
+use crate::hosts::KnownHosts;
+use crate::manifest::{Hidden, Manifest, Recorded};
+use crate::material::{Material, SecretState};
+use crate::plan::{Desired, Observed, Plan, plan};
+use crate::private_file::{self, Private};
+use crate::progress::Progress;
+use crate::state_key::StateKey;
+use crate::wanted::Present;
+use ansible_contract::Diff;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use fault::{Fault, Result};
+use openssl::sha::sha256;
+use pv_request::{IdFile, verify::iso8601};
+use pv_wire::{RequestView, SecretType, encode_hex, layout};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+use zeroize::Zeroizing;
+
+/// Mode of a request unless another is wanted.
+const REQUEST_MODE: u32 = 0o600;
+const ID_FILE_MODE: u32 = 0o644;
+const ID_FILE_LIMIT: u64 = 64 << 10;
+/// `1` where the kernel runs as a Secure Execution guest.
+const GUEST_INDICATION: &str = "/sys/firmware/uv/prot_virt_guest";
+
+/// What all requests of a task share.
+pub struct Shared {
+    /// Nothing may be written.
+    pub check_mode: bool,
+    /// The host keys that were read so far.
+    pub known: KnownHosts,
+    /// Where the user's key is.
+    pub key_path: PathBuf,
+    /// The user's key, once it is known.
+    pub key: Option<StateKey>,
+}
+
+/// Makes one request, if it is not there already.
+///
+/// # Errors
+/// Why it could not be made; what was done before is in `progress`.
+pub fn present(wanted: &Present, shared: &mut Shared, progress: &mut Progress) -> Result<()> {
+    tell_what_is_asked(wanted, progress);
+    refuse_on_guest(wanted, Path::new(GUEST_INDICATION))?;
+
+    let material = Material::gather(wanted, &mut shared.known)?;
+    tell_hosts(wanted, &material, progress);
+    if shared.key.is_none() && wanted.path.is_some() {
+        shared.key = StateKey::load(&shared.key_path)?;
+    }
+    let observed = observe(wanted, shared.key.as_ref())?;
+    let desired = desire(wanted, &material, &observed, shared.key.as_ref())?;
+
+    let plan = plan(&desired, &observed)?;
+    progress.warn_all(&plan.warnings);
+    if plan.build {
+        // Whoever builds must not rely on anything that is too old.
+        material.hosts.outdated.first().map_or(Ok(()), |fault| Err(fault.clone()))?;
+    }
+    progress.warn_all(&material.hosts.outdated);
+
+    let mut apply = Apply { wanted, material: &material, desired: &desired, observed: &observed, shared, progress };
+    apply.request(&plan)?;
+    apply.id_file(&plan)
+}
+
+fn observe(wanted: &Present, key: Option<&StateKey>) -> Result<Observed> {
+    let limit = layout::MAX_REQUEST_LEN as u64;
+    let (request, recorded) = match &wanted.path {
+        Some(path) => (files::read(path, limit)?.map(|found| (path.clone(), found)), Manifest::read(path, key)?),
+        None => (None, Recorded::Absent),
+    };
+    let id_file = wanted.id_file.as_deref().map(|path| {
+        files::read(path, ID_FILE_LIMIT).map_err(|mut fault| {
+            if fault.code == codes::NOT_OURS {
+                fault.code = codes::ID_FILE_COLLISION;
+            }
+            fault
+        })
+    });
+    Ok(Observed { request, recorded, id_file: id_file.transpose()?.flatten().map(|found| found.bytes) })
+}
+
+fn desire(wanted: &Present, material: &Material, observed: &Observed, key: Option<&StateKey>) -> Result<Desired> {
+    let inputs = material.inputs(wanted)?;
+    let secret = if let SecretState::Known(bytes) = &material.secret { Some(bytes.as_slice()) } else { None };
+    let hidden = key.map(|key| material.hidden(key, secret)).transpose()?.unwrap_or_else(Hidden::default);
+    let mode_before = observed.request.as_ref().map_or(REQUEST_MODE, |(_, found)| found.attributes.mode);
+    let (uid, gid) = wanted.ownership()?;
+    let kind = material.kind(wanted)?;
+    let id_file = match (&wanted.id_file, &wanted.name, wanted.id) {
+        (Some(path), Some(name), Some(id)) => Some((path.clone(), IdFile { kind, name: name.clone(), id })),
+        _ => None,
+    };
+    Ok(Desired {
+        inputs,
+        hidden,
+        create_secret: matches!(material.secret, SecretState::ToCreate),
+        replace_secret: wanted.replace_secret,
+        attributes: Attributes {
+            mode: wanted.mode.as_ref().map_or(REQUEST_MODE, |mode| mode.of(mode_before)),
+            uid,
+            gid,
+        },
+        id_file,
+    })
+}
+
+struct Apply<'a> {
+    wanted: &'a Present,
+    material: &'a Material,
+    desired: &'a Desired,
+    observed: &'a Observed,
+    shared: &'a mut Shared,
+    progress: &'a mut Progress,
+}
+
+impl Apply<'_> {
+    /// Builds and writes the request, or sets only its attributes, or leaves it.
+    fn request(&mut self, plan: &Plan) -> Result<()> {
+        if plan.build {
+            return self.build();
+        }
+        let Some((path, found)) = &self.observed.request else { return Ok(()) };
+        tell_request(&found.bytes, true, self.wanted, self.progress);
+        if plan.set_attributes {
+            let (before, after) = (attribute_lines(&found.attributes, self.desired), self.attribute_lines());
+            if !self.shared.check_mode {
+                files::set_attributes(path, &self.desired.attributes)?;
+            }
+            self.progress.changed(Diff { subject: path.display().to_string(), before, after });
+        }
+        Ok(())
+    }
+
+    fn build(&mut self) -> Result<()> {
+        let (wanted, material) = (self.wanted, self.material);
+        // Where the secret is still to be made, this finds out whether all else is right before anything is written.
+        let mut secret: Option<Private> = match &material.secret {
+            SecretState::None => None,
+            SecretState::Known(bytes) => Some(bytes.clone()),
+            SecretState::ToCreate => Some(Zeroizing::new(vec![0; private_file::CREATED_LEN])),
+        };
+        let mut request = material.build(wanted, secret.as_deref().map(Vec::as_slice))?;
+        if let (SecretState::ToCreate, Some(path)) = (&material.secret, wanted.secret_file()) {
+            let created = if self.shared.check_mode {
+                true
+            } else {
+                let (bytes, created) = private_file::create(path)?;
+                request = material.build(wanted, Some(&bytes))?;
+                secret = Some(bytes);
+                created
+            };
+            self.tell_created(path, created);
+        }
+        let sha256 = encode_hex(&sha256(&request));
+        let hidden = match &wanted.path {
+            Some(path) if !self.shared.check_mode => self.write(path, &request, secret.as_ref(), &sha256)?,
+            _ => self.desired.hidden.clone(),
+        };
+        tell_request(&request, !self.shared.check_mode, wanted, self.progress);
+        let diff = self.diff(&hidden, &sha256);
+        self.progress.changed(diff);
+        Ok(())
+    }
+
+    /// Manifest first: if the request does not follow, the next run finds that it does not fit and makes it again.
+    fn write(&mut self, path: &Path, request: &[u8], secret: Option<&Private>, sha256: &str) -> Result<Hidden> {
+        let key = match self.shared.key.take() {
+            Some(key) => key,
+            None => StateKey::load_or_create(&self.shared.key_path)?,
+        };
+        let hidden = self.material.hidden(&key, secret.map(|bytes| bytes.as_slice()))?;
+        let id_file = self.wanted.id_file.as_deref().map(|id_file| relative(id_file, path));
+        let manifest = Manifest::new(sha256.into(), self.desired.inputs.clone(), hidden.clone(), id_file);
+        let sealed = manifest.seal(&key)?;
+        self.shared.key = Some(key);
+
+        files::replace(&Manifest::path(path), &sealed, &Attributes::mode(0o600))?;
+        if self.wanted.backup && self.observed.request.is_some() {
+            let backup = backup_path(path);
+            files::keep_as(path, &backup)?;
+            self.progress.entry.backup_file = Some(backup.display().to_string());
+        }
+        files::replace(path, request, &self.desired.attributes)?;
+        Ok(hidden)
+    }
+
+    fn id_file(&mut self, plan: &Plan) -> Result<()> {
+        let (Some(text), Some(path)) = (&plan.write_id_file, &self.wanted.id_file) else { return Ok(()) };
+        if !self.shared.check_mode {
+            files::replace(path, text.as_bytes(), &Attributes::mode(ID_FILE_MODE))?;
+        }
+        let before = self.observed.id_file.as_deref().map(String::from_utf8_lossy).unwrap_or_default().into_owned();
+        self.progress.changed(Diff { subject: path.display().to_string(), before, after: text.clone() });
+        Ok(())
+    }
+
+    fn tell_created(&mut self, path: &Path, created: bool) {
+        if !created {
+            return;
+        }
+        self.progress.entry.secret_created = true;
+        let verb = if self.shared.check_mode { "would be made" } else { "was made" };
+        let detail = format!("A new secret {verb}; {} is the only place where it is.", path.display());
+        let warning = Fault::new(codes::SECRET_CREATED, detail)
+            .hint("Back it up now: without it no other request for this secret can ever be made.");
+        self.progress.warn(&warning);
+        let after = format!("content: {} random bytes\nmode: 0600\n", private_file::CREATED_LEN);
+        self.progress.changed(Diff { subject: path.display().to_string(), before: String::new(), after });
+    }
+
+    fn diff(&self, hidden: &Hidden, sha256: &str) -> Diff {
+        let subject = self.wanted.path.as_ref().map_or_else(|| "request".to_owned(), |path| path.display().to_string());
+        let recorded = self.observed.recorded.trusted();
+        let mut before = String::new();
+        if let Some((_, found)) = &self.observed.request {
+            before += &recorded.map_or_else(String::new, |manifest| manifest.inputs.lines());
+            before += &format!("sha256: {}\n", encode_hex(&openssl::sha::sha256(&found.bytes)));
+            before += &attribute_lines(&found.attributes, self.desired);
+        }
+        let new = if self.shared.check_mode { "that of a new request" } else { sha256 };
+        let mut after = self.desired.inputs.lines() + &format!("sha256: {new}\n") + &self.attribute_lines();
+        for name in recorded.map_or_else(Vec::new, |manifest| hidden.differing(&manifest.hidden)) {
+            before += &format!("{name}: as before\n");
+            after += &format!("{name}: another one\n");
+        }
+        Diff { subject, before, after }
+    }
+
+    fn attribute_lines(&self) -> String {
+        attribute_lines(&self.desired.attributes, self.desired)
+    }
+}
+
+/// Lines for mode, and for owner and group where they are asked for.
+fn attribute_lines(attributes: &Attributes, desired: &Desired) -> String {
+    let mut lines = format!("mode: {:04o}\n", attributes.mode);
+    for (key, asked, number) in
+        [("owner", desired.attributes.uid, attributes.uid), ("group", desired.attributes.gid, attributes.gid)]
+    {
+        if let (Some(_), Some(number)) = (asked, number) {
+            lines += &format!("{key}: {number}\n");
+        }
+    }
+    lines
+}
+
+fn refuse_on_guest(wanted: &Present, indication: &Path) -> Result<()> {
+    let guest = fs::read_to_string(indication).is_ok_and(|text| text.trim() == "1");
+    if guest && !wanted.allow_on_guest {
+        return Err(Fault::new(
+            codes::ON_GUEST,
+            "This is a Secure Execution guest; requests are built on a trusted machine, which knows the secrets anyway.",
+        )
+        .hint("Delegate the task to that machine, or set allow_on_guest: true if this guest is the trusted machine."));
+    }
+    Ok(())
+}
+
+fn tell_what_is_asked(wanted: &Present, progress: &mut Progress) {
+    let shown = |path: &Path| path.display().to_string();
+    let entry = &mut progress.entry;
+    entry.name.clone_from(&wanted.name);
+    entry.id = wanted.id.map(|id| id.to_string());
+    entry.id_file = wanted.id_file.as_deref().map(shown);
+    entry.secret_file = wanted.secret_file().map(shown);
+    if wanted.trust.is_none() {
+        progress.warn(
+            &Fault::new(
+                codes::UNVERIFIED,
+                "The host key documents were not verified: whoever made them may read the secret.",
+            )
+            .hint("Set verify_host_keys: true and name certificates and crls."),
+        );
+    }
+    if matches!(wanted.proof, crate::wanted::Proof::None) {
+        progress.warn(
+            &Fault::new(
+                codes::ORIGIN_NOT_PROVED,
+                "A request without an extension secret does not prove where it comes from: anybody can make one for this image.",
+            )
+            .hint("Give extension_secret_file or cck_file, if the image was built with one."),
+        );
+    }
+}
+
+fn tell_hosts(wanted: &Present, material: &Material, progress: &mut Progress) {
+    progress.entry.host_keys = material.hosts.keys.iter().map(|host| host.info.clone()).collect();
+    progress.entry.root_ca.clone_from(&material.hosts.root_ca);
+    progress.entry.kind = material.kind(wanted).ok().map(SecretType::kind);
+}
+
+/// What of a request is told. One that is not `there` only shows its size, for what is built later is another one.
+fn tell_request(bytes: &[u8], there: bool, wanted: &Present, progress: &mut Progress) {
+    let entry = &mut progress.entry;
+    entry.size = Some(bytes.len());
+    if there {
+        entry.tag = RequestView::parse(bytes).ok().map(|view| encode_hex(view.tag()));
+        entry.sha256 = Some(encode_hex(&sha256(bytes)));
+        entry.content = wanted.return_content.then(|| STANDARD.encode(bytes));
+    }
+}
+
+/// The id file as the manifest names it: so that a folder can be moved as a whole.
+fn relative(id_file: &Path, request: &Path) -> PathBuf {
+    let (id_file, request) = (files::identity(id_file), files::identity(request));
+    match (id_file.parent() == request.parent(), id_file.file_name()) {
+        (true, Some(name)) => name.into(),
+        _ => id_file,
+    }
+}
+
+/// As Ansible's own modules name what they keep, in UTC.
+fn backup_path(path: &Path) -> PathBuf {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let time = iso8601(i64::try_from(now).unwrap_or(i64::MAX)).replace('T', "@").replace('Z', "~");
+    let mut backup = path.as_os_str().to_owned();
+    backup.push(format!(".{}.{time}", std::process::id()));
+    backup.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wanted::Wanted;
+
+    #[test]
+    fn a_guest_is_refused_unless_it_is_allowed() {
+        let dir = tempfile::tempdir().unwrap();
+        let indication = dir.path().join("prot_virt_guest");
+        let refused = |allow: bool| {
+            let options = format!(
+                r#"{{"path": "/r", "type": "meta", "image": "/i", "host_keys": ["/h"], "certificates": ["/c"], "allow_on_guest": {allow}}}"#
+            );
+            let Wanted::Present(wanted) = Wanted::from_options(&serde_json::from_str(&options).unwrap()).unwrap()
+            else {
+                panic!("absent")
+            };
+            refuse_on_guest(&wanted, &indication).err().map(|fault| fault.code)
+        };
+        assert_eq!(refused(false), None);
+        fs::write(&indication, "0\n").unwrap();
+        assert_eq!(refused(false), None);
+        fs::write(&indication, "1\n").unwrap();
+        assert_eq!((refused(false), refused(true)), (Some(codes::ON_GUEST), None));
+    }
+}

@@ -1,0 +1,38 @@
+//! How far one request is: its entry in the results, and what the task as a whole tells of it.
+
+use crate::report::Entry;
+use ansible_contract::{Diff, warning};
+use fault::Fault;
+
+/// What has come about so far.
+#[derive(Default)]
+pub struct Progress {
+    /// Its entry.
+    pub entry: Entry,
+    /// Things the operator should know.
+    pub warnings: Vec<String>,
+    /// What was changed, or would be.
+    pub diff: Vec<Diff>,
+    /// Check mode only: something is not there yet, so the prediction has gaps.
+    pub partial: bool,
+    /// Why it could not be made.
+    pub fault: Option<Fault>,
+}
+
+impl Progress {
+    /// Adds a warning.
+    pub fn warn(&mut self, fault: &Fault) {
+        self.warnings.push(warning(fault));
+    }
+
+    /// Adds warnings.
+    pub fn warn_all(&mut self, faults: &[Fault]) {
+        faults.iter().for_each(|fault| self.warn(fault));
+    }
+
+    /// Notes a change.
+    pub fn changed(&mut self, diff: Diff) {
+        self.entry.changed = true;
+        self.diff.push(diff);
+    }
+}

@@ -1,0 +1,138 @@
+//! The requests of one task, one after the other, and the result of them all.
+
+use crate::absent::absent;
+use crate::hosts::KnownHosts;
+use crate::options::{Options, State};
+use crate::present::{Shared, present};
+use crate::progress::Progress;
+use crate::report::{Entry, Report};
+use crate::state_key::StateKey;
+use crate::wanted::Wanted;
+use crate::{codes, files};
+use ansible_contract::{Context, Diff, Failure, Outcome, codes as args, fault_json};
+use fault::{Fault, Result};
+use std::collections::HashMap;
+
+/// In check mode an earlier task may still make what these codes miss.
+const MADE_BY_AN_EARLIER_TASK: [&str; 3] =
+    [pv_request::codes::FILE_MISSING.name, codes::SECRET_MISSING.name, codes::NO_SUCH_OWNER.name];
+
+/// No two requests may have one file: the second would replace the first in every run.
+///
+/// # Errors
+/// `args.duplicate_path`.
+pub fn refuse_duplicates(requests: &[Options]) -> Result<()> {
+    let mut seen = HashMap::new();
+    for (at, path) in requests.iter().enumerate().filter_map(|(at, options)| Some((at, options.path.as_ref()?))) {
+        if let Some(first) = seen.insert(files::identity(path.as_path()), at) {
+            let detail = format!("requests[{first}] and requests[{at}] both have the path {path}.");
+            return Err(Fault::new(codes::DUPLICATE_PATH, detail).hint("Give each request a path of its own."));
+        }
+    }
+    Ok(())
+}
+
+/// The requests so far.
+pub struct Task {
+    shared: Shared,
+    done: Vec<Progress>,
+}
+
+impl Task {
+    /// Before the first request.
+    ///
+    /// # Errors
+    /// `request.state_key`.
+    pub fn new(context: &Context) -> Result<Self> {
+        let (check_mode, known, key_path) = (context.check_mode, KnownHosts::default(), StateKey::path()?);
+        Ok(Self { shared: Shared { check_mode, known, key_path, key: None }, done: Vec::new() })
+    }
+
+    /// Does one request; why it could not be done is in its entry.
+    pub fn request(&mut self, options: &Options) {
+        let mut progress = Progress {
+            entry: Entry {
+                label: options.label.clone(),
+                path: options.path.as_ref().map(ToString::to_string),
+                option: (options.state() == State::Present).then(|| options.r#type().option().to_owned()),
+                ..Entry::default()
+            },
+            ..Progress::default()
+        };
+        if let Err(fault) = self.attempt(options, &mut progress) {
+            if self.shared.check_mode && MADE_BY_AN_EARLIER_TASK.contains(&fault.code.name) {
+                progress.warn(&fault);
+                progress.partial = true;
+                progress.entry.changed = true;
+            } else {
+                progress.entry.failed = true;
+                progress.entry.error = Some(fault_json(&fault));
+                progress.fault = Some(fault);
+            }
+        }
+        self.done.push(progress);
+    }
+
+    fn attempt(&mut self, options: &Options, progress: &mut Progress) -> Result<()> {
+        match Wanted::from_options(options)? {
+            Wanted::Present(wanted) => present(&wanted, &mut self.shared, progress),
+            Wanted::Absent(wanted) => {
+                if self.shared.key.is_none() {
+                    self.shared.key = StateKey::load(&self.shared.key_path)?;
+                }
+                absent(&wanted, self.shared.check_mode, self.shared.key.as_ref(), progress)
+            }
+        }
+    }
+
+    /// The result: a failure if any request failed.
+    ///
+    /// # Errors
+    /// Why the first that failed did.
+    pub fn finish(self) -> std::result::Result<Outcome<Report>, Failure<Report>> {
+        let (mut warnings, mut diff, mut faults, mut requests) =
+            (Vec::new(), Vec::<Diff>::new(), Vec::new(), Vec::new());
+        let mut predicted_partial = false;
+        for progress in self.done {
+            for warning in progress.warnings {
+                if !warnings.contains(&warning) {
+                    warnings.push(warning);
+                }
+            }
+            predicted_partial |= progress.partial;
+            diff.extend(progress.diff);
+            faults.extend(progress.fault);
+            requests.push(progress.entry);
+        }
+        if requests.is_empty() {
+            let nothing = Fault::new(args::MISSING, "The option requests is an empty list: there is nothing to do.");
+            warnings.push(ansible_contract::warning(&nothing));
+        }
+        let changed = requests.iter().any(|entry| entry.changed);
+        let Some(first) = faults.first() else {
+            let msg = message(&requests, self.shared.check_mode);
+            return Ok(Outcome { changed, msg, warnings, diff, predicted_partial, report: Report { requests } });
+        };
+        let mut fault = first.clone();
+        if requests.len() > 1 {
+            let failed = requests.iter().find(|entry| entry.failed);
+            let name = failed.and_then(|entry| entry.label.as_deref().or(entry.path.as_deref())).unwrap_or("one");
+            fault.detail = format!("{} of {} requests failed; {name}: {}", faults.len(), requests.len(), fault.detail);
+        }
+        let mut failure = Failure::from(fault);
+        failure.changed = changed;
+        failure.warnings = warnings;
+        failure.diff = diff;
+        failure.report = Some(Box::new(Report { requests }));
+        Err(failure)
+    }
+}
+
+fn message(requests: &[Entry], check_mode: bool) -> String {
+    let changed = requests.iter().filter(|entry| entry.changed).count();
+    match (changed, check_mode) {
+        (0, _) => "Every request is as it is to be.".into(),
+        (_, false) => format!("{changed} of {} requests changed.", requests.len()),
+        (_, true) => format!("{changed} of {} requests would be changed.", requests.len()),
+    }
+}

@@ -1,0 +1,504 @@
+//! What the options of one request ask for, checked as far as that goes without reading any file.
+
+use crate::cuid::Cuid;
+use crate::hosts::TrustFiles;
+use crate::manifest::Manifest;
+use crate::mode::Mode;
+use crate::options::{Flag, Kind, Options, State};
+use crate::private_file::Private;
+use crate::{codes, cuid, files};
+use ansible_contract::{NoLog, PathText, codes as args};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use fault::{Fault, Result};
+use nix::unistd::{Group, User};
+use pv_request::IdFile;
+use pv_wire::{SecretId, decode_hex, layout};
+use std::path::{Path, PathBuf};
+use zeroize::Zeroizing;
+
+/// Where a secret comes from.
+pub enum SecretSource {
+    /// There is none.
+    None,
+    /// From the option itself.
+    Given(Private),
+    /// From a file, which may be made.
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Whether it is made where it does not exist.
+        create: bool,
+    },
+}
+
+/// What proves to the image where the request comes from.
+pub enum Proof {
+    /// Nothing does.
+    None,
+    /// The extension secret in this file.
+    Simple(PathBuf),
+    /// What is derived from the customer communication key in this file.
+    Derived(PathBuf),
+}
+
+/// From where the configuration unique id comes.
+pub enum CuidSource {
+    /// The request is not bound to one start of a guest.
+    None,
+    /// From the option itself.
+    Given(Cuid),
+    /// From a file.
+    File(PathBuf),
+}
+
+/// A request that is to be there.
+pub struct Present {
+    /// Its file; without one it is only returned.
+    pub path: Option<PathBuf>,
+    /// What the secret is.
+    pub kind: Kind,
+    /// The secret's name, where its type has one.
+    pub name: Option<String>,
+    /// The secret's id, where its type has one.
+    pub id: Option<SecretId>,
+    /// The secret.
+    pub secret: SecretSource,
+    /// Whether it may be another one than before.
+    pub replace_secret: bool,
+    /// The boot image.
+    pub image: PathBuf,
+    /// Host key documents.
+    pub host_keys: Vec<PathBuf>,
+    /// The only host keys that are acceptable.
+    pub host_key_hashes: Option<Vec<[u8; 32]>>,
+    /// By what the documents are verified; `None`: not at all.
+    pub trust: Option<TrustFiles>,
+    /// The proof of origin.
+    pub proof: Proof,
+    /// The start of a guest to which the request is bound.
+    pub cuid: CuidSource,
+    /// `layout::FLAG_*`.
+    pub flags: u64,
+    /// User data.
+    pub user_data: Option<PathBuf>,
+    /// The key that signs them.
+    pub user_signing_key: Option<PathBuf>,
+    /// The YAML file that names the secret, where its type has a name.
+    pub id_file: Option<PathBuf>,
+    /// Whether the module may run in a Secure Execution guest.
+    pub allow_on_guest: bool,
+    /// Whether a request that is replaced is kept.
+    pub backup: bool,
+    /// Whether the request is returned.
+    pub return_content: bool,
+    /// Mode of the request.
+    pub mode: Option<Mode>,
+    /// Owner of the request.
+    pub owner: Option<String>,
+    /// Group of the request.
+    pub group: Option<String>,
+}
+
+/// A request that is not to be there.
+pub struct Absent {
+    /// Its file.
+    pub path: PathBuf,
+    /// The id file that the options name or imply; else the manifest's.
+    pub id_file: Option<PathBuf>,
+    /// The ids that a secret of the name can have, where one is given.
+    pub name: Option<String>,
+}
+
+/// What is to become of one request.
+pub enum Wanted {
+    /// It is to be there.
+    Present(Box<Present>),
+    /// It is not.
+    Absent(Absent),
+}
+
+impl Wanted {
+    /// Checks the options of one request.
+    ///
+    /// # Errors
+    /// `args.missing`, `args.conflict`, `args.invalid`, `args.not_supported_yet`.
+    pub fn from_options(options: &Options) -> Result<Self> {
+        refuse_unsupported(options)?;
+        match options.state() {
+            State::Present => present(options).map(|present| Self::Present(Box::new(present))),
+            State::Absent => absent(options).map(Self::Absent),
+        }
+    }
+}
+
+fn refuse_unsupported(options: &Options) -> Result<()> {
+    let unsupported = [
+        ("download_crls", options.download_crls()),
+        ("secret_recipients", options.secret_recipients.as_ref().is_some_and(|list| !list.is_empty())),
+        ("secret_key_file", options.secret_key_file.is_some()),
+        ("secret_key_passphrase", options.secret_key_passphrase.is_some()),
+    ];
+    unsupported.into_iter().filter(|(_, given)| *given).try_for_each(|(name, _)| {
+        Err(Fault::new(args::NOT_SUPPORTED_YET, format!("The option {name} is planned, but not supported yet.")).hint(
+            if name == "download_crls" {
+                "Fetch the revocation lists and name them in crls; without them the error says where they are."
+            } else {
+                "Keep the secret in a vault and give it as secret, or in a file of mode 0600 as secret_file."
+            },
+        ))
+    })
+}
+
+fn absent(options: &Options) -> Result<Absent> {
+    let path = required(options.path.as_ref(), "path")?;
+    let id_file = match (&options.id_file, &options.name) {
+        (Some(path), _) => Some(path.as_path().to_owned()),
+        (None, Some(name)) => IdFile::file_name(name).map(|file| path.with_file_name(file)),
+        (None, None) => None,
+    };
+    Ok(Absent { path, id_file, name: options.name.clone() })
+}
+
+fn present(options: &Options) -> Result<Present> {
+    refuse_conflicts(options)?;
+    let kind = options.r#type();
+    let path = options.path.as_ref().map(|path| path.as_path().to_owned());
+    if path.is_none() && !options.return_content() {
+        return Err(missing("path", "it may be left out only with return_content: true"));
+    }
+    let named = !matches!(kind, Kind::Meta | Kind::UpdateCck);
+    if named && options.name.as_ref().is_none_or(String::is_empty) {
+        return Err(missing("name", "a secret of this type has one"));
+    }
+    let id = options
+        .name
+        .as_ref()
+        .map(|name| if options.use_name() { SecretId::from_name_bytes(name) } else { SecretId::of_name(name) });
+    let present = Present {
+        kind,
+        id,
+        secret: secret(options, kind)?,
+        replace_secret: options.replace_secret(),
+        image: required(options.image.as_ref(), "image")?,
+        host_keys: list(&options.host_keys)
+            .filter(|list| !list.is_empty())
+            .ok_or_else(|| missing("host_keys", "without a host key no machine could open the request"))?,
+        host_key_hashes: options
+            .host_key_hashes
+            .as_ref()
+            .map(|hashes| hashes.iter().map(hash).collect())
+            .transpose()?,
+        trust: options.verify_host_keys().then(|| trust(options)).transpose()?,
+        proof: match (&options.extension_secret_file, &options.cck_file) {
+            (Some(path), _) => Proof::Simple(path.as_path().to_owned()),
+            (None, Some(path)) => Proof::Derived(path.as_path().to_owned()),
+            (None, None) => Proof::None,
+        },
+        cuid: match (&options.cuid, &options.cuid_file) {
+            (Some(text), _) => CuidSource::Given(cuid::from_option(text)?),
+            (None, Some(path)) => CuidSource::File(path.as_path().to_owned()),
+            (None, None) => CuidSource::None,
+        },
+        flags: options.flags.iter().flatten().fold(0, |flags, flag| match flag {
+            Flag::DisableDump => flags | layout::FLAG_DISABLE_DUMP,
+        }),
+        user_data: options.user_data_file.as_ref().map(|path| path.as_path().to_owned()),
+        user_signing_key: options.user_signing_key.as_ref().map(|path| path.as_path().to_owned()),
+        id_file: id_file(options, path.as_deref())?,
+        allow_on_guest: options.allow_on_guest(),
+        backup: options.backup(),
+        return_content: options.return_content(),
+        mode: options.mode.clone(),
+        owner: options.owner.clone(),
+        group: options.group.clone(),
+        name: options.name.clone(),
+        path,
+    };
+    present.refuse_overlaps()?;
+    Ok(present)
+}
+
+/// Options that would be ignored beside another one are refused.
+fn refuse_conflicts(options: &Options) -> Result<()> {
+    let kind = options.r#type();
+    let (meta, nameless) = (kind == Kind::Meta, matches!(kind, Kind::Meta | Kind::UpdateCck));
+    let (unverified, in_memory) = (!options.verify_host_keys(), options.path.is_none());
+    let given = |list: &Option<Vec<PathText>>| list.as_ref().is_some_and(|list| !list.is_empty());
+    let (nameless_type, type_meta) = ("a type that has no name (meta, update_cck)", "type: meta");
+    let (no_verify, no_path) = ("verify_host_keys: false", "a request without path");
+    let table = [
+        (options.secret.is_some(), "secret", options.secret_file.is_some(), "secret_file"),
+        (options.secret.is_some(), "secret", options.create_secret(), "create_secret"),
+        (options.extension_secret_file.is_some(), "extension_secret_file", options.cck_file.is_some(), "cck_file"),
+        (options.cuid.is_some(), "cuid", options.cuid_file.is_some(), "cuid_file"),
+        (given(&options.certificates), "certificates", unverified, no_verify),
+        (given(&options.crls), "crls", unverified, no_verify),
+        (options.root_ca.is_some(), "root_ca", unverified, no_verify),
+        (options.name.is_some(), "name", nameless, nameless_type),
+        (options.use_name(), "use_name", nameless, nameless_type),
+        (options.id_file.is_some(), "id_file", nameless, nameless_type),
+        (options.secret.is_some(), "secret", meta, type_meta),
+        (options.secret_file.is_some(), "secret_file", meta, type_meta),
+        (options.replace_secret(), "replace_secret", meta, type_meta),
+        (options.create_secret(), "create_secret", kind != Kind::Association, "another type than association"),
+        (options.mode.is_some(), "mode", in_memory, no_path),
+        (options.owner.is_some(), "owner", in_memory, no_path),
+        (options.group.is_some(), "group", in_memory, no_path),
+        (options.backup(), "backup", in_memory, no_path),
+        (options.replace_secret(), "replace_secret", in_memory, no_path),
+    ];
+    table.into_iter().filter(|(one, _, other, _)| *one && *other).try_for_each(|(_, name, _, other)| {
+        Err(Fault::new(args::CONFLICT, format!("The option {name} cannot be given together with {other}."))
+            .hint("Leave one of them out: it would be ignored."))
+    })
+}
+
+fn secret(options: &Options, kind: Kind) -> Result<SecretSource> {
+    match (&options.secret, &options.secret_file) {
+        _ if kind == Kind::Meta => Ok(SecretSource::None),
+        (Some(text), _) => decode(text).map(SecretSource::Given),
+        (None, Some(path)) => {
+            Ok(SecretSource::File { path: path.as_path().to_owned(), create: options.create_secret() })
+        }
+        (None, None) => Err(missing("secret_file", "a secret of this type comes from there or from the option secret")),
+    }
+}
+
+/// The secret from its base64; messages never quote it.
+fn decode(text: &NoLog) -> Result<Private> {
+    // Blanks and line ends come with block scalars and from base64(1).
+    let mut compact = Zeroizing::new(String::with_capacity(text.expose().len()));
+    compact.extend(text.expose().split_whitespace());
+    let mut bytes = Zeroizing::new(Vec::with_capacity(compact.len()));
+    STANDARD.decode_vec(compact.as_bytes(), &mut bytes).map_err(|_| {
+        Fault::new(args::INVALID, "The option secret is not base64.")
+            .hint("Give the raw bytes in base64, for example with the filter b64encode.")
+    })?;
+    Ok(bytes)
+}
+
+fn hash(text: &ansible_contract::HexText<64, 64>) -> Result<[u8; 32]> {
+    decode_hex(&text.0).and_then(|bytes| bytes.try_into().ok()).ok_or_else(|| {
+        Fault::new(args::INVALID, "The option host_key_hashes must be a list of 64 hex digits each.")
+            .hint("A machine shows the hash of its host key in /sys/firmware/uv/keys.")
+    })
+}
+
+fn trust(options: &Options) -> Result<TrustFiles> {
+    let certificates = list(&options.certificates).filter(|list| !list.is_empty()).ok_or_else(|| {
+        missing("certificates", "the IBM signing key's certificate is needed to verify host key documents")
+    })?;
+    let crls = list(&options.crls).unwrap_or_default();
+    Ok(TrustFiles { certificates, crls, root_ca: options.root_ca.as_ref().map(|path| path.as_path().to_owned()) })
+}
+
+fn id_file(options: &Options, path: Option<&Path>) -> Result<Option<PathBuf>> {
+    match (&options.id_file, &options.name, path) {
+        (Some(id_file), ..) => Ok(Some(id_file.as_path().to_owned())),
+        (None, Some(name), Some(path)) => {
+            let file = IdFile::file_name(name).ok_or_else(|| {
+                missing("id_file", "a name that is empty, has a leading dot, a / or a NUL gives no file name")
+            })?;
+            Ok(Some(path.with_file_name(file)))
+        }
+        _ => Ok(None),
+    }
+}
+
+fn list(option: &Option<Vec<PathText>>) -> Option<Vec<PathBuf>> {
+    option.as_ref().map(|list| list.iter().map(|path| path.as_path().to_owned()).collect())
+}
+
+fn required(option: Option<&PathText>, name: &str) -> Result<PathBuf> {
+    option
+        .map(|path| path.as_path().to_owned())
+        .ok_or_else(|| Fault::new(args::MISSING, format!("The option {name} is required and not given.")))
+}
+
+fn missing(name: &str, why: &str) -> Fault {
+    Fault::new(args::MISSING, format!("The option {name} is required and not given: {why}."))
+}
+
+impl Present {
+    /// The file with the secret, if it comes from one.
+    pub fn secret_file(&self) -> Option<&Path> {
+        if let SecretSource::File { path, .. } = &self.secret { Some(path) } else { None }
+    }
+
+    /// Nothing that is written may be written over something that is read, or over something else that is written.
+    fn refuse_overlaps(&self) -> Result<()> {
+        let manifest = self.path.as_deref().map(Manifest::path);
+        let written = [
+            ("path", self.path.as_deref()),
+            ("path's manifest", manifest.as_deref()),
+            ("id_file", self.id_file.as_deref()),
+        ];
+        let proof = match &self.proof {
+            Proof::None => None,
+            Proof::Simple(path) | Proof::Derived(path) => Some(path.as_path()),
+        };
+        let cuid = if let CuidSource::File(path) = &self.cuid { Some(path.as_path()) } else { None };
+        let read = [
+            ("secret_file", self.secret_file()),
+            ("image", Some(self.image.as_path())),
+            ("extension_secret_file or cck_file", proof),
+            ("cuid_file", cuid),
+            ("user_data_file", self.user_data.as_deref()),
+            ("user_signing_key", self.user_signing_key.as_deref()),
+        ];
+        let host_keys = self.host_keys.iter().map(|path| ("host_keys", Some(path.as_path())));
+        let mut seen: Vec<(&str, PathBuf)> = Vec::new();
+        for (at, (name, path)) in written.into_iter().chain(read).chain(host_keys).enumerate() {
+            let Some(path) = path.map(files::identity) else { continue };
+            if let Some((other, _)) = seen.iter().find(|(_, known)| *known == path) {
+                let detail = format!("The options {other} and {name} name the same file, {}.", path.display());
+                return Err(
+                    Fault::new(args::CONFLICT, detail).hint("Choose another place for the one that is written.")
+                );
+            }
+            if at < written.len() {
+                seen.push((name, path));
+            }
+        }
+        Ok(())
+    }
+
+    /// The numbers of owner and group, where they are given.
+    ///
+    /// # Errors
+    /// `file.no_such_owner`.
+    pub fn ownership(&self) -> Result<(Option<u32>, Option<u32>)> {
+        let user = |name: &str| User::from_name(name).ok().flatten().map(|user| user.uid.as_raw());
+        let group = |name: &str| Group::from_name(name).ok().flatten().map(|group| group.gid.as_raw());
+        Ok((number(self.owner.as_deref(), "user", user)?, number(self.group.as_deref(), "group", group)?))
+    }
+}
+
+fn number(name: Option<&str>, what: &str, find: impl Fn(&str) -> Option<u32>) -> Result<Option<u32>> {
+    name.map(|name| {
+        find(name).or_else(|| name.parse().ok()).ok_or_else(|| {
+            Fault::new(codes::NO_SUCH_OWNER, format!("There is no {what} {name} on this machine."))
+                .hint("Make it first.")
+        })
+    })
+    .transpose()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = r#""path": "/r/req", "name": "n", "secret_file": "/s", "image": "/i", "host_keys": ["/h"], "certificates": ["/c"]"#;
+
+    fn wanted(json: &str) -> Result<Wanted> {
+        // Of two equal keys a map takes the last.
+        let map: serde_json::Value = serde_json::from_str(json).unwrap();
+        Wanted::from_options(&serde_json::from_value(map).unwrap())
+    }
+
+    fn with(more: &str) -> Result<Present> {
+        match wanted(&format!("{{{GOOD}{more}}}"))? {
+            Wanted::Present(present) => Ok(*present),
+            Wanted::Absent(_) => panic!("absent"),
+        }
+    }
+
+    #[test]
+    fn the_usual_options_give_an_association_request_with_an_id_file_beside_it() {
+        let present = with("").unwrap();
+        assert_eq!(present.id_file.as_deref(), Some(Path::new("/r/n.yaml")));
+        assert_eq!(present.id, Some(SecretId::of_name("n")));
+        assert!(present.trust.is_some() && present.flags == 0);
+    }
+
+    #[test]
+    fn each_required_option_is_named_when_it_is_missing() {
+        for name in ["path", "name", "secret_file", "image", "host_keys", "certificates"] {
+            let parts = GOOD.split(", ").filter(|part| !part.starts_with(&format!("\"{name}\"")));
+            let fault = wanted(&format!("{{{}}}", parts.collect::<Vec<_>>().join(", "))).err().unwrap();
+            assert_eq!(fault.code, args::MISSING, "{name}");
+            assert!(fault.detail.starts_with(&format!("The option {name} ")), "{fault}");
+        }
+        assert_eq!(with(r#", "host_keys": []"#).err().unwrap().code, args::MISSING);
+    }
+
+    #[test]
+    fn options_that_would_be_ignored_are_refused() {
+        for more in [
+            r#", "secret": "AAAA""#,
+            r#", "secret": "AAAA", "secret_file": null, "create_secret": true"#,
+            r#", "extension_secret_file": "/e", "cck_file": "/k""#,
+            r#", "cuid": "0x0102030405060708090a0b0c0d0e0f10", "cuid_file": "/u""#,
+            r#", "verify_host_keys": false"#,
+            r#", "verify_host_keys": false, "certificates": [], "crls": ["/l"]"#,
+            r#", "verify_host_keys": false, "certificates": [], "root_ca": "/l""#,
+            r#", "type": "meta""#,
+            r#", "type": "meta", "name": null"#,
+            r#", "type": "update_cck""#,
+            r#", "type": "update_cck", "name": null, "use_name": true"#,
+            r#", "type": "aes", "create_secret": true"#,
+            r#", "path": null, "return_content": true, "mode": "0600""#,
+            r#", "path": null, "return_content": true, "backup": true"#,
+        ] {
+            let fault = with(more).err().unwrap();
+            assert_eq!(fault.code, args::CONFLICT, "{more}: {fault}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_built_yet_is_refused_by_name() {
+        for (name, value) in [
+            ("download_crls", "true"),
+            ("secret_recipients", "[\"/c\"]"),
+            ("secret_key_file", "\"/k\""),
+            ("secret_key_passphrase", "\"s3cret\""),
+        ] {
+            let fault = with(&format!(", \"{name}\": {value}")).err().unwrap();
+            assert_eq!(fault.code, args::NOT_SUPPORTED_YET);
+            assert!(fault.detail.contains(name) && !fault.to_string().contains("s3cret"), "{fault}");
+        }
+        assert!(with(r#", "download_crls": false, "secret_recipients": []"#).is_ok());
+    }
+
+    #[test]
+    fn a_name_that_gives_no_file_name_needs_an_id_file() {
+        for name in [".hidden", "dir/x", ".."] {
+            let json = GOOD.replace("\"name\": \"n\"", &format!("\"name\": \"{name}\""));
+            assert_eq!(wanted(&format!("{{{json}}}")).err().unwrap().code, args::MISSING, "{name}");
+            assert!(wanted(&format!("{{{json}, \"id_file\": \"/r/x.yaml\"}}")).is_ok());
+        }
+    }
+
+    #[test]
+    fn nothing_is_written_over_another_file_of_the_task() {
+        for (path, id_file) in [
+            ("/s", "/y"),
+            ("/r/../i", "/y"),
+            ("/h", "/y"),
+            ("/r/a", "/r/a"),
+            ("/r/a", "/s"),
+            ("/r/a", "/r/./a.manifest.json"),
+        ] {
+            let json = GOOD.replace("/r/req", path).replace("/r/../i", "//i");
+            let fault = wanted(&format!("{{{json}, \"id_file\": \"{id_file}\"}}")).err().unwrap();
+            assert_eq!(fault.code, args::CONFLICT, "{path} {id_file}");
+        }
+    }
+
+    #[test]
+    fn a_secret_that_is_no_base64_is_not_quoted() {
+        let json = GOOD.replace("\"secret_file\": \"/s\"", "\"secret\": \"s3cret!\"");
+        let fault = wanted(&format!("{{{json}}}")).err().unwrap();
+        assert_eq!(fault.code, args::INVALID);
+        assert!(!fault.to_string().contains("s3cret"));
+    }
+
+    #[test]
+    fn owners_are_names_or_numbers() {
+        let present = with(r#", "owner": "root", "group": "0""#).unwrap();
+        assert_eq!(present.ownership().unwrap(), (Some(0), Some(0)));
+        let nobody = with(r#", "owner": "no such user""#).unwrap();
+        assert_eq!(nobody.ownership().unwrap_err().code, codes::NO_SUCH_OWNER);
+    }
+}

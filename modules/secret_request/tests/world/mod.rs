@@ -1,0 +1,142 @@
+//! A folder with everything that a request is made of, and the module's binary to be run in it.
+
+use openssl::{nid::Nid, pkey::PKey, pkey::Private};
+use serde_json::{Map, Value, json};
+use std::fs::{self, Permissions};
+use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use tempfile::TempDir;
+use test_pki::{Flaw, Pki, host_key, write_file};
+
+/// Certificates, two host key documents, a header and a home for the user's key.
+pub struct World {
+    dir: TempDir,
+    pki: Pki,
+}
+
+impl World {
+    pub fn new() -> Self {
+        let world = Self { dir: tempfile::tempdir().unwrap(), pki: Pki::new("Armonk").unwrap() };
+        world.pki.write(world.dir.path()).unwrap();
+        world.document("host1", None);
+        world.document("host2", None);
+        write_file(&world.path("header"), &header(0x51)).unwrap();
+        world
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    pub fn text(&self, name: &str) -> String {
+        self.path(name).display().to_string()
+    }
+
+    /// Writes a host key document and gives the host's key.
+    pub fn document(&self, name: &str, flaw: Option<Flaw>) -> PKey<Private> {
+        let key = host_key(Nid::SECP521R1).unwrap();
+        let document = self.pki.host_document(&key, flaw).unwrap();
+        write_file(&self.path(&format!("{name}.crt")), &document.to_pem().unwrap()).unwrap();
+        key
+    }
+
+    /// Writes a file that only its owner can read.
+    pub fn private(&self, name: &str, content: &[u8]) -> String {
+        write_file(&self.path(name), content).unwrap();
+        fs::set_permissions(self.path(name), Permissions::from_mode(0o600)).unwrap();
+        self.text(name)
+    }
+
+    /// The usual options of a request at `path`, and `more` in addition or instead.
+    pub fn options(&self, path: &str, more: Value) -> Value {
+        let mut options = json!({
+            "path": self.text(path),
+            "name": "my secret",
+            "secret_file": self.text("secret"),
+            "create_secret": true,
+            "image": self.text("header"),
+            "host_keys": [self.text("host1.crt"), self.text("host2.crt")],
+            "certificates": [self.text("inter_ca.crt"), self.text("ibm.crt")],
+            "crls": [self.text("root_ca.crl"), self.text("inter_ca.crl"), self.text("ibm.crl")],
+            "root_ca": self.text("root_ca.crt"),
+        });
+        let map = options.as_object_mut().unwrap();
+        map.extend(more.as_object().cloned().unwrap_or_else(Map::new));
+        options
+    }
+
+    /// Runs the module with the arguments on standard input, as the collection does.
+    pub fn run(&self, options: &Value) -> Value {
+        let mut child = self.command().arg("-").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(options.to_string().as_bytes()).unwrap();
+        answer(child.wait_with_output().unwrap())
+    }
+
+    /// Runs the module with the arguments in a file, as ansible-core does.
+    pub fn run_with_file(&self, options: &Value) -> Value {
+        let file = self.path("args.json");
+        write_file(&file, options.to_string().as_bytes()).unwrap();
+        answer(self.command().arg(file).output().unwrap())
+    }
+
+    pub fn command(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_secret_request"));
+        command.env("XDG_STATE_HOME", self.path("state"));
+        command
+    }
+
+    /// Names, modes and contents of all files, to see that nothing was touched.
+    pub fn files(&self) -> Vec<(PathBuf, u32, Vec<u8>)> {
+        let mut found = Vec::new();
+        collect(self.dir.path(), &mut found);
+        found.sort();
+        found
+    }
+}
+
+fn collect(dir: &Path, found: &mut Vec<(PathBuf, u32, Vec<u8>)>) {
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            collect(&path, found);
+        } else {
+            found.push((path.clone(), mode(&path), fs::read(&path).unwrap()));
+        }
+    }
+}
+
+pub fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().permissions().mode() & 0o7777
+}
+
+fn answer(output: std::process::Output) -> Value {
+    let result: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(i32::from(result["failed"] == true)), "{result}");
+    assert!(output.stderr.is_empty());
+    result
+}
+
+/// A Secure Execution header with one keyslot and digests of `fill`.
+pub fn header(fill: u8) -> Vec<u8> {
+    let mut header = vec![fill; 0x1a0 + 80 + 0x80 + 16];
+    let size = u32::try_from(header.len()).unwrap();
+    header[..8].copy_from_slice(b"IBMSecEx");
+    header[0x008..0x00c].copy_from_slice(&0x100_u32.to_be_bytes());
+    header[0x00c..0x010].copy_from_slice(&size.to_be_bytes());
+    header[0x020..0x028].copy_from_slice(&1_u64.to_be_bytes());
+    header[0x028..0x030].copy_from_slice(&0x80_u64.to_be_bytes());
+    header
+}
+
+/// The code of a failed result, and that of a result's warnings.
+pub fn code(result: &Value) -> &str {
+    result["error"]["code"].as_str().unwrap_or_default()
+}
+
+/// Whether the result warns with this code.
+pub fn warns(result: &Value, code: &str) -> bool {
+    let ending = format!("[{code}]");
+    result["warnings"].as_array().is_some_and(|list| list.iter().any(|w| w.as_str().unwrap().ends_with(&ending)))
+}
