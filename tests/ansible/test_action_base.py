@@ -199,7 +199,9 @@ class HostileTarget(lab.Lab):
         return str(result["msg"])
 
     def test_huge_output_is_refused(self) -> None:
-        self.no_result("cat >/dev/null; echo '{\"changed\": false, \"msg\": \"'; head -c 17000000 /dev/zero | tr '\\0' x")
+        self.no_result(
+            'cat >/dev/null; echo \'{"changed": false, "msg": "\'; head -c 17000000 /dev/zero | tr \'\\0\' x'
+        )
 
     def test_invalid_json_is_refused_and_quoted(self) -> None:
         self.assertIn("oops", self.no_result("cat >/dev/null; echo oops"))

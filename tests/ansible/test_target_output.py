@@ -104,7 +104,16 @@ class TargetOutput(unittest.TestCase):
                 self.assertIn(f"`{key}`", self.refused({"changed": False, key: value}))
 
     def test_what_is_not_one_json_object_is_refused(self) -> None:
-        for printed in ("", "[]", "null", "{} {}", '{"changed": false', '{"changed": false, "secrets": NaN}', "Segfault", '{"msg": "x"}'):
+        for printed in (
+            "",
+            "[]",
+            "null",
+            "{} {}",
+            '{"changed": false',
+            '{"changed": false, "secrets": NaN}',
+            "Segfault",
+            '{"msg": "x"}',
+        ):
             with self.subTest(printed):
                 self.refused(printed)
 

@@ -44,6 +44,7 @@ class TargetScript(unittest.TestCase):
         self.shared.mkdir()
         self.shared.chmod(0o1777)
         self.shell = SHELLS["sh"]
+        self.path = os.environ["PATH"]
         self.remote_tmp = "~/.ansible/tmp"
 
     without_hashes = 'command() { [ "$2" = sha256sum ] && return 1; [ "$1" = -v ]; }; '
@@ -57,7 +58,7 @@ class TargetScript(unittest.TestCase):
             [*self.shell, "-c", prelude + command],
             input=data,
             capture_output=True,
-            env={"PATH": os.environ["PATH"], "HOME": str(self.home)},
+            env={"PATH": self.path, "HOME": str(self.home)},
             timeout=20,
             check=False,
         )
@@ -221,6 +222,35 @@ class TargetScript(unittest.TestCase):
         self.assertEqual([path.name for path in (self.root / "own tmp").iterdir()], [MARK])
         self.assertRuns(self.run_temporary())
         self.assertEqual(list((self.root / "own tmp").iterdir()), [])
+
+    def test_a_remote_tmp_that_others_could_write_to_is_not_used(self) -> None:
+        (self.root / "open").mkdir()
+        (self.root / "open").chmod(0o777)
+        self.remote_tmp = f"{self.root}/open"
+        self.assertEqual(self.store(self.without_hashes), "temporary\n", self.errors)
+        self.assertEqual(list((self.root / "open").iterdir()), [])
+        self.assertRuns(self.run_temporary())
+
+    def test_a_temporary_folder_that_somebody_else_made_is_not_used(self) -> None:
+        self.home = Path("/nonexistent")
+        self.store(self.without_hashes)
+        self.remote_tmp = f"{self.root}/first"
+        planted = self.root / "first" / MARK / f".{MARK}"
+        planted.parent.mkdir(parents=True)
+        planted.parent.chmod(0o777)
+        planted.write_text("#!/bin/sh\necho evil\n")
+        planted.chmod(0o755)
+        self.assertRuns(self.run_temporary())
+
+    def test_programs_of_the_system_come_first(self) -> None:
+        planted = self.root / "planted"
+        planted.mkdir()
+        for name in ("uname", "ls", "sha256sum"):
+            (planted / name).write_text("#!/bin/sh\necho evil\n")
+            (planted / name).chmod(0o755)
+        self.path = f"{planted}:{self.path}"
+        self.assertEqual(self.store(), "stored\n", self.errors)
+        self.assertRuns(self.run_cached())
 
     def test_a_remote_tmp_with_a_command_in_it_is_not_obeyed(self) -> None:
         self.remote_tmp = "$(touch evil)`touch evil`/tmp"

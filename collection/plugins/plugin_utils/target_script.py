@@ -47,7 +47,7 @@ def store(mark: str, sha256: str, remote_tmp: str) -> str:
 
 def run_temporary(mark: str, remote_tmp: str, environment: str) -> str:
     """Run what store() put into a temporary folder, and remove it; answers as run_cached() does."""
-    return f"t={mark}; {_SETUP} T={_shell_path(remote_tmp)}; {_execute(environment)} {_RUN_TEMPORARY}"
+    return f"t={mark}; {_SETUP} T={_shell_path(remote_tmp)}; {_SAFE} {_execute(environment)} {_RUN_TEMPORARY}"
 
 
 def _execute(environment: str) -> str:
@@ -116,7 +116,7 @@ _SAFE = _one_line("""
 _TAKE = _one_line("""
     take() {
         n=$1/.$t;
-        ( umask 077; : >"$n" ) && chmod 700 "$n" && [ -x "$n" ] && return 0;
+        : >"$n" && chmod 700 "$n" && [ -x "$n" ] && return 0;
         rm -f "$n"; return 1;
     };
 """)
@@ -171,7 +171,7 @@ _RUN_TEMPORARY = _one_line(f"""
     main() {{
         for b in "$T" /var/tmp /tmp; do
             f=$b/$t/.$t;
-            [ -O "$f" ] && [ -x "$f" ] || continue;
+            [ -x "$f" ] && safe "$b/$t" || continue;
             execute; rm -rf "$b/$t"; return 0;
         done;
         cat >/dev/null;
