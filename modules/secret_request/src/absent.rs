@@ -28,8 +28,7 @@ pub fn absent(wanted: &Absent, check_mode: bool, key: Option<&StateKey>, progres
     if let Some(found) = &found {
         check_ours(path, found, &recorded)?;
     }
-    let folder = path.parent().unwrap_or(Path::new(""));
-    let named = recorded.said().and_then(|said| said.id_file.as_ref()).map(|id_file| folder.join(id_file));
+    let named = recorded.said().and_then(|said| said.id_file_of(path));
     let id_file = wanted.id_file.clone().or(named);
     let name = wanted.name.clone().or_else(|| recorded.said().and_then(|said| said.inputs.name.clone()));
     progress.entry.name.clone_from(&name);
@@ -76,7 +75,7 @@ fn keep_id_file(id_file: &Path, manifest: &Path, name: Option<&str>) -> Result<O
         };
         // Whoever wrote it: a file that somebody else relies on is not removed.
         let other = Manifest::read(&request, None).ok();
-        if other.and_then(|other| Some(other.said()?.names(id_file, folder))) == Some(true) {
+        if other.and_then(|other| Some(other.said()?.names(id_file, &request))) == Some(true) {
             return Ok(Some(format!("the request {} has it too", request.display())));
         }
     }

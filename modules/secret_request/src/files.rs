@@ -97,46 +97,7 @@ pub fn read(path: &Path, limit: u64) -> Result<Option<Found>> {
 /// # Errors
 /// `file.missing` for its folder, `file.unwritable`.
 pub fn replace(path: &Path, content: &[u8], attributes: &Attributes) -> Result<()> {
-    let folder = Folder::of(path)?;
-    let written = || {
-        let temp = Temp::write(&folder, content, attributes)?;
-        fs::rename(&temp.0, path)?;
-        folder.handle.sync_all()
-    };
-    written().map_err(|e| unwritable(path, &e))
-}
-
-/// Writes a file of mode 0600 where none is. `false` if one is there: then nothing is done.
-///
-/// # Errors
-/// `file.missing` for its folder, `file.unwritable`.
-pub fn create(path: &Path, content: &[u8]) -> Result<bool> {
-    let folder = Folder::of(path)?;
-    let created = || {
-        let temp = Temp::write(&folder, content, &Attributes::mode(0o600))?;
-        match fs::hard_link(&temp.0, path) {
-            Err(e) if e.kind() == ErrorKind::AlreadyExists => return Ok(false),
-            linked => linked?,
-        }
-        drop(temp);
-        folder.handle.sync_all()?;
-        Ok(true)
-    };
-    created().map_err(|e| unwritable(path, &e))
-}
-
-/// Removes the second name that a run left which was killed while it created the file, or waits for one that is
-/// just creating it.
-///
-/// # Errors
-/// `file.missing` for its folder.
-pub fn settle_creation(path: &Path) -> Result<()> {
-    let folder = Folder::of(path)?;
-    let inode = |path: &Path| fs::symlink_metadata(path).map(|m| (m.dev(), m.ino())).ok();
-    if inode(&folder.temp).is_some_and(|left| Some(left) == inode(path)) {
-        let _ = fs::remove_file(&folder.temp);
-    }
-    Ok(())
+    Folder::lock(path)?.replace(path, content, attributes)
 }
 
 /// Sets owner and mode of a file that is there.
@@ -155,7 +116,7 @@ pub fn set_attributes(path: &Path, attributes: &Attributes) -> Result<()> {
 pub fn remove(path: &Path) -> Result<bool> {
     match fs::remove_file(path) {
         Ok(()) => {
-            let synced = Folder::of(path)?.handle.sync_all();
+            let synced = Folder::lock(path)?.sync();
             synced.map(|()| true).map_err(|e| unwritable(path, &e))
         }
         Err(e) if e.kind() == ErrorKind::NotFound => Ok(false),
@@ -181,76 +142,122 @@ pub fn identity(path: &Path) -> PathBuf {
     }
 }
 
-/// The folder of a file, held against others who write the same file.
-struct Folder {
-    handle: Flocked,
-    /// Where the file is written before it gets its name.
-    temp: PathBuf,
+/// The folder of some files, held against others who write there.
+pub struct Folder {
+    handle: Handle,
+    path: PathBuf,
 }
 
-enum Flocked {
-    Alone(Flock<File>),
+enum Handle {
+    Locked(Flock<File>),
     /// The file system knows no locks.
     Shared(File),
 }
 
-impl Flocked {
-    fn sync_all(&self) -> io::Result<()> {
-        match self {
-            Self::Alone(folder) => folder.sync_all(),
-            Self::Shared(folder) => folder.sync_all(),
+impl Folder {
+    /// Opens and locks the folder in which a file is.
+    ///
+    /// # Errors
+    /// `file.missing`, `file.unwritable`.
+    pub fn lock(file: &Path) -> Result<Self> {
+        let path = match file.parent() {
+            Some(parent) if parent != Path::new("") => parent.to_owned(),
+            _ => PathBuf::from("."),
+        };
+        let opened = File::open(&path).map_err(|e| match e.kind() {
+            ErrorKind::NotFound => Fault::new(
+                pv_request::codes::FILE_MISSING,
+                format!("The folder {} does not exist, so {} cannot be written.", path.display(), file.display()),
+            )
+            .hint("Make it first, for example with ansible.builtin.file and state: directory."),
+            _ => unwritable(file, &e),
+        })?;
+        let handle = match Flock::lock(opened, FlockArg::LockExclusive) {
+            Ok(folder) => Handle::Locked(folder),
+            Err((folder, _)) => Handle::Shared(folder),
+        };
+        Ok(Self { handle, path })
+    }
+
+    /// Writes a file of this folder in place of whatever file is there.
+    ///
+    /// # Errors
+    /// `file.unwritable`.
+    pub fn replace(&self, path: &Path, content: &[u8], attributes: &Attributes) -> Result<()> {
+        let written = || {
+            let temp = Temp::write(self.temp_of(path)?, content, attributes)?;
+            fs::rename(&temp.0, path)?;
+            self.sync()
+        };
+        written().map_err(|e| unwritable(path, &e))
+    }
+
+    /// Writes a file of mode 0600 where none is. `false` if one is there: then nothing is done.
+    ///
+    /// # Errors
+    /// `file.unwritable`.
+    pub fn create(&self, path: &Path, content: &[u8]) -> Result<bool> {
+        let created = || {
+            let temp = Temp::write(self.temp_of(path)?, content, &Attributes::mode(0o600))?;
+            match fs::hard_link(&temp.0, path) {
+                Err(e) if e.kind() == ErrorKind::AlreadyExists => return Ok(false),
+                linked => linked?,
+            }
+            drop(temp);
+            self.sync()?;
+            Ok(true)
+        };
+        created().map_err(|e| unwritable(path, &e))
+    }
+
+    /// Removes the second name of a file that a run left which was killed while it created the file.
+    ///
+    /// # Errors
+    /// `file.unwritable`.
+    pub fn settle_creation(&self, path: &Path) -> Result<()> {
+        let inode = |path: &Path| fs::symlink_metadata(path).map(|m| (m.dev(), m.ino())).ok();
+        let temp = self.temp_of(path).map_err(|e| unwritable(path, &e))?;
+        if inode(&temp).is_some_and(|left| Some(left) == inode(path)) {
+            fs::remove_file(&temp).map_err(|e| unwritable(path, &e))?;
+        }
+        Ok(())
+    }
+
+    /// Where a file is written before it gets its name.
+    fn temp_of(&self, path: &Path) -> io::Result<PathBuf> {
+        let mut temp = std::ffi::OsString::from(".");
+        temp.push(path.file_name().ok_or(ErrorKind::InvalidInput)?);
+        temp.push(".seguest-tmp");
+        if matches!(self.handle, Handle::Shared(_)) {
+            // Without a lock only a name that nobody else uses is safe.
+            temp.push(std::process::id().to_string());
+        }
+        Ok(self.path.join(temp))
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        match &self.handle {
+            Handle::Locked(folder) => folder.sync_all(),
+            Handle::Shared(folder) => folder.sync_all(),
         }
     }
 }
 
-impl Folder {
-    fn of(path: &Path) -> Result<Self> {
-        let name = path.file_name().ok_or_else(|| {
-            Fault::new(ansible_contract::codes::INVALID, format!("{} names no file.", path.display()))
-        })?;
-        let folder = match path.parent() {
-            Some(parent) if parent != Path::new("") => parent,
-            _ => Path::new("."),
-        };
-        let opened = File::open(folder).map_err(|e| match e.kind() {
-            ErrorKind::NotFound => Fault::new(
-                pv_request::codes::FILE_MISSING,
-                format!("The folder {} does not exist, so {} cannot be written.", folder.display(), path.display()),
-            )
-            .hint("Make it first, for example with ansible.builtin.file and state: directory."),
-            _ => unwritable(path, &e),
-        })?;
-        let mut temp = std::ffi::OsString::from(".");
-        temp.push(name);
-        temp.push(".seguest-tmp");
-        let handle = match Flock::lock(opened, FlockArg::LockExclusive) {
-            Ok(folder) => Flocked::Alone(folder),
-            Err((folder, _)) => {
-                // Without a lock only a name that nobody else uses is safe.
-                temp.push(std::process::id().to_string());
-                Flocked::Shared(folder)
-            }
-        };
-        let temp = folder.join(temp);
-        Ok(Self { handle, temp })
-    }
-}
-
 /// A file without its name yet; removed when dropped, unless it was renamed.
-struct Temp<'a>(&'a Path);
+struct Temp(PathBuf);
 
-impl<'a> Temp<'a> {
-    fn write(folder: &'a Folder, content: &[u8], attributes: &Attributes) -> io::Result<Self> {
-        let new = || OpenOptions::new().write(true).create_new(true).mode(0o600).open(&folder.temp);
+impl Temp {
+    fn write(path: PathBuf, content: &[u8], attributes: &Attributes) -> io::Result<Self> {
+        let new = || OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
         let mut file = match new() {
             // The folder is locked, so whoever left it there is dead.
             Err(e) if e.kind() == ErrorKind::AlreadyExists => {
-                fs::remove_file(&folder.temp)?;
+                fs::remove_file(&path)?;
                 new()?
             }
             opened => opened?,
         };
-        let temp = Self(&folder.temp);
+        let temp = Self(path);
         file.write_all(content)?;
         attributes.apply(&file)?;
         file.sync_all()?;
@@ -258,9 +265,9 @@ impl<'a> Temp<'a> {
     }
 }
 
-impl Drop for Temp<'_> {
+impl Drop for Temp {
     fn drop(&mut self) {
-        let _ = fs::remove_file(self.0);
+        let _ = fs::remove_file(&self.0);
     }
 }
 
@@ -313,7 +320,8 @@ mod tests {
     fn a_file_is_created_only_where_none_is() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("secret");
-        assert!(create(&path, b"one").unwrap() && !create(&path, b"two").unwrap());
+        let create = |content| Folder::lock(&path).unwrap().create(&path, content).unwrap();
+        assert!(create(b"one") && !create(b"two"));
         assert_eq!((names(dir.path()), fs::read(&path).unwrap()), (vec!["secret".to_owned()], b"one".to_vec()));
     }
 

@@ -156,9 +156,15 @@ impl Manifest {
         Ok(text)
     }
 
-    /// Whether it names this id file; `folder` is that of the manifest.
-    pub fn names(&self, id_file: &Path, folder: &Path) -> bool {
-        self.id_file.as_ref().is_some_and(|named| files::identity(&folder.join(named)) == files::identity(id_file))
+    /// The path of the id file that it names; `request` is the path of the manifest's request.
+    pub fn id_file_of(&self, request: &Path) -> Option<PathBuf> {
+        let folder = request.parent().unwrap_or(Path::new(""));
+        self.id_file.as_ref().map(|named| folder.join(named))
+    }
+
+    /// Whether it names this id file.
+    pub fn names(&self, id_file: &Path, request: &Path) -> bool {
+        self.id_file_of(request).is_some_and(|named| files::identity(&named) == files::identity(id_file))
     }
 
     fn mac(&self, key: &StateKey) -> Result<String> {
@@ -197,7 +203,7 @@ mod tests {
     use super::*;
     use std::fs;
 
-    pub fn inputs() -> Inputs {
+    fn inputs() -> Inputs {
         Inputs {
             kind: "Association".into(),
             name: Some("my secret".into()),
@@ -228,8 +234,8 @@ mod tests {
         assert_eq!(Manifest::read(&request, None).unwrap(), Recorded::Untrusted(Some(Box::new(manifest.clone()))));
         assert_eq!(Manifest::read(&dir.path().join("other"), Some(&key)).unwrap(), Recorded::Absent);
         assert!(!fs::read_to_string(Manifest::path(&request)).unwrap().contains("s3cret"));
-        assert!(manifest.names(&dir.path().join("./my_secret.yaml"), dir.path()));
-        assert!(!manifest.names(Path::new("/my_secret.yaml"), dir.path()));
+        assert!(manifest.names(&dir.path().join("./my_secret.yaml"), &request));
+        assert!(!manifest.names(Path::new("/my_secret.yaml"), &request));
     }
 
     #[test]

@@ -21,6 +21,7 @@ macro_rules! options {
             $(
                 $(#[$meta])*
                 $(#[cfg_attr(feature = "docs", schemars(extend("default" = $default)))])?
+                #[serde(skip_serializing_if = "Option::is_none")]
                 pub $name: Option<$type>,
             )+
         }

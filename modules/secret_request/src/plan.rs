@@ -2,7 +2,7 @@
 
 use crate::codes;
 use crate::files::{Attributes, Found};
-use crate::manifest::{Hidden, Inputs, Manifest, Recorded, same};
+use crate::manifest::{Hidden, Inputs, Recorded, same};
 use fault::{Fault, Result};
 use openssl::sha::sha256;
 use pv_request::IdFile;
@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 
 /// How a request is to be.
 pub struct Desired {
+    /// Where its file is; without one it is only returned.
+    pub path: Option<PathBuf>,
     /// What it shows of its origin.
     pub inputs: Inputs,
     /// HMACs of what it does not; without the secret's where that is to be made.
@@ -27,8 +29,8 @@ pub struct Desired {
 
 /// How it is found.
 pub struct Observed {
-    /// Its file and where that is.
-    pub request: Option<(PathBuf, Found)>,
+    /// Its file.
+    pub request: Option<Found>,
     /// Its manifest.
     pub recorded: Recorded,
     /// What is in the id file's place.
@@ -54,17 +56,18 @@ pub struct Plan {
 /// `request.not_ours`, `request.secret_missing`, `request.secret_changed`, `args.id_file_collision`.
 pub fn plan(desired: &Desired, observed: &Observed) -> Result<Plan> {
     let mut plan = Plan::default();
-    if let Some((path, found)) = &observed.request {
+    let path = desired.path.as_deref().unwrap_or(Path::new(""));
+    if let Some(found) = &observed.request {
         check_ours(path, found, &observed.recorded)?;
     }
     check_secret(desired, observed)?;
     match (&observed.request, &observed.recorded) {
         (None, _) => plan.build = true,
-        (Some((path, _)), Recorded::Absent) => {
+        (Some(_), Recorded::Absent) => {
             plan.build = true;
             plan.warnings.push(again(codes::NO_MANIFEST, path, "has no manifest beside it"));
         }
-        (Some((path, _)), Recorded::Untrusted(_)) => {
+        (Some(_), Recorded::Untrusted(_)) => {
             plan.build = true;
             plan.warnings.push(again(
                 codes::UNTRUSTED_MANIFEST,
@@ -72,7 +75,7 @@ pub fn plan(desired: &Desired, observed: &Observed) -> Result<Plan> {
                 "has a manifest beside it that this user did not write or that was changed",
             ));
         }
-        (Some((path, found)), Recorded::Trusted(manifest)) => {
+        (Some(found), Recorded::Trusted(manifest)) => {
             let altered = manifest.sha256 != encode_hex(&sha256(&found.bytes));
             plan.build = altered || manifest.inputs != desired.inputs || manifest.hidden != desired.hidden;
             if altered {
@@ -85,12 +88,13 @@ pub fn plan(desired: &Desired, observed: &Observed) -> Result<Plan> {
             plan.set_attributes = !plan.build && !desired.attributes.met_by(&found.attributes);
         }
     }
-    if let Some((path, id_file)) = &desired.id_file {
+    if let Some((id_path, id_file)) = &desired.id_file {
         let text = id_file.to_yaml()?;
         match &observed.id_file {
             Some(existing) if *existing == text.as_bytes() => {}
             Some(existing) => {
-                check_id_file(path, existing, id_file, observed)?;
+                let ours = observed.recorded.said().is_some_and(|manifest| manifest.names(id_path, path));
+                check_id_file(id_path, existing, id_file, ours)?;
                 plan.write_id_file = Some(text);
             }
             None => plan.write_id_file = Some(text),
@@ -118,7 +122,7 @@ fn check_secret(desired: &Desired, observed: &Observed) -> Result<()> {
     }
     let had_secret = match (observed.recorded.said(), &observed.request) {
         (Some(manifest), _) => manifest.hidden.secret.is_some(),
-        (None, Some((_, found))) => {
+        (None, Some(found)) => {
             RequestView::parse(&found.bytes).map_or(true, |view| view.secret_type != SecretType::META)
         }
         (None, None) => false,
@@ -141,14 +145,11 @@ fn check_secret(desired: &Desired, observed: &Observed) -> Result<()> {
     }
 }
 
-/// That an id file in the way names this very secret, or what this request was before.
-fn check_id_file(path: &Path, existing: &[u8], wanted: &IdFile, observed: &Observed) -> Result<()> {
+/// That an id file in the way names this very secret, or is `ours`: what this request's manifest names.
+fn check_id_file(path: &Path, existing: &[u8], wanted: &IdFile, ours: bool) -> Result<()> {
     let found = std::str::from_utf8(existing).ok().and_then(|text| IdFile::parse(text, "").ok());
-    let folder = observed.request.as_ref().and_then(|(request, _)| request.parent()).unwrap_or(Path::new(""));
-    let ours = |manifest: &Manifest| manifest.names(path, folder);
     let what = match found {
-        Some(found) if found.name == wanted.name && (found.id, found.kind) == (wanted.id, wanted.kind) => return Ok(()),
-        Some(found) if found.name == wanted.name && observed.recorded.said().is_some_and(ours) => return Ok(()),
+        Some(found) if found.name == wanted.name && (ours || found == *wanted) => return Ok(()),
         Some(found) if found.name == wanted.name => {
             format!("names a secret {:?} of type {} with the id {}", found.name, found.kind.kind(), found.id)
         }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::manifest::Manifest;
 use pv_wire::SecretId;
 
 const PATH: &str = "/r/request";
@@ -27,6 +28,7 @@ fn id_file(name: &str, kind: SecretType) -> IdFile {
 
 fn desired() -> Desired {
     Desired {
+        path: Some(PATH.into()),
         inputs: inputs(),
         hidden: hidden("aa"),
         create_secret: false,
@@ -44,7 +46,7 @@ fn request() -> Found {
 fn settled() -> Observed {
     let manifest = Manifest::new(encode_hex(&sha256(b"asrcbM...")), inputs(), hidden("aa"), Some("n.yaml".into()));
     Observed {
-        request: Some((PATH.into(), request())),
+        request: Some(request()),
         recorded: Recorded::Trusted(Box::new(manifest)),
         id_file: Some(id_file("n", SecretType::ASSOCIATION).to_yaml().unwrap().into_bytes()),
     }
@@ -90,7 +92,7 @@ fn unchanged_needs_a_trusted_manifest_with_equal_inputs_and_the_very_request() {
     assert!(plan(&other_proof, &settled()).unwrap().build);
 
     let mut other_request = settled();
-    other_request.request.as_mut().unwrap().1.bytes.push(0);
+    other_request.request.as_mut().unwrap().bytes.push(0);
     let no_manifest = Observed { recorded: Recorded::Absent, ..settled() };
     let distrusted = Observed { recorded: untrusted(settled().recorded), ..settled() };
     for (observed, code) in
@@ -128,7 +130,7 @@ fn a_lost_secret_is_not_made_anew_without_leave() {
 #[test]
 fn something_else_in_the_requests_place_is_left_unless_our_manifest_says_that_it_was_a_request() {
     let mut observed = settled();
-    observed.request.as_mut().unwrap().1.bytes = b"diary".to_vec();
+    observed.request.as_mut().unwrap().bytes = b"diary".to_vec();
     assert!(plan(&desired(), &observed).unwrap().build);
     for recorded in [Recorded::Absent, untrusted(settled().recorded)] {
         observed.recorded = recorded;
@@ -150,6 +152,8 @@ fn a_missing_id_file_is_written_and_a_foreign_one_is_a_collision() {
 fn an_id_file_of_the_same_name_but_another_type_is_replaced_only_if_this_request_wrote_it() {
     let aes = id_file("n", SecretType(4)).to_yaml().unwrap().into_bytes();
     let mut observed = Observed { id_file: Some(aes), ..settled() };
+    assert!(plan(&desired(), &observed).unwrap().write_id_file.is_some());
+    observed.request = None;
     assert!(plan(&desired(), &observed).unwrap().write_id_file.is_some());
     observed.recorded = Recorded::Absent;
     assert_eq!(plan(&desired(), &observed).unwrap_err().code, codes::ID_FILE_COLLISION);

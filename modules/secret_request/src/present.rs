@@ -1,7 +1,7 @@
 //! A request that is to be there: observed, planned, and unless in check mode made.
 
 use crate::codes;
-use crate::files::{self, Attributes};
+use crate::files::{self, Attributes, Folder};
 use crate::hosts::KnownHosts;
 use crate::manifest::{Hidden, Manifest, Recorded};
 use crate::material::{Material, SecretState};
@@ -9,7 +9,7 @@ use crate::plan::{Desired, Observed, Plan, plan};
 use crate::private_file::{self, Private};
 use crate::progress::Progress;
 use crate::state_key::StateKey;
-use crate::wanted::Present;
+use crate::wanted::{Present, Proof};
 use ansible_contract::Diff;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -73,7 +73,7 @@ pub fn present(wanted: &Present, shared: &mut Shared, progress: &mut Progress) -
 fn observe(wanted: &Present, key: Option<&StateKey>) -> Result<Observed> {
     let limit = layout::MAX_REQUEST_LEN as u64;
     let (request, recorded) = match &wanted.path {
-        Some(path) => (files::read(path, limit)?.map(|found| (path.clone(), found)), Manifest::read(path, key)?),
+        Some(path) => (files::read(path, limit)?, Manifest::read(path, key)?),
         None => (None, Recorded::Absent),
     };
     let id_file = wanted.id_file.as_deref().map(|path| {
@@ -91,7 +91,7 @@ fn desire(wanted: &Present, material: &Material, observed: &Observed, key: Optio
     let inputs = material.inputs(wanted)?;
     let secret = if let SecretState::Known(bytes) = &material.secret { Some(bytes.as_slice()) } else { None };
     let hidden = key.map(|key| material.hidden(key, secret)).transpose()?.unwrap_or_else(Hidden::default);
-    let mode_before = observed.request.as_ref().map_or(REQUEST_MODE, |(_, found)| found.attributes.mode);
+    let mode_before = observed.request.as_ref().map_or(REQUEST_MODE, |found| found.attributes.mode);
     let (uid, gid) = wanted.ownership()?;
     let kind = material.kind(wanted)?;
     let id_file = match (&wanted.id_file, &wanted.name, wanted.id) {
@@ -99,6 +99,7 @@ fn desire(wanted: &Present, material: &Material, observed: &Observed, key: Optio
         _ => None,
     };
     Ok(Desired {
+        path: wanted.path.clone(),
         inputs,
         hidden,
         create_secret: matches!(material.secret, SecretState::ToCreate),
@@ -127,7 +128,7 @@ impl Apply<'_> {
         if plan.build {
             return self.build();
         }
-        let Some((path, found)) = &self.observed.request else { return Ok(()) };
+        let (Some(path), Some(found)) = (&self.wanted.path, &self.observed.request) else { return Ok(()) };
         tell_request(&found.bytes, true, self.wanted, self.progress);
         if plan.set_attributes {
             let (before, after) = (attribute_lines(&found.attributes, self.desired), self.attribute_lines());
@@ -141,6 +142,11 @@ impl Apply<'_> {
 
     fn build(&mut self) -> Result<()> {
         let (wanted, material) = (self.wanted, self.material);
+        if matches!(wanted.proof, Proof::None) {
+            let detail = "A request without an extension secret does not prove where it comes from: anybody can make one for this image.";
+            let hint = "Give extension_secret_file or cck_file, if the image was built with one.";
+            self.progress.warn(&Fault::new(codes::ORIGIN_NOT_PROVED, detail).hint(hint));
+        }
         // Where the secret is still to be made, this finds out whether all else is right before anything is written.
         let mut secret: Option<Private> = match &material.secret {
             SecretState::None => None,
@@ -182,13 +188,15 @@ impl Apply<'_> {
         let sealed = manifest.seal(&key)?;
         self.shared.key = Some(key);
 
-        files::replace(&Manifest::path(path), &sealed, &Attributes::mode(0o600))?;
+        // Of two runs at once neither may come between the other's two files.
+        let folder = Folder::lock(path)?;
+        folder.replace(&Manifest::path(path), &sealed, &Attributes::mode(0o600))?;
         if self.wanted.backup && self.observed.request.is_some() {
             let backup = backup_path(path);
             files::keep_as(path, &backup)?;
             self.progress.entry.backup_file = Some(backup.display().to_string());
         }
-        files::replace(path, request, &self.desired.attributes)?;
+        folder.replace(path, request, &self.desired.attributes)?;
         Ok(hidden)
     }
 
@@ -220,7 +228,7 @@ impl Apply<'_> {
         let subject = self.wanted.path.as_ref().map_or_else(|| "request".to_owned(), |path| path.display().to_string());
         let recorded = self.observed.recorded.trusted();
         let mut before = String::new();
-        if let Some((_, found)) = &self.observed.request {
+        if let Some(found) = &self.observed.request {
             before += &recorded.map_or_else(String::new, |manifest| manifest.inputs.lines());
             before += &format!("sha256: {}\n", encode_hex(&openssl::sha::sha256(&found.bytes)));
             before += &attribute_lines(&found.attributes, self.desired);
@@ -278,15 +286,6 @@ fn tell_what_is_asked(wanted: &Present, progress: &mut Progress) {
                 "The host key documents were not verified: whoever made them may read the secret.",
             )
             .hint("Set verify_host_keys: true and name certificates and crls."),
-        );
-    }
-    if matches!(wanted.proof, crate::wanted::Proof::None) {
-        progress.warn(
-            &Fault::new(
-                codes::ORIGIN_NOT_PROVED,
-                "A request without an extension secret does not prove where it comes from: anybody can make one for this image.",
-            )
-            .hint("Give extension_secret_file or cck_file, if the image was built with one."),
         );
     }
 }

@@ -1,6 +1,7 @@
 //! Files that hold secrets: who may have them, and making one.
 
-use crate::{codes, files};
+use crate::codes;
+use crate::files::{self, Folder};
 use fault::{Fault, Result};
 use nix::libc::ELOOP;
 use nix::unistd::geteuid;
@@ -28,7 +29,8 @@ pub const CREATED_LEN: usize = 32;
 pub fn read(path: &Path) -> Result<Option<Private>> {
     let Some((mut file, mut metadata)) = open(path)? else { return Ok(None) };
     if metadata.nlink() == 2 {
-        files::settle_creation(path)?;
+        // Waits for a run that is just creating the file.
+        Folder::lock(path)?.settle_creation(path)?;
         metadata = file.metadata().map_err(|e| files::unreadable(path, &e))?;
     }
     check(path, &metadata)?;
@@ -55,7 +57,7 @@ pub fn create(path: &Path) -> Result<(Private, bool)> {
         Fault::new(pv_request::codes::CRYPTO, format!("OpenSSL could not make a random secret: {e}."))
             .hint("Check the system's OpenSSL and its crypto policy.")
     })?;
-    if files::create(path, &bytes)? {
+    if Folder::lock(path)?.create(path, &bytes)? {
         return Ok((bytes, true));
     }
     // Another run was faster; its secret is the one.

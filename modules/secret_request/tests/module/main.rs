@@ -1,0 +1,10 @@
+//! The built module, run as Ansible runs it.
+
+#![allow(clippy::unwrap_used, reason = "a test")]
+
+mod hosts;
+mod interrupted;
+mod manifests;
+mod requests;
+mod secrets;
+mod world;

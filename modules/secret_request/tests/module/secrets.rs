@@ -1,0 +1,87 @@
+//! Secrets: kept, never shown, never lost silently.
+
+use crate::world::{World, code};
+use serde_json::json;
+use std::fs;
+
+#[test]
+fn a_secret_is_never_lost_or_replaced_silently() {
+    let world = World::new();
+    let options = world.options("request", json!({}));
+    let missing = world.options("request", json!({"create_secret": false}));
+    assert_eq!(code(&world.run(&missing)), "request.secret_missing");
+    assert!(!world.path("request").exists());
+    world.run(&options);
+    let secret = fs::read(world.path("secret")).unwrap();
+
+    fs::remove_file(world.path("secret")).unwrap();
+    let lost = world.run(&options);
+    assert_eq!(code(&lost), "request.secret_missing");
+    assert!(!world.path("secret").exists());
+
+    world.private("secret", &[9; 32]);
+    assert_eq!(code(&world.run(&options)), "request.secret_changed");
+    let replace = world.options("request", json!({"replace_secret": true, "_ansible_diff": true}));
+    let replaced = world.run(&replace);
+    assert_eq!(replaced["changed"], true);
+    assert!(replaced["diff"][0]["after"].as_str().unwrap().contains("secret: another one\n"), "{replaced}");
+    assert_eq!(world.run(&options)["changed"], false);
+    world.private("secret", &secret);
+    assert_eq!(code(&world.run(&options)), "request.secret_changed");
+}
+
+#[test]
+fn the_secret_appears_in_no_result() {
+    let world = World::new();
+    let base64 = "c2VjcmV0IHNlY3JldCBzZWNyZXQgc2VjcmV0IDMyISE=";
+    let given = json!({"secret": base64, "secret_file": null, "create_secret": null, "_ansible_diff": true});
+    let made = world.run(&world.options("request", given));
+    assert_eq!(made["changed"], true, "{made}");
+    assert_eq!(made["invocation"]["module_args"]["secret"], "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER");
+    let short = json!({"secret": "c2VjcmV0", "secret_file": null, "create_secret": null});
+    let refused = world.run(&world.options("other", short));
+    assert_eq!(code(&refused), "request.secret_size");
+    let mut options = world.options("x", json!({"secret_file": null, "create_secret": null}));
+    options["requests"] = json!([{"path": world.text("third"), "secret": base64}]);
+    let listed = world.run(&options);
+    assert_eq!(listed["changed"], true);
+    for result in [made, refused, listed] {
+        assert!(!result.to_string().contains("c2VjcmV0") && !result.to_string().contains("secret secret"), "{result}");
+    }
+}
+
+#[test]
+fn every_type_of_secret_is_made_under_each_of_its_names() {
+    let world = World::new();
+    for (spellings, option, len, kind) in [
+        (&["plaintext", "plain"][..], "plaintext", 5, "PLAINTEXT"),
+        (&["aes"], "aes", 24, "AES-192-KEY"),
+        (&["aes_xts", "aes-xts"], "aes_xts", 64, "AES-XTS-256-KEY"),
+        (&["hmac_sha", "hmac-sha"], "hmac_sha", 64, "HMAC-SHA-256-KEY"),
+        (&["update_cck", "update-cck", "cck"], "update_cck", 32, "update-cck"),
+    ] {
+        let secret = world.private(&format!("{option}.secret"), &vec![3; len]);
+        for (at, spelling) in spellings.iter().enumerate() {
+            let name = if option == "update_cck" { json!(null) } else { json!(option) };
+            let more = json!({"type": spelling, "name": name, "secret_file": secret, "create_secret": false});
+            let result = world.run(&world.options(option, more));
+            let entry = &result["requests"][0];
+            assert_eq!((&entry["type"], &entry["kind"]), (&json!(option), &json!(kind)), "{result}");
+            assert_eq!(result["changed"], at == 0);
+        }
+    }
+    let meta = json!({"type": "meta", "name": null, "secret_file": null, "create_secret": null});
+    let result = world.run(&world.options("meta", meta));
+    assert_eq!((&result["requests"][0]["kind"], &result["requests"][0]["id"]), (&json!("null"), &json!(null)));
+}
+
+#[test]
+fn an_insecure_secret_is_refused_with_what_to_do() {
+    let world = World::new();
+    world.run(&world.options("request", json!({})));
+    use std::os::unix::fs::PermissionsExt as _;
+    fs::set_permissions(world.path("secret"), fs::Permissions::from_mode(0o644)).unwrap();
+    let result = world.run(&world.options("request", json!({})));
+    assert_eq!(code(&result), "file.insecure");
+    assert!(result["error"]["hint"].as_str().unwrap().contains("chmod 600"), "{result}");
+}
