@@ -189,6 +189,23 @@ class HostileTarget(lab.Lab):
         result = self.one({"ansible.builtin.debug": {"msg": "{{ ansible_facts.secure_execution.role | string }}"}})
         self.assertIn("6 * 7", result["msg"])
 
+    def lying(self, answer: str) -> dict[str, Any]:
+        """The result when the target answers every command with this."""
+        shell = self.root / "shell"
+        shell.write_text(f'#!/bin/sh\nmark=${{2#t=}}; cat >/dev/null; echo "${{mark%%;*}} {answer}"\n')
+        shell.chmod(0o755)
+        self.environment = {"ANSIBLE_EXECUTABLE": str(shell)}
+        self.answering("facts", {"changed": False})
+        return self.one({FACTS: {}})
+
+    def test_a_binary_that_goes_missing_again_and_again_is_given_up(self) -> None:
+        self.assertEqual(self.lying(f"missing Linux {lab.ARCH}")["error"]["code"], "module.not_sent")
+        self.assertEqual(self.lying("stored")["error"]["code"], "module.no_result")
+
+    def test_only_builds_of_the_collection_are_sent(self) -> None:
+        for arch in ("vax", "../x86_64", ""):
+            self.assertEqual(self.lying(f"missing Linux {arch}")["error"]["code"], "args.no_binary_for_arch")
+
     def no_result(self, script: str) -> str:
         self.binary("facts", script)
         results = self.play({FACTS: {}}, {"ansible.builtin.debug": {"msg": "not reached"}})

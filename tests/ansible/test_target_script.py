@@ -115,6 +115,11 @@ class TargetScript(unittest.TestCase):
         self.assertEqual(self.store(), "stored\n")
         self.assertRuns(self.run_cached())
 
+    def test_a_file_in_the_cache_that_cannot_be_executed_is_missing(self) -> None:
+        self.store()
+        (self.cache / HASH).chmod(0o600)
+        self.assertMissing(self.run_cached())
+
     def test_a_link_in_the_cache_is_judged_by_what_it_leads_to(self) -> None:
         self.store()
         (self.cache / HASH).unlink()

@@ -7,9 +7,9 @@
 from __future__ import annotations
 
 RESULT_KEYS: dict[str, tuple[str, ...]] = {
-    "ap_bind": ("entries", "queues", "inspected"),
-    "facts": ("ansible_facts",),
+    "secret_request": ("requests",),
     "secret_add": ("requests", "secrets", "total", "reboot_required", "host_key_match"),
     "secret_lock": ("locked", "secrets", "reboot_required"),
-    "secret_request": ("requests",),
+    "ap_bind": ("entries", "inspected", "queues"),
+    "facts": ("ansible_facts",),
 }
