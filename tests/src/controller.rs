@@ -71,7 +71,7 @@ impl Controller {
             ((*name).to_owned(), host)
         };
         let guests: serde_json::Map<String, Value> = guests.iter().map(host).collect();
-        let trusted = json!({"localhost": {"ansible_connection": "local"}});
+        let trusted = json!({"localhost": {"ansible_connection": "local", "ansible_python_interpreter": "{{ ansible_playbook_python }}"}});
         let inventory =
             json!({"all": {"vars": vars, "children": {"trusted": {"hosts": trusted}, "guests": {"hosts": guests}}}});
         std::fs::write(dir.join("inventory.json"), inventory.to_string())?;
