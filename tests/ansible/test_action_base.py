@@ -192,7 +192,7 @@ class HostileTarget(lab.Lab):
     def lying(self, answer: str) -> dict[str, Any]:
         """The result when the target answers every command with this."""
         shell = self.root / "shell"
-        shell.write_text(f'#!/bin/sh\nmark=${{2#t=}}; cat >/dev/null; echo "${{mark%%;*}} {answer}"\n')
+        shell.write_text(f'#!/bin/sh\nmark=${{2#*t=}}; cat >/dev/null; echo "${{mark%%;*}} {answer}"\n')
         shell.chmod(0o755)
         self.environment = {"ANSIBLE_EXECUTABLE": str(shell)}
         self.answering("facts", {"changed": False})
