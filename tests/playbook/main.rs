@@ -32,7 +32,7 @@ fn secrets(guest: &Guest) -> Result<Vec<String>> {
 fn effects(guest: &Guest) -> Result<Vec<Value>> {
     let harmless = |entry: &Value| {
         let name = entry["name"].as_str().unwrap_or_default();
-        let is_probe = name == "add_secret" && [0x104, 0x106, 0x102].iter().any(|rc| entry["uv_rc"] == *rc);
+        let is_probe = name == "add_secret" && ["0x0102", "0x0104", "0x0106"].iter().any(|rc| entry["uv_rc"] == *rc);
         name == "info" || name == "list_secrets" || is_probe
     };
     Ok(guest.log()?.into_iter().filter(|entry| !harmless(entry)).collect())
@@ -62,9 +62,7 @@ fn a_fleet_is_provisioned_once_and_a_second_run_changes_nothing() -> Result<()> 
     let second = fleet.controller.playbook("provision.yml", &["--diff"])?;
     assert!(second.ok, "{}", second.output);
     assert_eq!(second.changes(), Vec::<String>::new());
-    // A second lock is answered by the ultravisor, nothing else is even tried.
-    let new: Vec<_> = effects(&fleet.first)?.split_off(before.0);
-    assert!(new.iter().all(|entry| entry["name"] == "lock_secrets" && entry["uv_rc"] == 0x102), "{new:?}");
+    assert_eq!((effects(&fleet.first)?.len(), effects(&fleet.second)?.len()), before);
     Ok(())
 }
 

@@ -134,12 +134,28 @@ fn stub(module: &str, described: &Value) -> Result<String> {
         );
     }
     let examples = own["examples"].as_str().context("no examples")?;
-    let yaml = |value: &Value| serde_yaml::to_string(value);
+    let yaml = |value: &Value| serde_yaml::to_string(&for_yaml(value));
     Ok(format!(
         "{HEAD}\nDOCUMENTATION = r\"\"\"\n---\n{}\"\"\"\n\nEXAMPLES = r\"\"\"\n---\n{examples}\"\"\"\n\nRETURN = r\"\"\"\n---\n{}\"\"\"\n",
         yaml(&documentation)?,
         yaml(&Value::Object(returns))?,
     ))
+}
+
+/// serde_json's numbers keep their text and would show their making in YAML.
+fn for_yaml(value: &Value) -> serde_yaml::Value {
+    match value {
+        Value::Null => serde_yaml::Value::Null,
+        Value::Bool(b) => (*b).into(),
+        Value::Number(number) => number.as_i64().map_or_else(|| number.to_string().into(), Into::into),
+        Value::String(text) => text.as_str().into(),
+        Value::Array(list) => list.iter().map(for_yaml).collect::<Vec<_>>().into(),
+        Value::Object(map) => map
+            .iter()
+            .map(|(key, value)| (key.as_str().into(), for_yaml(value)))
+            .collect::<serde_yaml::Mapping>()
+            .into(),
+    }
 }
 
 fn options(schema: &Value) -> Map<String, Value> {
@@ -167,10 +183,6 @@ fn one_option(schema: &Value) -> Value {
         Some(default) => {
             option.insert("default".into(), default.clone());
         }
-    }
-    if schema.get("no_log").is_some() {
-        option.insert("no_log".into(), true.into());
-        option.remove("no_log");
     }
     Value::Object(option)
 }

@@ -39,8 +39,7 @@ options:
     - Whether to ask the ultravisor if the store is locked where no record of this boot says so. The question is an add-secret call that can never be accepted; it changes nothing.
     type: bool
   timeout:
-    default:
-      $serde_json::private::Number: '10'
+    default: 10
     description:
     - For how many seconds to wait for one card's attributes.
     type: int
@@ -402,9 +401,7 @@ error:
     code: uv.store_locked
     detail: 'The ultravisor was asked to add a secret and answered 0x0102 (reason 0x0000): the secret store is locked.'
     hint: 'A lock cannot be taken back: reboot the guest, then add all secrets before locking.'
-    uv_rc:
-      $serde_json::private::Number: '258'
-    uv_rrc:
-      $serde_json::private::Number: '0'
+    uv_rc: 258
+    uv_rrc: 0
   type: dict
 """

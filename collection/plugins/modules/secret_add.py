@@ -65,8 +65,7 @@ options:
     - The request, a file on the controller, searched for like that of M(ansible.builtin.copy). Only through the collection's action plugin.
     type: str
   timeout:
-    default:
-      $serde_json::private::Number: '30'
+    default: 30
     description:
     - For how many seconds to try again while the ultravisor is dumping the guest.
     type: int
@@ -106,10 +105,8 @@ error:
     code: uv.store_locked
     detail: 'The ultravisor was asked to add a secret and answered 0x0102 (reason 0x0000): the secret store is locked.'
     hint: 'A lock cannot be taken back: reboot the guest, then add all secrets before locking.'
-    uv_rc:
-      $serde_json::private::Number: '258'
-    uv_rrc:
-      $serde_json::private::Number: '0'
+    uv_rc: 258
+    uv_rrc: 0
   type: dict
 host_key_match:
   description:

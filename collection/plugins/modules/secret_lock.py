@@ -68,10 +68,8 @@ error:
     code: uv.store_locked
     detail: 'The ultravisor was asked to add a secret and answered 0x0102 (reason 0x0000): the secret store is locked.'
     hint: 'A lock cannot be taken back: reboot the guest, then add all secrets before locking.'
-    uv_rc:
-      $serde_json::private::Number: '258'
-    uv_rrc:
-      $serde_json::private::Number: '0'
+    uv_rc: 258
+    uv_rrc: 0
   type: dict
 locked:
   description:
