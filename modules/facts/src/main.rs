@@ -47,7 +47,8 @@ impl Module for Facts {
         let role = problems.take(&firmware::path("prot_virt_guest"), firmware::role());
         let has = |part| parts.contains(&part);
         let boot_id = problems.take(Path::new("/proc/sys/kernel/random/boot_id"), sysfs::boot_id());
-        let ultravisor = (has(Part::Ultravisor) && firmware::path("").is_dir()).then(|| ultravisor::gather(&mut problems));
+        let ultravisor =
+            (has(Part::Ultravisor) && firmware::path("").is_dir()).then(|| ultravisor::gather(&mut problems));
         // Elsewhere than in a guest there is no store, and that is no problem.
         let wants_secrets = has(Part::Secrets) && role == Some(Role::Guest);
         let secrets = wants_secrets.then(|| secrets::gather(options.probe_lock, &mut problems)).flatten();

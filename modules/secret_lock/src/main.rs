@@ -15,8 +15,10 @@ struct SecretLock;
 impl Module for SecretLock {
     const NAME: &'static str = "secret_lock";
     const CODES: &'static [&'static [Code]] = &[codes::ALL, pv_guest::codes::ALL];
-    const FAILURE_FACTS: &'static [(&'static str, &'static str)] =
-        &[("reboot_required", "True if the store is locked and lacks what is required: only a reboot of the guest helps.")];
+    const FAILURE_FACTS: &'static [(&'static str, &'static str)] = &[(
+        "reboot_required",
+        "True if the store is locked and lacks what is required: only a reboot of the guest helps.",
+    )];
     type Options = Options;
     type Report = Report;
 
