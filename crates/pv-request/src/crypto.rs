@@ -34,11 +34,13 @@ pub(crate) fn seal(key: &Key, iv: [u8; 12], aad: &[u8], plain: &[u8]) -> Result<
 }
 
 /// The key that wraps the request key for one host: SHA-256 over the 66-byte x coordinate of the ECDH point and
-/// the counter 1.
+/// the counter 1. Both keys must be valid: [`crate::HostKey`] sees to theirs.
 pub(crate) fn wrapping_key(ours: &PKeyRef<Private>, theirs: &PKeyRef<Public>) -> Result<Key> {
     let failed = refused("agree on a key with the host key");
     let mut deriver = Deriver::new(ours).map_err(&failed)?;
-    deriver.set_peer(theirs).map_err(&failed)?;
+    // `HostKey::new` has checked that the point is on the curve; doing so for every request would cost as much as
+    // the agreement itself.
+    deriver.set_peer_ex(theirs, false).map_err(&failed)?;
     let mut shared = Zeroizing::new([0; 66]);
     let len = deriver.derive(shared.as_mut_slice()).map_err(&failed)?;
     let mut hash = Sha256::new();
