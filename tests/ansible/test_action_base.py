@@ -113,11 +113,15 @@ echo "{\\"changed\\": true, \\"msg\\": \\"$c $d $n\\", \\"diff\\": [{\\"before\\
                 result = self.one({ADD: options})
                 self.assertEqual(result["error"]["code"], code)
 
-    def test_src_that_an_earlier_task_would_make_is_no_failure_in_check_mode(self) -> None:
+    def test_what_an_earlier_task_would_make_is_no_failure_in_check_mode(self) -> None:
         self.binary("secret_add", ECHO)
-        result = self.one({ADD: {"requests": [{"src": "nowhere"}]}}, args=("--check",))
-        self.assertEqual((result["changed"], result["predicted"]), (True, "partial"))
-        self.assertIn("[file.missing]", result["warnings"][0])
+        for entry in ({"src": "nowhere"}, {"content": None}):
+            with self.subTest(entry):
+                task = {ADD: {"requests": [entry]}}
+                result = self.one(task, args=("--check",))
+                self.assertEqual((result["changed"], result["predicted"]), (True, "partial"))
+                self.assertIn("[file.missing]", result["warnings"][0])
+                self.assertEqual(self.one(task)["error"]["code"], "file.missing")
 
     def test_src_of_ap_bind_is_a_configuration(self) -> None:
         self.binary("ap_bind", 'printf \'{"changed": false, "entries": %s}\' "$(cat)"')

@@ -13,7 +13,7 @@ from typing import Any
 
 from .failure import Failure
 
-MISSING = "file.missing"  # code of the failure when there is no such file
+MISSING = "file.missing"  # code of the failure when what is to be sent does not exist
 LIMIT = 1024 * 1024  # bytes; requests and queue configurations are a few kilobytes
 
 
@@ -23,16 +23,23 @@ def with_contents(module: str, args: dict[str, Any], find: Callable[[str], str])
     :param find: the path of a file on the controller, searched as ansible.builtin.copy does
     """
     if module == "secret_add":
-        args = _replaced(args, "content", find, _base64)
+        args = _request(args, find)
         requests = _list(args.get("requests"))
         if requests is not None:
-            args["requests"] = [
-                _replaced(request, "content", find, _base64) if isinstance(request, dict) else request
-                for request in requests
-            ]
+            args["requests"] = [_request(each, find) if isinstance(each, dict) else each for each in requests]
     elif module == "ap_bind":
         args = _replaced(args, "config_content", find, _text)
     return args
+
+
+def _request(options: dict[str, Any], find: Callable[[str], str]) -> dict[str, Any]:
+    if "content" in options and all(options.get(option) is None for option in ("content", "path", "src")):
+        raise Failure(
+            MISSING,
+            "content is null: the request is not built yet.",
+            "In check mode, secret_request gives null for a request that it would build.",
+        )
+    return _replaced(options, "content", find, _base64)
 
 
 def _replaced(
