@@ -50,6 +50,15 @@ pub fn cargo() -> Command {
     command
 }
 
+/// What makes OpenSSL be built from source where its headers are not installed; goes with every build that has
+/// secret_request in it.
+pub fn openssl_features() -> Vec<&'static str> {
+    let told_where = ["OPENSSL_DIR", "OPENSSL_LIB_DIR"].iter().any(|name| std::env::var_os(name).is_some());
+    let known =
+        || Command::new("pkg-config").args(["--exists", "openssl"]).status().is_ok_and(|status| status.success());
+    if told_where || known() { Vec::new() } else { vec!["--features", "secret_request/vendored-openssl"] }
+}
+
 fn name(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
     words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")

@@ -1,7 +1,7 @@
 //! Documentation generated from the Rust types: what ansible-doc reads, which results the action plugins let pass,
 //! the list of error codes.
 
-use crate::chore::{cargo, quietly, step};
+use crate::chore::{cargo, openssl_features, quietly, step};
 use crate::prepare::MODULES;
 use anyhow::{Context, Result, bail};
 use e2e::place;
@@ -48,6 +48,7 @@ fn generate() -> Result<Vec<(PathBuf, String)>> {
     let mut command = cargo();
     // One build for all: features apply to every package that has them.
     command.args(["build", "--features"]).arg(MODULES.map(|module| format!("{module}/docs")).join(","));
+    command.args(openssl_features());
     for module in MODULES {
         command.args(["--package", module]);
     }

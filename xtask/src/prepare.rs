@@ -1,6 +1,6 @@
 //! What tests and demo stand on: the binaries as they ship, the pinned ansible-core, the collection as installed.
 
-use crate::chore::{cargo, quietly, step};
+use crate::chore::{cargo, openssl_features, quietly, step};
 use anyhow::{Context, Result, ensure};
 use e2e::place;
 use sha2::{Digest, Sha256};
@@ -23,7 +23,7 @@ pub fn prepare() -> Result<()> {
 
 fn build() -> Result<()> {
     let mut command = cargo();
-    command.args(["build", "--release"]);
+    command.args(["build", "--release"]).args(openssl_features());
     for package in MODULES.iter().chain(&["guest-sim", "test-pki"]) {
         command.args(["--package", package]);
     }

@@ -1,6 +1,6 @@
 //! Every check of the project, counted; what is skipped is named.
 
-use crate::chore::{cargo, quietly, step};
+use crate::chore::{cargo, openssl_features, quietly, step};
 use crate::{docs, prepare, unprivileged};
 use anyhow::{Context, Result, bail, ensure};
 use e2e::place;
@@ -16,7 +16,12 @@ pub fn test() -> Result<()> {
     prepare::prepare()?;
     step("Checking the format of the Rust sources", || quietly(cargo().args(["fmt", "--all", "--check"])))?;
     step("Linting the Rust sources", || {
-        quietly(cargo().args(["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"]))
+        quietly(
+            cargo()
+                .args(["clippy", "--workspace", "--all-targets"])
+                .args(openssl_features())
+                .args(["--", "--deny", "warnings"]),
+        )
     })?;
     docs::check()?;
     step("Linting playbooks and collection as ansible-lint's production profile wants it", ansible_lint)?;
@@ -26,7 +31,7 @@ pub fn test() -> Result<()> {
     python_tests(&mut tally)?;
     println!("Testing the Rust crates, then whole simulated guests");
     let mut command = cargo();
-    command.args(["test", "--workspace", "--no-fail-fast", "--", "--show-output"]);
+    command.args(["test", "--workspace", "--no-fail-fast"]).args(openssl_features()).args(["--", "--show-output"]);
     rust_tests(&mut command, &mut tally)?;
     match unprivileged::commands()? {
         Err(why) => tally.skipped.push(format!("end-to-end tests as an ordinary user: {why}")),

@@ -1,7 +1,7 @@
 //! The end-to-end tests once more as an ordinary user, when the chore itself is run by root (as CI does): so that
 //! neither way is only ever skipped.
 
-use crate::chore::{cargo, quietly};
+use crate::chore::{cargo, openssl_features, quietly};
 use anyhow::{Context, Result, ensure};
 use e2e::place;
 use std::fs;
@@ -69,7 +69,9 @@ fn test_programs() -> Result<Vec<PathBuf>> {
     for line in String::from_utf8(output.stdout)?.lines() {
         let message: serde_json::Value =
             serde_json::from_str(line).context("cargo printed something else than JSON")?;
-        if message["target"]["kind"][0] == "test" {
+        if message["target"]["kind"][0] == "test"
+            && message["manifest_path"].as_str().map(Path::new) == Some(&*manifest)
+        {
             programs.extend(message["executable"].as_str().map(PathBuf::from));
         }
     }
