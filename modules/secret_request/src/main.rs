@@ -20,7 +20,7 @@ mod wanted;
 
 use ansible_contract::{Context, Failure, Module, Outcome};
 use fault::Code;
-use options::Options;
+use options::{Options, Requests};
 use report::Report;
 use task::Task;
 
@@ -33,13 +33,11 @@ impl Module for SecretRequest {
     type Report = Report;
 
     fn run(options: Options, context: &Context) -> Result<Outcome<Report>, Failure<Report>> {
-        let requests = options.each()?;
+        let requests = Requests::new(options)?;
         task::refuse_duplicates(&requests)?;
 
         let mut task = Task::new(context)?;
-        for options in &requests {
-            task.request(options);
-        }
+        requests.each().for_each(|options| task.request(&options));
         task.finish()
     }
 }

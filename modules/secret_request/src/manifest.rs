@@ -4,10 +4,12 @@
 //! to guess at.
 
 use crate::files;
+use crate::options::Flag;
 use crate::state_key::StateKey;
 use fault::{Fault, Result};
 use openssl::memcmp;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
@@ -31,8 +33,8 @@ pub struct Inputs {
     pub image: String,
     /// Hashes of the host keys, sorted.
     pub host_keys: Vec<String>,
-    /// The flags, hex.
-    pub flags: String,
+    /// What the request does beside adding a secret, sorted.
+    pub flags: BTreeSet<Flag>,
     /// The configuration unique id.
     pub cuid: Option<String>,
     /// SHA-256 of the user data.
@@ -183,6 +185,7 @@ impl Inputs {
 fn shown(value: &serde_json::Value) -> String {
     match value {
         serde_json::Value::Null => "none".into(),
+        serde_json::Value::Array(list) if list.is_empty() => "none".into(),
         serde_json::Value::String(text) => text.clone(),
         serde_json::Value::Array(list) => list.iter().map(shown).collect::<Vec<_>>().join(", "),
         other => other.to_string(),
@@ -210,7 +213,7 @@ mod tests {
             id: None,
             image: "11".into(),
             host_keys: vec!["22".into(), "33".into()],
-            flags: "0".into(),
+            flags: BTreeSet::new(),
             cuid: None,
             user_data: None,
             extension_secret: "none".into(),
@@ -268,6 +271,6 @@ mod tests {
     fn a_diff_shows_a_line_for_each_input() {
         let lines = inputs().lines();
         assert!(lines.contains("name: my secret\n") && lines.contains("host_keys: 22, 33\n"), "{lines}");
-        assert!(lines.contains("cuid: none\n"));
+        assert!(lines.contains("cuid: none\n") && lines.contains("flags: none\n"));
     }
 }

@@ -89,7 +89,7 @@ impl Material {
             id: wanted.id.map(|id| id.to_string()),
             image: encode_hex(&sha256(&self.image.0)),
             host_keys,
-            flags: format!("0x{:016x}", wanted.flags),
+            flags: wanted.flags.clone(),
             cuid: self.cuid.map(|cuid| format!("0x{}", encode_hex(&cuid))),
             user_data: wanted.user_data.as_ref().map(|_| encode_hex(&sha256(&self.user_data))),
             extension_secret: match self.extension {
@@ -130,7 +130,7 @@ impl Material {
             secret: secret.map_or_else(|| Ok(Secret::meta()), |bytes| secret_of(wanted, bytes))?,
             extension: self.extension.clone(),
             cuid: self.cuid,
-            flags: wanted.flags,
+            flags: wanted.flags.iter().fold(0, |bits, flag| bits | flag.bit()),
             user_data: self.user_data(wanted)?,
         };
         request.build(self.hosts.keys.iter().map(|host| &host.key), RequestKeys::generate()?)

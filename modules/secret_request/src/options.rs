@@ -134,21 +134,38 @@ options! {
     }
 }
 
-impl Options {
-    /// The options of each request: the task's own, or those of O(requests) laid over them.
+/// The requests of a task: what they share, and what each has of its own.
+pub struct Requests {
+    shared: Options,
+    own: Vec<Options>,
+}
+
+impl Requests {
+    /// The task itself is the one request, unless it has O(requests).
     ///
     /// # Errors
     /// `args.unknown_option` for requests within requests.
-    pub fn each(mut self) -> fault::Result<Vec<Self>> {
-        let Some(requests) = self.requests.take() else { return Ok(vec![self]) };
-        if let Some(at) = requests.iter().position(|entry| entry.requests.is_some()) {
+    pub fn new(mut options: Options) -> fault::Result<Self> {
+        let own = options.requests.take().unwrap_or_else(|| vec![Options::default()]);
+        if let Some(at) = own.iter().position(|entry| entry.requests.is_some()) {
             return Err(fault::Fault::new(
                 ansible_contract::codes::UNKNOWN_OPTION,
                 format!("The option requests[{at}].requests does not exist."),
             )
             .hint("List all requests in the one option requests of the task."));
         }
-        Ok(requests.into_iter().map(|entry| entry.laid_over(&self)).collect())
+        Ok(Self { shared: options, own })
+    }
+
+    /// The path of each request.
+    pub fn paths(&self) -> impl Iterator<Item = Option<&PathText>> {
+        self.own.iter().map(|own| own.path.as_ref().or(self.shared.path.as_ref()))
+    }
+
+    /// All options of each request. Made one after the other: there may be thousands.
+    pub fn each(self) -> impl Iterator<Item = Options> {
+        let Self { shared, own } = self;
+        own.into_iter().map(move |own| own.laid_over(&shared))
     }
 }
 
@@ -207,11 +224,20 @@ impl Kind {
 }
 
 /// What a request does beside adding a secret.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
 #[cfg_attr(feature = "docs", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Flag {
     /// The guest cannot be dumped from then on.
     #[serde(alias = "disable-dump")]
     DisableDump,
+}
+
+impl Flag {
+    /// Its bit in the request, most significant bit first.
+    pub fn bit(self) -> u64 {
+        match self {
+            Self::DisableDump => pv_wire::layout::FLAG_DISABLE_DUMP,
+        }
+    }
 }

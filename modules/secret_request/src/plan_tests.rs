@@ -11,7 +11,7 @@ fn inputs() -> Inputs {
         id: Some(SecretId::of_name("n").to_string()),
         image: "11".into(),
         host_keys: vec!["22".into()],
-        flags: "0x0000000000000000".into(),
+        flags: Default::default(),
         cuid: None,
         user_data: None,
         extension_secret: "none".into(),
@@ -85,7 +85,7 @@ fn mode_and_owner_alone_do_not_make_the_request_again() {
 #[test]
 fn unchanged_needs_a_trusted_manifest_with_equal_inputs_and_the_very_request() {
     let mut other_inputs = desired();
-    other_inputs.inputs.flags = "0x8000000000000000".into();
+    other_inputs.inputs.flags.insert(crate::options::Flag::DisableDump);
     assert!(plan(&other_inputs, &settled()).unwrap().build);
     let mut other_proof = desired();
     other_proof.hidden.cck = Some("cc".into());

@@ -13,10 +13,6 @@ pub struct Progress {
     pub warnings: Vec<String>,
     /// What was changed, or would be.
     pub diff: Vec<Diff>,
-    /// Check mode only: something is not there yet, so the prediction has gaps.
-    pub partial: bool,
-    /// Why it could not be made.
-    pub fault: Option<Fault>,
 }
 
 impl Progress {

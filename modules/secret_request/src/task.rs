@@ -2,7 +2,7 @@
 
 use crate::absent::absent;
 use crate::hosts::KnownHosts;
-use crate::options::{Options, State};
+use crate::options::{Options, Requests, State};
 use crate::present::{Shared, present};
 use crate::progress::Progress;
 use crate::report::{Entry, Report};
@@ -21,9 +21,9 @@ const MADE_BY_AN_EARLIER_TASK: [&str; 3] =
 ///
 /// # Errors
 /// `args.duplicate_path`.
-pub fn refuse_duplicates(requests: &[Options]) -> Result<()> {
+pub fn refuse_duplicates(requests: &Requests) -> Result<()> {
     let mut seen = HashMap::new();
-    for (at, path) in requests.iter().enumerate().filter_map(|(at, options)| Some((at, options.path.as_ref()?))) {
+    for (at, path) in requests.paths().enumerate().filter_map(|(at, path)| Some((at, path?))) {
         if let Some(first) = seen.insert(files::identity(path.as_path()), at) {
             let detail = format!("requests[{first}] and requests[{at}] both have the path {path}.");
             return Err(Fault::new(codes::DUPLICATE_PATH, detail).hint("Give each request a path of its own."));
@@ -35,7 +35,13 @@ pub fn refuse_duplicates(requests: &[Options]) -> Result<()> {
 /// The requests so far.
 pub struct Task {
     shared: Shared,
-    done: Vec<Progress>,
+    with_diff: bool,
+    entries: Vec<Entry>,
+    warnings: Vec<String>,
+    diff: Vec<Diff>,
+    partial: bool,
+    /// Why the first that failed did.
+    fault: Option<Fault>,
 }
 
 impl Task {
@@ -45,7 +51,15 @@ impl Task {
     /// `request.state_key`.
     pub fn new(context: &Context) -> Result<Self> {
         let (check_mode, known, key_path) = (context.check_mode, KnownHosts::default(), StateKey::path()?);
-        Ok(Self { shared: Shared { check_mode, known, key_path, key: None }, done: Vec::new() })
+        Ok(Self {
+            shared: Shared { check_mode, known, key_path, key: None },
+            with_diff: context.diff,
+            entries: Vec::new(),
+            warnings: Vec::new(),
+            diff: Vec::new(),
+            partial: false,
+            fault: None,
+        })
     }
 
     /// Does one request; why it could not be done is in its entry.
@@ -62,15 +76,23 @@ impl Task {
         if let Err(fault) = self.attempt(options, &mut progress) {
             if self.shared.check_mode && MADE_BY_AN_EARLIER_TASK.contains(&fault.code.name) {
                 progress.warn(&fault);
-                progress.partial = true;
                 progress.entry.changed = true;
+                self.partial = true;
             } else {
                 progress.entry.failed = true;
                 progress.entry.error = Some(fault_json(&fault));
-                progress.fault = Some(fault);
+                self.fault.get_or_insert(fault);
             }
         }
-        self.done.push(progress);
+        for warning in progress.warnings {
+            if !self.warnings.contains(&warning) {
+                self.warnings.push(warning);
+            }
+        }
+        if self.with_diff {
+            self.diff.extend(progress.diff);
+        }
+        self.entries.push(progress.entry);
     }
 
     fn attempt(&mut self, options: &Options, progress: &mut Progress) -> Result<()> {
@@ -90,34 +112,33 @@ impl Task {
     /// # Errors
     /// Why the first that failed did.
     pub fn finish(self) -> std::result::Result<Outcome<Report>, Failure<Report>> {
-        let (mut warnings, mut diff, mut faults, mut requests) =
-            (Vec::new(), Vec::<Diff>::new(), Vec::new(), Vec::new());
-        let mut predicted_partial = false;
-        for progress in self.done {
-            for warning in progress.warnings {
-                if !warnings.contains(&warning) {
-                    warnings.push(warning);
-                }
-            }
-            predicted_partial |= progress.partial;
-            diff.extend(progress.diff);
-            faults.extend(progress.fault);
-            requests.push(progress.entry);
-        }
-        if requests.is_empty() {
-            let nothing = Fault::new(args::MISSING, "The option requests is an empty list: there is nothing to do.");
-            warnings.push(ansible_contract::warning(&nothing));
-        }
+        let Self { shared, entries: requests, mut warnings, diff, partial, fault, .. } = self;
         let changed = requests.iter().any(|entry| entry.changed);
-        let Some(first) = faults.first() else {
-            let msg = message(&requests, self.shared.check_mode);
-            return Ok(Outcome { changed, msg, warnings, diff, predicted_partial, report: Report { requests } });
+        let Some(mut fault) = fault else {
+            if requests.is_empty() {
+                let nothing = "The option requests is an empty list: there is nothing to do.";
+                warnings.push(ansible_contract::warning(&Fault::new(args::MISSING, nothing)));
+            }
+            let msg = message(&requests, shared.check_mode);
+            return Ok(Outcome {
+                changed,
+                msg,
+                warnings,
+                diff,
+                predicted_partial: partial,
+                report: Report { requests },
+            });
         };
-        let mut fault = first.clone();
         if requests.len() > 1 {
-            let failed = requests.iter().find(|entry| entry.failed);
-            let name = failed.and_then(|entry| entry.label.as_deref().or(entry.path.as_deref())).unwrap_or("one");
-            fault.detail = format!("{} of {} requests failed; {name}: {}", faults.len(), requests.len(), fault.detail);
+            let failed: Vec<_> = requests.iter().filter(|entry| entry.failed).collect();
+            let name = failed.first().and_then(|entry| entry.label.as_deref().or(entry.path.as_deref()));
+            fault.detail = format!(
+                "{} of {} requests failed; {}: {}",
+                failed.len(),
+                requests.len(),
+                name.unwrap_or("the first"),
+                fault.detail
+            );
         }
         let mut failure = Failure::from(fault);
         failure.changed = changed;

@@ -13,7 +13,8 @@ use base64::engine::general_purpose::STANDARD;
 use fault::{Fault, Result};
 use nix::unistd::{Group, User};
 use pv_request::IdFile;
-use pv_wire::{SecretId, decode_hex, layout};
+use pv_wire::{SecretId, decode_hex};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
@@ -78,8 +79,8 @@ pub struct Present {
     pub proof: Proof,
     /// The start of a guest to which the request is bound.
     pub cuid: CuidSource,
-    /// `layout::FLAG_*`.
-    pub flags: u64,
+    /// What it does beside adding a secret, each once.
+    pub flags: BTreeSet<Flag>,
     /// User data.
     pub user_data: Option<PathBuf>,
     /// The key that signs them.
@@ -200,9 +201,7 @@ fn present(options: &Options) -> Result<Present> {
             (None, Some(path)) => CuidSource::File(path.as_path().to_owned()),
             (None, None) => CuidSource::None,
         },
-        flags: options.flags.iter().flatten().fold(0, |flags, flag| match flag {
-            Flag::DisableDump => flags | layout::FLAG_DISABLE_DUMP,
-        }),
+        flags: options.flags.iter().flatten().copied().collect(),
         user_data: options.user_data_file.as_ref().map(|path| path.as_path().to_owned()),
         user_signing_key: options.user_signing_key.as_ref().map(|path| path.as_path().to_owned()),
         id_file: id_file(options, path.as_deref())?,

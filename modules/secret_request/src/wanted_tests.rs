@@ -21,7 +21,7 @@ fn the_usual_options_give_an_association_request_with_an_id_file_beside_it() {
     let present = with("").unwrap();
     assert_eq!(present.id_file.as_deref(), Some(Path::new("/r/n.yaml")));
     assert_eq!(present.id, Some(SecretId::of_name("n")));
-    assert!(present.trust.is_some() && present.flags == 0);
+    assert!(present.trust.is_some() && present.flags.is_empty());
 }
 
 #[test]

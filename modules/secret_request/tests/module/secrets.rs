@@ -1,8 +1,12 @@
 //! Secrets: kept, never shown, never lost silently.
 
 use crate::world::{World, code};
+use openssl::nid::Nid;
+use pv_wire::{RequestView, UserDataType};
 use serde_json::json;
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use test_pki::host_key;
 
 #[test]
 fn a_secret_is_never_lost_or_replaced_silently() {
@@ -79,9 +83,44 @@ fn every_type_of_secret_is_made_under_each_of_its_names() {
 fn an_insecure_secret_is_refused_with_what_to_do() {
     let world = World::new();
     world.run(&world.options("request", json!({})));
-    use std::os::unix::fs::PermissionsExt as _;
     fs::set_permissions(world.path("secret"), fs::Permissions::from_mode(0o644)).unwrap();
     let result = world.run(&world.options("request", json!({})));
     assert_eq!(code(&result), "file.insecure");
     assert!(result["error"]["hint"].as_str().unwrap().contains("chmod 600"), "{result}");
+}
+
+#[test]
+fn keys_proofs_and_signed_data_come_from_private_files() {
+    let world = World::new();
+    let key = host_key(Nid::SECP521R1).unwrap();
+    world.private("key.pem", &key.private_key_to_pem_pkcs8().unwrap());
+    world.private("cck", &[5; 32]);
+    fs::write(world.path("data"), "hello").unwrap();
+    fs::write(world.path("cuid"), [7; 16]).unwrap();
+    let options = |more: serde_json::Value| {
+        let mut options = world.options(
+            "request",
+            json!({
+                "type": "ec", "create_secret": false, "secret_file": world.text("key.pem"), "cck_file": world.text("cck"),
+                "user_data_file": world.text("data"), "user_signing_key": world.text("key.pem"), "cuid_file": world.text("cuid"),
+            }),
+        );
+        options.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        options
+    };
+    let made = world.run(&options(json!({})));
+    assert_eq!(made["requests"][0]["kind"], "EC-SECP521R1-PRIVATE-KEY", "{made}");
+    assert!(!warns(&made, "request.origin_not_proved"));
+    let bytes = fs::read(world.path("request")).unwrap();
+    let view = RequestView::parse(&bytes).unwrap();
+    assert_eq!((view.cuid(), view.user_data_type, view.secret_size), (Some([7; 16]), UserDataType::EcP521, 80));
+    assert!(view.user_data().starts_with(b"hello"));
+    assert_eq!(fs::read_to_string(world.path("my_secret.yaml")).unwrap().lines().next(), Some("!Retrievable"));
+    assert_eq!(world.run(&options(json!({})))["changed"], false);
+
+    fs::copy(world.path("cck"), world.path("open")).unwrap();
+    fs::set_permissions(world.path("open"), fs::Permissions::from_mode(0o640)).unwrap();
+    for option in ["secret_file", "cck_file", "user_signing_key"] {
+        assert_eq!(code(&world.run(&options(json!({option: world.text("open")})))), "file.insecure", "{option}");
+    }
 }
