@@ -1,6 +1,6 @@
 //! Secrets: kept, never shown, never lost silently.
 
-use crate::world::{World, code};
+use crate::world::{World, code, warns};
 use openssl::nid::Nid;
 use pv_wire::{RequestView, UserDataType};
 use serde_json::json;
