@@ -63,8 +63,11 @@ pub fn commands() -> Result<std::result::Result<Vec<Command>, String>> {
 }
 
 fn test_programs() -> Result<Vec<PathBuf>> {
-    let output =
-        quietly(cargo().args(["test", "--package", "e2e", "--tests", "--no-run", "--message-format", "json"]))?;
+    // The same selection as before, so that nothing is built again.
+    let mut command = cargo();
+    command.args(["test", "--workspace", "--no-run", "--message-format", "json"]).args(openssl_features());
+    let output = quietly(&mut command)?;
+    let manifest = place::repository().join("tests/Cargo.toml");
     let mut programs = Vec::new();
     for line in String::from_utf8(output.stdout)?.lines() {
         let message: serde_json::Value =
