@@ -6,7 +6,6 @@ use fault::{Fault, Result};
 use nix::errno::Errno;
 use std::fs::File;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::OpenOptionsExt;
 
 /// Path of the device.
 const PATH: &str = "/dev/uv";
@@ -151,7 +150,7 @@ impl Device {
     /// # Errors
     /// [`codes::NO_DEVICE`], [`codes::NOT_PERMITTED`], [`codes::IOCTL_FAILED`].
     pub fn open() -> Result<Self> {
-        let opened = File::options().read(true).write(true).custom_flags(nix::libc::O_CLOEXEC).open(PATH);
+        let opened = File::options().read(true).write(true).open(PATH);
         opened.map(|file| Self { file }).map_err(|e| match e.raw_os_error().map(Errno::from_raw) {
             Some(errno @ (Errno::ENOENT | Errno::ENODEV | Errno::ENXIO)) => Fault::new(
                 codes::NO_DEVICE,
@@ -188,6 +187,15 @@ impl Device {
     }
 
     /// Hands an add-secret request to the ultravisor.
+    ///
+    /// It takes a [`Request`] and nothing else, so that no other bytes can end up in this call:
+    ///
+    /// ```compile_fail
+    /// # fn try_it(device: &pv_guest::uv::Device) {
+    /// let mut pages = pv_guest::uv::Pages::new(1);
+    /// let _ = device.add(&mut pages);
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// Codes of the kernel's and the ultravisor's answers.
