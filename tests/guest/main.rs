@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
+mod ap_bind;
+mod queues;
 mod secret_add;
 mod secret_add_faults;
 mod secret_lock;

@@ -46,6 +46,11 @@ pub fn fit(wanted: &Wanted, queue: &Seen) -> Fit {
     if !queue.usable || wanted.mode() != queue.mode || queue.generation < wanted.min_generation || pinned_elsewhere {
         return Fit::No;
     }
+    key_fit(wanted, queue)
+}
+
+/// Whether a queue has the master key and the serial number that an entry demands, whatever else of it does not fit.
+fn key_fit(wanted: &Wanted, queue: &Seen) -> Fit {
     let Purpose::Ep11 { mkvp, serialnr, .. } = &wanted.purpose else { return Fit::Yes };
     let serial = match (serialnr, &queue.serialnr) {
         (None, _) => Fit::Yes,
@@ -157,13 +162,14 @@ pub fn plan(wanted: &[Wanted], queues: &[Seen], secrets: &SecretList, exclusive:
 
     let apqn = |q: &Option<usize>| q.and_then(|q| queues.get(q)).map(|queue| queue.apqn);
     let mismatch = |entry: &Wanted| {
-        let wrong = |queue: &&&Seen| {
-            entry.secret().is_some()
+        // A queue that does not fit one entry may serve another of the same secret.
+        let wrong = |(q, queue): &(usize, &&Seen)| {
+            !served.contains(&Some(*q))
                 && entry.apqn.is_none_or(|a| a == queue.apqn)
                 && is_held_for(entry, queue, secrets)
-                && fit(entry, queue) == Fit::No
+                && key_fit(entry, queue) == Fit::No
         };
-        queues.iter().find(wrong).map(|queue| queue.apqn)
+        queues.iter().enumerate().find(wrong).map(|(_, queue)| queue.apqn)
     };
     let decide = |(e, entry): (usize, &Wanted)| {
         if let Some(apqn) = served.get(e).and_then(apqn) {
@@ -184,9 +190,6 @@ pub fn plan(wanted: &[Wanted], queues: &[Seen], secrets: &SecretList, exclusive:
         wanted.iter().enumerate().filter(|(e, _)| open(*e)).filter_map(|(_, entry)| mismatch(entry)).collect();
     mismatched.sort_unstable();
     mismatched.dedup();
-    // A queue that does not fit one entry may serve another of the same secret.
-    mismatched
-        .retain(|apqn| !served.iter().any(|q| q.and_then(|q| queues.get(q)).is_some_and(|queue| queue.apqn == *apqn)));
     Plan { decisions: wanted.iter().enumerate().map(decide).collect(), mismatched }
 }
 

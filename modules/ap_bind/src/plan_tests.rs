@@ -93,6 +93,19 @@ fn an_associated_queue_whose_key_changed_is_a_mismatch_and_never_silently_kept()
 }
 
 #[test]
+fn a_queue_that_serves_another_entry_of_the_same_secret_or_is_merely_offline_is_no_mismatch() {
+    let mut other = ep11(1);
+    other.purpose = Purpose::Ep11 { mkvp: OTHER_KEY, serialnr: None, secret: SecretId([1; 32]) };
+    let queues = [associated("00.0001", 0, KEY)];
+    let shared = plan(&[ep11(1), other], &queues, &store(&[1]), false);
+    assert_eq!(shared.decisions, [Decision::Served(apqn("00.0001")), Decision::NoQueue]);
+    assert_eq!(shared.mismatched, []);
+    let mut offline = associated("00.0001", 0, KEY);
+    (offline.usable, offline.mkvp) = (false, MkvpState::NotRead);
+    assert_eq!(decide(&[ep11(1)], &[offline], &store(&[1])), [Decision::NoQueue]);
+}
+
+#[test]
 fn queues_held_for_something_else_are_taken_only_if_exclusive() {
     let queues = [associated("00.0001", 7, KEY)];
     assert_eq!(plan(&[ep11(1)], &queues, &store(&[1]), false).decisions, [Decision::NoQueue]);

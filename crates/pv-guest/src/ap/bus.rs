@@ -20,7 +20,7 @@ pub struct Card {
     pub generation: u32,
     /// What it works as.
     pub mode: Mode,
-    /// Its serial number; `None` until a queue of it is bound, for only then the card can be asked.
+    /// Its serial number, for EP11; `None` until a queue of it is bound, for only then the card can be asked.
     pub serialnr: Option<String>,
     /// Online, configured and not checkstopped.
     pub usable: bool,
@@ -131,12 +131,16 @@ impl Card {
         let Some((generation, mode)) = text("type")?.as_deref().and_then(card_type) else { return Ok(None) };
         let is = |name: &str, value: &str| Ok::<_, Fault>(text(name)?.is_none_or(|found| found == value));
         let usable = is("online", "1")? && is("config", "1")? && is("chkstop", "0")?;
-        let serialnr = text("serialnr").ok().flatten().filter(|serial| !serial.is_empty());
-        Ok(Some(Self { number, generation, mode, serialnr, usable }))
+        let card = Self { number, generation, mode, serialnr: None, usable };
+        Ok(Some(Self { serialnr: card.read_serialnr(), ..card }))
     }
 
-    /// Asks for the serial number again, which is known from the first bound queue on.
+    /// Asks for the serial number again, which is known from the first bound queue on. The driver asks the card for
+    /// it, and a CCA card in a Secure Execution guest may never answer, so only EP11 cards are asked.
     pub fn read_serialnr(&self) -> Option<String> {
+        if self.mode != Mode::Ep11 {
+            return None;
+        }
         sysfs::read(&folder(self.number).join("serialnr")).ok().filter(|serial| !serial.is_empty())
     }
 

@@ -1,0 +1,89 @@
+//! Crypto queues: the cards that the tests use, entries for them, and what became of them.
+
+use e2e::Guest;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+pub const MODULE: &str = "ap_bind";
+pub const SERIAL: &str = "93AADFK719460083";
+pub const KEY_A: &str = "00112233445566778899aabbccddeeff";
+pub const KEY_B: &str = "b0b1b2b3b4b5b6b7b8b9babbbcbdbebf";
+/// The key of no queue.
+pub const KEY_C: &str = "cccccccccccccccccccccccccccccccc";
+
+/// Two EP11 cards, an accelerator, and a CCA card that hangs whoever reads from it.
+pub const CARDS: &str = r#"
+delays: {cca_read_ms: 600000}
+cards:
+  "00":
+    type: CEX8P
+    serialnr: 93AADFK719460083
+    queues: {"0005": {mkvp: "00112233445566778899aabbccddeeff"}, "0006": {mkvp: "b0b1b2b3b4b5b6b7b8b9babbbcbdbebf"}}
+  "01": {type: CEX8A, queues: {"0005": {}, "0006": {}}}
+  "02":
+    type: CEX8P
+    serialnr: 93AADFK719460084
+    queues: {"0005": {mkvp: "00112233445566778899aabbccddeeff"}}
+  "03": {type: CEX8C, queues: {"0005": {mkvp: "0011223344556677"}}}
+"#;
+
+/// An entry for an EP11 queue with this key, to be associated with the secret of this name.
+pub fn ep11(name: &str, mkvp: &str) -> Value {
+    json!({"name": name, "mode": "ep11", "mkvp": mkvp})
+}
+
+/// An entry for an accelerator.
+pub fn accel() -> Value {
+    json!({"mode": "accel"})
+}
+
+/// Arguments that ask for these entries.
+pub fn bind<const N: usize>(entries: [Value; N]) -> Value {
+    json!({"entries": Vec::from(entries), "_ansible_diff": true})
+}
+
+/// What each queue is in: `unbound`, `bound`, `associated 1` and what else the simulator knows.
+pub fn states(guest: &Guest) -> BTreeMap<String, String> {
+    let state = guest.state().unwrap();
+    let queues = state["queues"].as_array().unwrap().iter();
+    let state_of = |queue: &Value| match &queue["index"] {
+        Value::Null => queue["state"].as_str().unwrap().to_owned(),
+        index => format!("{} {index}", queue["state"].as_str().unwrap()),
+    };
+    queues.map(|queue| (queue["apqn"].as_str().unwrap().to_owned(), state_of(queue))).collect()
+}
+
+/// The queues that are not free. A queue that is being reset reads as free already: the reset is waited for.
+pub fn held(guest: &Guest) -> Vec<String> {
+    while states(guest).values().any(|state| state == "resetting") {
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    states(guest).into_iter().filter(|(_, state)| state != "unbound").map(|(apqn, _)| apqn).collect()
+}
+
+/// What was written to queues so far: `00.0005/se_bind 1`.
+pub fn writes(guest: &Guest) -> Vec<String> {
+    let log = guest.log().unwrap();
+    let writes = log.iter().filter(|event| event["what"] == "write");
+    let told = |event: &Value| {
+        let path = event["name"].as_str().unwrap();
+        format!("{} {}", path.split_at(path.rfind("card").unwrap() + 7).1, event["value"].as_str().unwrap())
+    };
+    writes.map(told).collect()
+}
+
+/// What the diff is about.
+pub fn diffed(result: &Value) -> Vec<String> {
+    let diff = result["diff"].as_array().unwrap();
+    diff.iter().map(|one| one["before_header"].as_str().unwrap().to_owned()).collect()
+}
+
+/// Waits until a queue is in a state.
+pub fn until(guest: &Guest, apqn: &str, state: &str) {
+    let started = Instant::now();
+    while states(guest)[apqn] != state {
+        assert!(started.elapsed() < Duration::from_secs(10), "{apqn} is {} and not {state}", states(guest)[apqn]);
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
