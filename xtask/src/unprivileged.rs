@@ -12,13 +12,15 @@ use std::process::Command;
 /// A user id that no system gives out by itself: nobody's files are within its reach.
 const USER: u32 = 54_321;
 
-/// In a mount namespace of its own, gives the user a /dev/fuse that may be opened, as udev makes it on ordinary
-/// systems, and becomes the user with nothing of root's left.
+/// In a mount namespace of its own, gives the user a name and a /dev/fuse that may be opened, as udev makes it on
+/// ordinary systems, and becomes the user with nothing of root's left.
 const AS_USER: &str = r#"
 set -e
 mount -t tmpfs -o mode=0755 seguest-test "$SEGUEST_NODE"
 mknod -m 0666 "$SEGUEST_NODE/fuse" c 10 229
 mount --bind "$SEGUEST_NODE/fuse" /dev/fuse
+{ cat /etc/passwd; echo "$USER:x:$SEGUEST_USER:$SEGUEST_USER::$HOME:/bin/sh"; } > "$SEGUEST_NODE/passwd"
+mount --bind "$SEGUEST_NODE/passwd" /etc/passwd
 exec setpriv --reuid "$SEGUEST_USER" --regid "$SEGUEST_USER" --clear-groups --inh-caps=-all --bounding-set=-all "$@"
 "#;
 
@@ -54,8 +56,8 @@ pub fn commands() -> Result<std::result::Result<Vec<Command>, String>> {
             .env("SEGUEST_USER", USER.to_string())
             .env("HOME", &home)
             .env("TMPDIR", &home)
-            .env("USER", "ordinary")
-            .env("LOGNAME", "ordinary")
+            .env("USER", "seguest-test")
+            .env("LOGNAME", "seguest-test")
             .current_dir(&home);
         command
     };

@@ -101,9 +101,10 @@ _SAFE = _one_line("""
             p=${p%/*}; p=${p:-/};
         done;
         LC_ALL=C ls -ldn -- "$@" 2>/dev/null | (
+            r=;
             while read -r m n o x; do
-                l=$m;
-                case $q in o*) ;; f*) [ "$o" = 0 ] || exit 1;; *) exit 1;; esac;
+                l=$m; r=${r:-$o};
+                case $q in o*) ;; f*) [ "$o" = 0 ] || [ "$o" = "$r" ] || exit 1;; *) exit 1;; esac;
                 q=${q#?};
                 case $m in d????????[tT]*) ;; d????w*|d???????w*) exit 1;; d*) ;; *) exit 1;; esac;
             done;
