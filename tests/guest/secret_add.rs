@@ -211,7 +211,7 @@ fn what_is_no_request_never_reaches_the_ultravisor() {
     let good = build(&add(association("a")), &["m1"]);
     let mut other_version = good.clone();
     other_version[0x0b] = 7;
-    let random: Vec<u8> = (0..2000_u32).map(|n| (n * 7919 >> 3) as u8).collect();
+    let random: Vec<u8> = (0..2000_u32).map(|n| ((n * 7919) >> 3) as u8).collect();
     let malformed = [
         vec![],
         b"asrcbM".to_vec(),
