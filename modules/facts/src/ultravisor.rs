@@ -37,8 +37,7 @@ pub fn gather(problems: &mut Problems) -> Ultravisor {
         text("query/max_address").and_then(|text| u64::from_str_radix(text.trim_start_matches("0x"), 16).ok());
     limits.max_address = address.map(|address| format!("0x{address:016x}"));
     let hashes = problems.take(&firmware::path("keys/all"), firmware::host_key_hashes()).flatten();
-    let host_key_hashes =
-        hashes.map(|hashes| hashes.iter().map(|hash| format!("0x{}", pv_wire::encode_hex(hash))).collect());
+    let host_key_hashes = hashes.map(|hashes| hashes.iter().map(|hash| pv_wire::encode_hex(hash)).collect());
     Ultravisor { facilities, features, limits, supported, host_key_hashes }
 }
 
