@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
 mod ap_bind;
+mod ap_bind_faults;
+mod ap_bind_others;
 mod queues;
 mod secret_add;
 mod secret_add_faults;

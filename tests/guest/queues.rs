@@ -1,5 +1,6 @@
 //! Crypto queues: the cards that the tests use, entries for them, and what became of them.
 
+use crate::support::{guest, with_secrets};
 use e2e::Guest;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -27,6 +28,17 @@ cards:
     queues: {"0005": {mkvp: "00112233445566778899aabbccddeeff"}}
   "03": {type: CEX8C, queues: {"0005": {mkvp: "0011223344556677"}}}
 "#;
+
+/// No queue, nothing written.
+pub const NOTHING: Vec<String> = Vec::new();
+
+/// A guest with the cards and these secrets, over which a fragment is laid.
+pub fn guest_with(secrets: &[&str], fragment: &str) -> Guest {
+    let guest = guest(CARDS);
+    with_secrets(&guest, secrets);
+    guest.set(fragment).unwrap();
+    guest
+}
 
 /// An entry for an EP11 queue with this key, to be associated with the secret of this name.
 pub fn ep11(name: &str, mkvp: &str) -> Value {
@@ -56,7 +68,7 @@ pub fn states(guest: &Guest) -> BTreeMap<String, String> {
 
 /// The queues that are not free. A queue that is being reset reads as free already: the reset is waited for.
 pub fn held(guest: &Guest) -> Vec<String> {
-    while states(guest).values().any(|state| state == "resetting") {
+    while states(guest).values().any(|state| state.starts_with("resetting")) {
         std::thread::sleep(Duration::from_millis(2));
     }
     states(guest).into_iter().filter(|(_, state)| state != "unbound").map(|(apqn, _)| apqn).collect()

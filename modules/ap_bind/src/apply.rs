@@ -1,9 +1,10 @@
 //! The plan carried out, or in check mode told.
 
+use crate::entries::Wanted;
 use crate::fleet::{Fleet, Job};
 use crate::observe::{self, Observed};
 use crate::options::{Report, Status};
-use crate::plan::{Decision, Plan, Seen, indices, is_held_for, plan, to_look_at};
+use crate::plan::{Decision, Fit, Plan, Seen, fit, indices, is_held_for, plan, to_look_at};
 use crate::report::{self, Served, mismatch, reason};
 use crate::task::{Aim, Task};
 use crate::{codes, matching};
@@ -78,14 +79,13 @@ impl<'a> Run<'a> {
         let first = self.plan(exclusive);
         let seen = self.seen();
         let looks = to_look_at(&self.task.wanted, &seen, &self.secrets, &first);
-        let looked = self.fleet.look_at(&looks, &self.task.wanted);
+        let mut faults = self.fleet.look_at(&looks, &self.task.wanted);
         let plan = self.plan(exclusive);
         let chosen =
             |apqn| matches!(plan.entry_of(apqn).and_then(|e| plan.decisions.get(e)), Some(Decision::Serve(..)));
         let serve_all = plan.decisions.iter().all(|d| matches!(d, Decision::Served(_) | Decision::Serve(..)));
-        let go = looked.is_ok() && (serve_all || !self.task.strict);
+        let go = (faults.is_empty() && serve_all) || !self.task.strict;
         self.fleet.give_back(|apqn| go && chosen(apqn))?;
-        looked?;
         self.fleet.warnings.extend(plan.mismatched.iter().copied().map(mismatch));
         let mut served: Vec<Served> = self
             .task
@@ -98,11 +98,10 @@ impl<'a> Run<'a> {
                 _ => Served::not(reason(at, wanted, decision, &self.secrets)),
             })
             .collect();
-        let mut faults = Vec::new();
         if go {
             self.serve(&plan, &mut served)?;
             if exclusive {
-                faults = self.release(self.unwanted(&plan));
+                faults.extend(self.release(self.unwanted(&plan)));
             }
         }
         self.finish(served, faults)
@@ -118,7 +117,7 @@ impl<'a> Run<'a> {
 
     /// Carries out the decisions to serve, and notes how each went.
     fn serve(&self, plan: &Plan, served: &mut [Served]) -> Result<()> {
-        let job = |(entry, (wanted, decision)): (usize, (&crate::entries::Wanted, &Decision))| match decision {
+        let job = |(entry, (wanted, decision)): (usize, (&Wanted, &Decision))| match decision {
             Decision::Serve(apqn, index) => {
                 Some(Job { entry, wanted: wanted.clone(), apqn: *apqn, secret: index.map(Associate) })
             }
@@ -190,13 +189,25 @@ impl<'a> Run<'a> {
 
     /// Looks at everything once more and tells how it went. A queue that could not be released is a failure in any
     /// case, an entry that could not be served if `strict`.
-    fn finish(mut self, served: Vec<Served>, faults: Vec<Fault>) -> Answer {
+    fn finish(mut self, mut served: Vec<Served>, faults: Vec<Fault>) -> Answer {
         self.fleet.refresh();
+        for (wanted, served) in self.task.wanted.iter().zip(&mut served) {
+            match served.apqn {
+                Some(apqn) if !self.serves(wanted, apqn) => *served = Served::not(report::lost(apqn)),
+                _ => {}
+            }
+        }
         let outcome = self.answer(served, false, |o| o.seen.state);
         match (faults.into_iter().next(), outcome) {
             (Some(fault), Ok(outcome)) => Err(failure(fault, outcome)),
             (_, outcome) => outcome,
         }
+    }
+
+    /// Whether a queue serves an entry as it was seen last. A key that cannot be read now was read before.
+    fn serves(&self, wanted: &Wanted, apqn: Apqn) -> bool {
+        let serves = |seen: &Seen| is_held_for(wanted, seen, &self.secrets) && fit(wanted, seen) != Fit::No;
+        self.fleet.get(apqn).is_some_and(|observed| serves(&observed.seen))
     }
 
     fn answer(self, served: Vec<Served>, predicted: bool, after: impl Fn(&Observed) -> SeState) -> Answer {

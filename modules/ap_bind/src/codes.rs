@@ -15,7 +15,7 @@ fault::codes! {
     ASSOCIATE_FAILED = "ap.associate_failed", "The queue was bound, but could not be associated with the secret; it was released again.";
     UNBIND_FAILED = "ap.unbind_failed", "The queue could not be released.";
     QUEUE_VANISHED = "ap.queue_vanished", "The queue disappeared while it was worked on.";
-    QUEUE_UNUSABLE = "ap.queue_unusable", "The queue belongs to another guest, or must be reset before it can be bound.";
+    QUEUE_UNUSABLE = "ap.queue_unusable", "The queue belongs to another guest, must be reset before it can be bound, or went out of use while it was worked on.";
     TIMEOUT = "ap.timeout", "The queue did not reach the state that was asked for in time.";
     SECRET_CHANGED = "ap.secret_moved", "The secret store changed while the queues were worked on.";
     JOURNAL_SETTLED = "ap.journal_settled", "An earlier run ended in the middle of its work; the queues that it left half done were released.";

@@ -56,10 +56,11 @@ impl<'a> Fleet<'a> {
     }
 
     /// Releases what an earlier run left half done. Whether that run only looked or was about to associate, nobody
-    /// uses such a queue: it is taken again where it is wanted.
+    /// uses such a queue: it is taken again where it is wanted. One that cannot be released, because its card is
+    /// dead, stays in the journal and must not keep the others from being worked on.
     ///
     /// # Errors
-    /// Those of the release and of the journal.
+    /// Those of the journal.
     pub fn settle(&mut self) -> Result<()> {
         for apqn in self.journal.left() {
             let Some(observed) = self.get(apqn).cloned() else {
@@ -67,7 +68,10 @@ impl<'a> Fleet<'a> {
                 continue;
             };
             if journal::is_half_done(observed.seen.state) {
-                steps::release(&observed.queue, self.manner)?;
+                if let Err(fault) = steps::release(&observed.queue, self.manner) {
+                    self.warnings.push(fault);
+                    continue;
+                }
                 self.warnings.push(Fault::new(
                     codes::JOURNAL_SETTLED,
                     format!("The queue {apqn} was released: an earlier run bound it and ended before it was finished."),
@@ -82,9 +86,8 @@ impl<'a> Fleet<'a> {
     /// Binds queues to read their master keys and serial numbers: one of a card at a time, cards at once. Those
     /// that fit an entry stay bound; the others are released at once, and what was read of them is kept.
     ///
-    /// # Errors
-    /// Those of the journal, and of a queue that was bound and cannot be released.
-    pub fn look_at(&mut self, apqns: &[Apqn], wanted: &[Wanted]) -> Result<()> {
+    /// Gives the faults of the journal, and of queues that were bound and cannot be released.
+    pub fn look_at(&mut self, apqns: &[Apqn], wanted: &[Wanted]) -> Vec<Fault> {
         let mut by_card: BTreeMap<u8, Vec<Observed>> = BTreeMap::new();
         for observed in apqns.iter().filter_map(|apqn| self.get(*apqn)) {
             by_card.entry(observed.card.number).or_default().push(observed.clone());
@@ -97,7 +100,7 @@ impl<'a> Fleet<'a> {
             let threads: Vec<_> = by_card.into_values().map(|queues| scope.spawn(look_at_card(queues))).collect();
             threads.into_iter().flat_map(|thread| thread.join().unwrap_or_default()).collect()
         });
-        let mut first_fault = None;
+        let mut faults = Vec::new();
         for Look { apqn, outcome } in looks {
             match outcome {
                 Looked::Fits(seen) => {
@@ -112,10 +115,13 @@ impl<'a> Fleet<'a> {
                     self.warnings.push(Fault::new(codes::LOOK_SKIPPED, fault.detail).hint(fault.hint));
                     self.see(apqn, |o| o.seen.state = SeState::Failing);
                 }
-                Looked::Stuck(fault) => first_fault = first_fault.or(Some(fault)),
+                Looked::Stuck(fault) => {
+                    faults.push(fault);
+                    self.see(apqn, |o| o.seen.state = SeState::Failing);
+                }
             }
         }
-        first_fault.map_or(Ok(()), Err)
+        faults
     }
 
     /// Releases the queues that were bound to look at them and are not in `chosen`.

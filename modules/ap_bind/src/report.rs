@@ -64,6 +64,12 @@ pub fn mismatch(apqn: Apqn) -> Fault {
         .hint("Find out who changed the master key; correct the entry, or release the queue (state=unbound).")
 }
 
+/// A queue that was made to serve an entry, or did, and no longer does when the task ends.
+pub fn lost(apqn: Apqn) -> Fault {
+    Fault::new(codes::QUEUE_UNUSABLE, format!("The queue {apqn} had been associated or bound, but was offline, deconfigured, checkstopped or released when the task ended."))
+        .hint("Look at its card with lszcrypt -V, and run the task again when the card is back.")
+}
+
 fn demands(wanted: &Wanted) -> String {
     let mut parts = vec![format!("mode {}", wanted.mode().as_str())];
     if let Purpose::Ep11 { mkvp, serialnr, .. } = &wanted.purpose {
