@@ -6,6 +6,7 @@
 mod ap_bind;
 mod ap_bind_faults;
 mod ap_bind_others;
+mod facts;
 mod queues;
 mod secret_add;
 mod secret_add_faults;
