@@ -7,103 +7,20 @@
 //! * A number too large for any integer type is given as its decimal digits ([`crate::hex_from_number`]).
 //! * Other names than the type's are refused, with the nearest one.
 
-use crate::{args::Wiped, codes, nearest::nearest, types::HEX_MARK};
-use fault::{Code, Fault};
+mod error;
+
+use crate::{args::Wiped, codes, types::HEX_MARK};
 use serde::de::{self, DeserializeOwned, DeserializeSeed, Deserializer, IntoDeserializer, Visitor};
 use serde_json::Value;
-use std::{borrow::Cow, fmt};
+use std::borrow::Cow;
 use zeroize::Zeroizing;
 
-/// Recognised in [`Error::custom`], for a visitor cannot name a code.
-pub(crate) const QUOTE_HEX_MESSAGE: &str =
-    "arrived as a number from which the hex digits cannot be told: write the value in quotes";
+use error::Error;
+pub(crate) use error::QUOTE_HEX_MESSAGE;
 
 /// Reads the options from the arguments.
 pub(crate) fn from_value<T: DeserializeOwned>(value: &Value) -> fault::Result<T> {
     T::deserialize(Lenient::Lent(value)).map_err(Error::into_fault)
-}
-
-/// An argument that does not fit: where it stands, and why.
-#[derive(Debug)]
-pub(crate) struct Error {
-    code: Code,
-    path: String,
-    reason: String,
-    hint: String,
-}
-
-impl Error {
-    fn new(code: Code, reason: impl Into<String>) -> Self {
-        Self { code, path: String::new(), reason: reason.into(), hint: String::new() }
-    }
-
-    fn expected(what: &str, got: &Value) -> Self {
-        let kind = match got {
-            Value::Null => "nothing",
-            Value::Bool(_) => "a boolean",
-            Value::Number(_) => "a number",
-            // Never the text itself: it may be a secret put into the wrong option.
-            Value::String(_) => "a text that is not one",
-            Value::Array(_) => "a list",
-            Value::Object(_) => "a dictionary",
-        };
-        Self::new(codes::INVALID, format!("must be {what}, not {kind}"))
-    }
-
-    fn within(mut self, part: &str) -> Self {
-        let joint = if self.path.is_empty() || self.path.starts_with('[') { "" } else { "." };
-        self.path = format!("{part}{joint}{}", self.path);
-        self
-    }
-
-    fn into_fault(self) -> Fault {
-        let subject = if self.path.is_empty() { "An option".into() } else { format!("The option {}", self.path) };
-        Fault::new(self.code, format!("{subject} {}.", self.reason)).hint(self.hint)
-    }
-}
-
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.reason)
-    }
-}
-
-impl std::error::Error for Error {}
-
-impl de::Error for Error {
-    fn custom<T: fmt::Display>(message: T) -> Self {
-        let message = message.to_string();
-        let code = if message == QUOTE_HEX_MESSAGE { codes::QUOTE_HEX } else { codes::INVALID };
-        Self::new(code, message)
-    }
-
-    fn missing_field(field: &'static str) -> Self {
-        let mut error = Self::new(codes::MISSING, "is required and not given");
-        error.path = field.into();
-        error
-    }
-
-    fn unknown_field(field: &str, expected: &'static [&'static str]) -> Self {
-        let mut error = Self::new(codes::UNKNOWN_OPTION, "does not exist");
-        error.hint = nearest(field, expected)
-            .map_or_else(|| format!("There are: {}.", expected.join(", ")), |name| format!("Did you mean {name}?"));
-        error.within(field)
-    }
-
-    fn unknown_variant(variant: &str, expected: &'static [&'static str]) -> Self {
-        let meant = nearest(variant, expected).map_or_else(String::new, |name| format!(" Did you mean {name}?"));
-        let mut error = Self::new(codes::INVALID, format!("must be one of {}", expected.join(", ")));
-        error.hint = meant.trim_start().to_owned();
-        error
-    }
-
-    fn invalid_type(_: de::Unexpected<'_>, expected: &dyn de::Expected) -> Self {
-        Self::new(codes::INVALID, format!("must be {expected}"))
-    }
-
-    fn invalid_value(_: de::Unexpected<'_>, expected: &dyn de::Expected) -> Self {
-        Self::new(codes::INVALID, format!("must be {expected}"))
-    }
 }
 
 /// The boolean that Ansible sees in a value.

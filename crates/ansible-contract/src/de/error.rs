@@ -1,0 +1,94 @@
+//! An argument that does not fit, and how the operator is told.
+
+use crate::{codes, nearest::nearest};
+use fault::{Code, Fault};
+use serde::de;
+use serde_json::Value;
+use std::fmt;
+
+/// Recognised in [`Error::custom`], for a visitor cannot name a code.
+pub(crate) const QUOTE_HEX_MESSAGE: &str =
+    "arrived as a number from which the hex digits cannot be told: write the value in quotes";
+
+/// An argument that does not fit: where it stands, and why.
+#[derive(Debug)]
+pub(crate) struct Error {
+    code: Code,
+    path: String,
+    reason: String,
+    hint: String,
+}
+
+impl Error {
+    pub(super) fn new(code: Code, reason: impl Into<String>) -> Self {
+        Self { code, path: String::new(), reason: reason.into(), hint: String::new() }
+    }
+
+    pub(super) fn expected(what: &str, got: &Value) -> Self {
+        let kind = match got {
+            Value::Null => "nothing",
+            Value::Bool(_) => "a boolean",
+            Value::Number(_) => "a number",
+            // Never the text itself: it may be a secret put into the wrong option.
+            Value::String(_) => "a text that is not one",
+            Value::Array(_) => "a list",
+            Value::Object(_) => "a dictionary",
+        };
+        Self::new(codes::INVALID, format!("must be {what}, not {kind}"))
+    }
+
+    pub(super) fn within(mut self, part: &str) -> Self {
+        let joint = if self.path.is_empty() || self.path.starts_with('[') { "" } else { "." };
+        self.path = format!("{part}{joint}{}", self.path);
+        self
+    }
+
+    pub(super) fn into_fault(self) -> Fault {
+        let subject = if self.path.is_empty() { "An option".into() } else { format!("The option {}", self.path) };
+        Fault::new(self.code, format!("{subject} {}.", self.reason)).hint(self.hint)
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.reason)
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl de::Error for Error {
+    fn custom<T: fmt::Display>(message: T) -> Self {
+        let message = message.to_string();
+        let code = if message == QUOTE_HEX_MESSAGE { codes::QUOTE_HEX } else { codes::INVALID };
+        Self::new(code, message)
+    }
+
+    fn missing_field(field: &'static str) -> Self {
+        let mut error = Self::new(codes::MISSING, "is required and not given");
+        error.path = field.into();
+        error
+    }
+
+    fn unknown_field(field: &str, expected: &'static [&'static str]) -> Self {
+        let mut error = Self::new(codes::UNKNOWN_OPTION, "does not exist");
+        error.hint = nearest(field, expected)
+            .map_or_else(|| format!("There are: {}.", expected.join(", ")), |name| format!("Did you mean {name}?"));
+        error.within(field)
+    }
+
+    fn unknown_variant(variant: &str, expected: &'static [&'static str]) -> Self {
+        let meant = nearest(variant, expected).map_or_else(String::new, |name| format!(" Did you mean {name}?"));
+        let mut error = Self::new(codes::INVALID, format!("must be one of {}", expected.join(", ")));
+        error.hint = meant.trim_start().to_owned();
+        error
+    }
+
+    fn invalid_type(_: de::Unexpected<'_>, expected: &dyn de::Expected) -> Self {
+        Self::new(codes::INVALID, format!("must be {expected}"))
+    }
+
+    fn invalid_value(_: de::Unexpected<'_>, expected: &dyn de::Expected) -> Self {
+        Self::new(codes::INVALID, format!("must be {expected}"))
+    }
+}
