@@ -1,6 +1,7 @@
 //! The demonstration: the whole procedure on two simulated guests, and what is left of it in the simulated hardware.
 
 use crate::chore::step;
+use crate::machine;
 use crate::prepare::prepare;
 use anyhow::{Result, ensure};
 use e2e::{Fleet, Play, place};
@@ -13,15 +14,12 @@ use std::fs;
 /// # Errors
 /// If anything is not as it must be: the demonstration is checked, not only shown.
 pub fn demo() -> Result<()> {
+    machine::can_run_guests()?;
     prepare()?;
     let dir = place::target()?.join("demo");
     if dir.exists() {
         fs::remove_dir_all(&dir)?;
     }
-    ensure!(
-        place::fuse_can_be_opened(),
-        "/dev/fuse cannot be opened, and the simulated guests need it; as root: modprobe fuse && chmod 0666 /dev/fuse"
-    );
     let fleet = step("Starting two simulated guests of one image on two simulated machines", || Fleet::new(&dir))?;
 
     let mut transcript = Vec::new();

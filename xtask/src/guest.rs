@@ -1,5 +1,6 @@
 //! A shell in a simulated guest.
 
+use crate::machine;
 use crate::prepare::prepare;
 use anyhow::{Result, ensure};
 use e2e::{World, fleet_cards, place};
@@ -11,6 +12,7 @@ use std::process::Command;
 /// # Errors
 /// If the guest does not come up.
 pub fn guest() -> Result<()> {
+    machine::can_run_guests()?;
     prepare()?;
     let dir = place::target()?.join("guest");
     if dir.exists() {

@@ -4,6 +4,7 @@ mod chore;
 mod demo;
 mod docs;
 mod guest;
+mod machine;
 mod prepare;
 mod test;
 mod unprivileged;

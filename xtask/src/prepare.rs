@@ -1,7 +1,8 @@
 //! What tests and demo stand on: the binaries as they ship, the pinned ansible-core, the collection as installed.
 
 use crate::chore::{cargo, openssl_features, quietly, step};
-use anyhow::{Context, Result, ensure};
+use crate::machine;
+use anyhow::{Result, ensure};
 use e2e::place;
 use sha2::{Digest, Sha256};
 use std::fs;
@@ -16,8 +17,10 @@ pub const MODULES: [&str; 5] = ["secret_request", "secret_add", "secret_lock", "
 /// # Errors
 /// What is missing and what to do about it.
 pub fn prepare() -> Result<()> {
+    machine::can_build()?;
+    let python = machine::python()?;
     step("Building what ships, the simulator and the pretend key hierarchy", build)?;
-    step("Installing the pinned ansible-core", python_environment)?;
+    step("Installing the pinned ansible-core", || python_environment(python))?;
     step("Building and installing the collection", collection)
 }
 
@@ -31,7 +34,7 @@ fn build() -> Result<()> {
 }
 
 /// A virtual environment with what tests/requirements.txt pins; made anew when that file changes.
-fn python_environment() -> Result<()> {
+fn python_environment(python: &str) -> Result<()> {
     let requirements = place::repository().join("tests/requirements.txt");
     let wanted = pv_hex(&Sha256::digest(fs::read(&requirements)?));
     let environment = place::target()?.join("venv");
@@ -42,26 +45,13 @@ fn python_environment() -> Result<()> {
     if environment.exists() {
         fs::remove_dir_all(&environment)?;
     }
-    quietly(Command::new(python()?).args(["-m", "venv"]).arg(&environment))?;
+    quietly(Command::new(python).args(["-m", "venv"]).arg(&environment))?;
     quietly(
         Command::new(environment.join("bin/python"))
             .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement"])
             .arg(&requirements),
     )?;
     Ok(fs::write(stamp, wanted)?)
-}
-
-/// A Python that the pinned ansible-core runs on. The system's comes first: one in a home folder may be out of reach
-/// for the other users that tests become.
-fn python() -> Result<&'static str> {
-    let new_enough = "import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))";
-    let candidates = ["/usr/bin/python3", "python3", "python3.11", "python3.12", "python3.13", "python3.14"];
-    let works =
-        |name: &&str| Command::new(name).args(["-c", new_enough]).output().is_ok_and(|output| output.status.success());
-    candidates.into_iter().find(works).context(
-        "no Python 3.11 or newer with its venv module was found; ansible-core needs it on the controller (never on a guest). \
-         On Debian and Ubuntu: apt-get install python3-venv",
-    )
 }
 
 /// Puts the binaries of this machine's architecture into the collection and installs it from its tarball.
