@@ -67,11 +67,17 @@ impl<'a> Fleet<'a> {
                 self.journal.finish(apqn)?;
                 continue;
             };
-            if journal::is_half_done(observed.seen.state) {
-                if let Err(fault) = steps::release(&observed.queue, self.manner) {
-                    self.warnings.push(fault);
-                    continue;
-                }
+            let half_done = journal::is_half_done(observed.seen.state);
+            let released = match observed.seen.state {
+                SeState::Unbound => steps::cancel_bind(&observed.queue),
+                _ if half_done => steps::release(&observed.queue, self.manner),
+                _ => Ok(()),
+            };
+            if let Err(fault) = released {
+                self.warnings.push(fault);
+                continue;
+            }
+            if half_done {
                 self.warnings.push(Fault::new(
                     codes::JOURNAL_SETTLED,
                     format!("The queue {apqn} was released: an earlier run bound it and ended before it was finished."),

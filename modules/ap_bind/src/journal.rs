@@ -58,10 +58,11 @@ impl<'a> Journal<'a> {
     }
 }
 
-/// Whether a queue in the journal is left half done: held, and serving nobody. Only EP11 queues are written into
-/// the journal: a bound accelerator is finished.
+/// Whether a queue in the journal is left half done: held, and serving nobody; where it fails (an association did
+/// not succeed, a card is dead) it is held as far as is known. Only EP11 queues are written into the journal: a bound
+/// accelerator is finished.
 pub fn is_half_done(state: SeState) -> bool {
-    matches!(state, SeState::Bound | SeState::Pending | SeState::AssociatedUnknown)
+    matches!(state, SeState::Bound | SeState::Pending | SeState::AssociatedUnknown | SeState::Failing)
 }
 
 #[cfg(test)]
@@ -70,13 +71,8 @@ mod tests {
 
     #[test]
     fn only_a_queue_that_is_held_and_serves_nobody_is_half_done() {
-        assert!(
-            is_half_done(SeState::Bound) && is_half_done(SeState::Pending) && is_half_done(SeState::AssociatedUnknown)
-        );
-        assert!(
-            !is_half_done(SeState::Associated(0))
-                && !is_half_done(SeState::Unbound)
-                && !is_half_done(SeState::Unusable)
-        );
+        let half_done = [SeState::Bound, SeState::Pending, SeState::AssociatedUnknown, SeState::Failing];
+        assert!(half_done.into_iter().all(is_half_done));
+        assert!(![SeState::Associated(0), SeState::Unbound, SeState::Unusable].into_iter().any(is_half_done));
     }
 }

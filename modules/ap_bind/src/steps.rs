@@ -198,6 +198,19 @@ pub fn release(queue: &Queue, manner: Manner) -> Result<()> {
     }
 }
 
+/// Releases a queue that reads as free, but may still be on its way to being bound by a run that was killed.
+///
+/// # Errors
+/// `ap.unbind_failed`.
+pub fn cancel_bind(queue: &Queue) -> Result<()> {
+    let mut write = Writes::default();
+    write.attempt(|| queue.unbind());
+    match write.last_error {
+        Some(_) => Err(write.fault(codes::UNBIND_FAILED, format!("The queue {} was not released", queue.apqn))),
+        None => Ok(()),
+    }
+}
+
 fn wait_until_idle(queue: &Queue, manner: Manner) -> Result<()> {
     let mut patience = Patience::new(if manner.when_busy == WhenBusy::Wait { manner.timeout } else { Duration::ZERO });
     while manner.when_busy != WhenBusy::Force && queue.requests() > 0 {
