@@ -248,6 +248,18 @@ fn a_killed_run_is_not_settled_where_nothing_can_tell_its_outcome() {
 }
 
 #[test]
+fn an_error_of_the_kernel_leaves_open_whether_a_meta_request_was_taken() {
+    if !e2e::can_simulate("an_error_of_the_kernel_leaves_open_whether_a_meta_request_was_taken") {
+        return;
+    }
+    let guest = guest("faults: [{on: add_secret, errno: EIO, done: true}]");
+    let arguments = json!({"path": file(&build(&add(Secret::meta()), &["m1"]))});
+    fails(&guest, MODULE, &arguments, "uv.ioctl_failed");
+    fails(&guest, MODULE, &arguments, "uv.outcome_unknown");
+    assert_eq!(adds(&guest).len(), 1);
+}
+
+#[test]
 fn a_dump_is_waited_for_and_no_longer_than_the_timeout() {
     if !e2e::can_simulate("a_dump_is_waited_for_and_no_longer_than_the_timeout") {
         return;

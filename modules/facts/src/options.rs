@@ -119,20 +119,20 @@ pub struct Supported {
     pub se_header_flags: Option<Vec<u32>>,
 }
 
-/// The secret store.
+/// The secret store. Whoever may not list it still learns of the lock, if this boot's record tells it.
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "docs", derive(schemars::JsonSchema))]
 pub struct Secrets {
     /// How many secrets there are.
-    pub total: u16,
+    pub total: Option<u16>,
     /// Whether all of them are listed.
-    pub complete: bool,
+    pub complete: Option<bool>,
     /// Whether the store is locked; null where nothing tells.
     pub locked: Option<bool>,
     /// Who says so: V(record), what secret_lock noted in this boot, or V(probe). A V(probe) that says no is inferred.
     pub locked_source: Option<String>,
     /// The secrets.
-    pub list: Vec<SecretInfo>,
+    pub list: Option<Vec<SecretInfo>>,
 }
 
 /// Crypto queues.

@@ -111,7 +111,13 @@ impl Apply<'_> {
         record.note(loaded, Fate::Intended);
         self.boot.save(Topic::Requests, record)?;
         let outcome = self.hand_over(&loaded.bytes);
-        record.note(loaded, if outcome.is_ok() { Fate::Added } else { Fate::Refused });
+        let fate = match &outcome {
+            Ok(()) => Fate::Added,
+            // The kernel's own error does not tell whether the ultravisor had taken the request before.
+            Err(fault) if fault.code == uv::IOCTL_FAILED => Fate::Intended,
+            Err(_) => Fate::Refused,
+        };
+        record.note(loaded, fate);
         let noted = self.boot.save(Topic::Requests, record);
         outcome.and(noted)
     }
