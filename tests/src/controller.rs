@@ -12,6 +12,56 @@ pub struct Controller {
     dir: PathBuf,
 }
 
+/// A line of the inventory: a host's name and variables.
+#[derive(Clone, Debug)]
+pub struct Host {
+    name: String,
+    variables: Value,
+}
+
+impl Host {
+    /// The controller itself.
+    pub fn controller() -> Self {
+        let variables =
+            json!({"ansible_connection": "local", "ansible_python_interpreter": "{{ ansible_playbook_python }}"});
+        Self { name: "localhost".into(), variables }
+    }
+
+    /// A simulated guest, without Python, as `playbooks/provision.yml` wants it.
+    ///
+    /// # Errors
+    /// If the simulator is not built.
+    pub fn guest(name: &str, guest: &Guest) -> Result<Self> {
+        let own = json!({"ansible_python_interpreter": "/nonexistent/python", "ansible_become": false,
+                         "provision_own_secret": format!("key of {name}")});
+        Ok(Self::simulated(name, guest)?.with(own))
+    }
+
+    /// Another simulated machine, with Python.
+    ///
+    /// # Errors
+    /// If the simulator is not built.
+    pub fn simulated(name: &str, machine: &Guest) -> Result<Self> {
+        let variables = json!({"ansible_connection": "guest_sim", "ansible_guest_sim_dir": machine.dir(),
+                               "ansible_guest_sim_bin": place::binary("guest-sim")?,
+                               "ansible_python_interpreter": "{{ ansible_playbook_python }}"});
+        Ok(Self { name: name.to_owned(), variables })
+    }
+
+    /// The same host with these variables, a JSON object, laid over its own.
+    #[must_use]
+    pub fn with(mut self, variables: Value) -> Self {
+        if let (Value::Object(all), Value::Object(more)) = (&mut self.variables, variables) {
+            all.extend(more);
+        }
+        self
+    }
+}
+
+fn hosts(hosts: &[Host]) -> Value {
+    hosts.iter().map(|host| (host.name.clone(), host.variables.clone())).collect::<serde_json::Map<_, _>>().into()
+}
+
 /// One task's result on one host.
 #[derive(Clone, Debug)]
 pub struct Record {
@@ -43,39 +93,41 @@ impl Play {
         changed.map(|record| format!("{}: {}", record.host, record.task)).collect()
     }
 
-    /// The result of the task of this name on this host.
+    /// What the task of this name did on this host.
     ///
     /// # Errors
-    /// If there is none.
-    pub fn result(&self, host: &str, task: &str) -> Result<&Value> {
+    /// If it was not run there.
+    pub fn record(&self, host: &str, task: &str) -> Result<&Record> {
         let found = self.records.iter().rfind(|record| record.host == host && record.task == task);
-        found.map(|record| &record.result).with_context(|| format!("no result of {task:?} on {host}:\n{}", self.output))
+        found.with_context(|| format!("no result of {task:?} on {host}:\n{}", self.output))
+    }
+
+    /// What the task of this name returned on this host.
+    ///
+    /// # Errors
+    /// As [`Play::record`].
+    pub fn result(&self, host: &str, task: &str) -> Result<&Value> {
+        Ok(&self.record(host, task)?.result)
     }
 }
 
 impl Controller {
-    /// A controller that knows the trusted machine (itself) and these guests. `vars` go to all hosts.
+    /// A controller that knows the trusted machine and these guests. `vars` go to all hosts.
     ///
     /// # Errors
     /// If its files cannot be written.
-    pub fn new(dir: &Path, guests: &[(&str, &Guest, Value)], vars: &Value) -> Result<Self> {
+    pub fn new(dir: &Path, trusted: &Host, guests: &[Host], vars: &Value) -> Result<Self> {
         let controller = Self { dir: dir.to_path_buf() };
-        std::fs::create_dir_all(dir.join("home"))?;
-        let simulator = place::binary("guest-sim")?;
-        let host = |(name, guest, own): &(&str, &Guest, Value)| {
-            let mut host = json!({"ansible_connection": "guest_sim", "ansible_guest_sim_dir": guest.dir(),
-                                  "ansible_guest_sim_bin": simulator, "ansible_python_interpreter": "/nonexistent/python"});
-            if let (Some(host), Some(own)) = (host.as_object_mut(), own.as_object()) {
-                host.extend(own.clone());
-            }
-            ((*name).to_owned(), host)
-        };
-        let guests: serde_json::Map<String, Value> = guests.iter().map(host).collect();
-        let trusted = json!({"localhost": {"ansible_connection": "local", "ansible_python_interpreter": "{{ ansible_playbook_python }}"}});
-        let inventory =
-            json!({"all": {"vars": vars, "children": {"trusted": {"hosts": trusted}, "guests": {"hosts": guests}}}});
+        std::fs::create_dir_all(controller.home())?;
+        let trusted = hosts(std::slice::from_ref(trusted));
+        let inventory = json!({"all": {"vars": vars, "children": {"trusted": {"hosts": trusted}, "guests": {"hosts": hosts(guests)}}}});
         std::fs::write(dir.join("inventory.json"), inventory.to_string())?;
         Ok(controller)
+    }
+
+    /// The home folder that programs are told: on the controller, and by its path on simulated machines too.
+    pub fn home(&self) -> PathBuf {
+        self.dir.join("home")
     }
 
     /// Runs a playbook of the project's folder `playbooks`.
@@ -90,17 +142,34 @@ impl Controller {
     ///
     /// # Errors
     /// As [`Controller::playbook`].
-    pub fn tasks(&self, hosts: &str, tasks: Value, arguments: &[&str]) -> Result<Play> {
+    pub fn tasks(&self, hosts: &str, tasks: &Value, arguments: &[&str]) -> Result<Play> {
         let book = self.dir.join("book.json");
         std::fs::write(&book, json!([{"hosts": hosts, "gather_facts": false, "tasks": tasks}]).to_string())?;
         self.play(&book, arguments)
     }
 
+    /// Runs one module on the guests from the command line, in the folder `playbooks` and with its `ansible.cfg`.
+    ///
+    /// # Errors
+    /// As [`Controller::playbook`].
+    pub fn ad_hoc(&self, module: &str, arguments: &str) -> Result<Play> {
+        let mut command = self.command("ansible")?;
+        // They would hide what ansible.cfg says.
+        command.env_remove("ANSIBLE_COLLECTIONS_PATH").current_dir(place::repository().join("playbooks"));
+        command.env("ANSIBLE_LOAD_CALLBACK_PLUGINS", "true").args(["guests", "-m", module, "-a", arguments]);
+        self.recorded(command)
+    }
+
     fn play(&self, book: &Path, arguments: &[&str]) -> Result<Play> {
+        let mut command = self.command("ansible-playbook")?;
+        command.arg(book).args(arguments);
+        self.recorded(command)
+    }
+
+    fn recorded(&self, mut command: Command) -> Result<Play> {
         let record = self.dir.join("record");
         std::fs::write(&record, "")?;
-        let mut command = self.command("ansible-playbook")?;
-        let output = command.env("RECORDER_FILE", &record).arg(book).args(arguments).output()?;
+        let output = command.env("RECORDER_FILE", &record).output()?;
         let records = std::fs::read_to_string(&record)?;
         let records = records.lines().map(|line| {
             let mut line: Value = serde_json::from_str(line)?;
@@ -115,16 +184,24 @@ impl Controller {
     /// # Errors
     /// If it is not installed.
     pub fn command(&self, program: &str) -> Result<Command> {
+        let mut command = self.program(program)?;
+        command.arg("-i").arg(self.dir.join("inventory.json"));
+        Ok(command)
+    }
+
+    /// The same for programs that take no inventory, such as `ansible-doc`.
+    ///
+    /// # Errors
+    /// If it is not installed.
+    pub fn program(&self, program: &str) -> Result<Command> {
         let tests = place::repository().join("tests/ansible");
         let mut command = Command::new(place::python_program(program)?);
         for (key, _) in std::env::vars().filter(|(key, _)| key.starts_with("ANSIBLE_")) {
             command.env_remove(key);
         }
         command
-            .arg("-i")
-            .arg(self.dir.join("inventory.json"))
             .current_dir(&self.dir)
-            .env("HOME", self.dir.join("home"))
+            .env("HOME", self.home())
             .env_remove("XDG_STATE_HOME")
             .env("ANSIBLE_COLLECTIONS_PATH", place::collections()?)
             .env("ANSIBLE_CONNECTION_PLUGINS", tests.join("connection_plugins"))

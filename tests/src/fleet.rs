@@ -1,6 +1,6 @@
 //! Two guests of one image on two machines, and a controller that can provision them.
 
-use crate::{Controller, Guest, World};
+use crate::{Controller, Guest, Host, World};
 use anyhow::Result;
 use serde_json::{Value, json};
 use std::path::Path;
@@ -8,7 +8,7 @@ use std::path::Path;
 /// The master key that the entries ask for.
 pub const WANTED_KEY: &str = "db3c3b3c3f097dd55ec7eb0e7fdbcb93";
 /// Another one, which half of the queues have.
-const OTHER_KEY: &str = "00112233445566778899aabbccddeeff";
+pub const OTHER_KEY: &str = "00112233445566778899aabbccddeeff";
 
 /// What `playbooks/provision.yml` works on.
 #[derive(Debug)]
@@ -32,9 +32,8 @@ impl Fleet {
         let world = World::new(dir, &["machine1", "machine2"])?;
         let first = Guest::start(&world, "guest1", "machine1", &fleet_cards())?;
         let second = Guest::start(&world, "guest2", "machine2", &fleet_cards())?;
-        let own = |name: &str| json!({"provision_own_secret": format!("key of {name}"), "ansible_become": false});
-        let guests = [("guest1", &first, own("guest1")), ("guest2", &second, own("guest2"))];
-        let controller = Controller::new(&dir.join("controller"), &guests, &variables(&world))?;
+        let guests = [Host::guest("guest1", &first)?, Host::guest("guest2", &second)?];
+        let controller = Controller::new(&dir.join("controller"), &Host::controller(), &guests, &variables(&world))?;
         Ok(Self { world, first, second, controller })
     }
 }
@@ -63,7 +62,8 @@ pub fn fleet_cards() -> String {
     )
 }
 
-fn variables(world: &World) -> Value {
+/// What `playbooks/provision.yml` needs to know, for guests of the world's image on any of the two machines.
+pub fn variables(world: &World) -> Value {
     let pki = |name: &str| world.path(&format!("pki/{name}"));
     let entry = |name: &str| json!({"name": name, "mode": "ep11", "mkvp": format!("0x{WANTED_KEY}"), "mingen": "cex8"});
     json!({

@@ -74,6 +74,15 @@ impl Guest {
         Ok(child.wait_with_output()?)
     }
 
+    /// Gives it an empty folder of its own in a folder's place: what others have there it does not see, nor they what
+    /// it puts there. Without it, all simulated machines and the controller share one file system.
+    ///
+    /// # Errors
+    /// If it cannot be mounted.
+    pub fn own_folder(&self, folder: &Path) -> Result<()> {
+        run(self.simulator("enter")?.args(["--", "mount", "-t", "tmpfs", "-o", "mode=0700", "own"]).arg(folder))
+    }
+
     /// Runs a module in the guest as the collection does, with its arguments on standard input; returns its result.
     ///
     /// # Errors

@@ -11,8 +11,8 @@ mod guest;
 pub mod place;
 mod world;
 
-pub use controller::{Controller, Play, Record};
-pub use fleet::{Fleet, WANTED_KEY, fleet_cards};
+pub use controller::{Controller, Host, Play, Record};
+pub use fleet::{Fleet, OTHER_KEY, WANTED_KEY, fleet_cards, variables};
 pub use guest::Guest;
 pub use world::World;
 

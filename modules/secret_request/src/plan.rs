@@ -17,8 +17,8 @@ pub struct Desired {
     pub inputs: Inputs,
     /// HMACs of what it does not; without the secret's where that is to be made.
     pub hidden: Hidden,
-    /// Whether its secret does not exist yet and may be made.
-    pub create_secret: bool,
+    /// The file of its secret, where that does not exist yet and may be made.
+    pub create_secret: Option<PathBuf>,
     /// Whether its secret may be another one than before.
     pub replace_secret: bool,
     /// Mode and owner of its file.
@@ -60,7 +60,7 @@ pub fn plan(desired: &Desired, observed: &Observed) -> Result<Plan> {
     if let Some(found) = &observed.request {
         check_ours(path, found, &observed.recorded)?;
     }
-    check_secret(desired, observed)?;
+    check_secret(desired, observed, path)?;
     match (&observed.request, &observed.recorded) {
         (None, _) => plan.build = true,
         (Some(_), Recorded::Absent) => {
@@ -116,7 +116,7 @@ pub fn check_ours(path: &Path, found: &Found, recorded: &Recorded) -> Result<()>
 }
 
 /// That the secret is the one that was used before, where that is known.
-fn check_secret(desired: &Desired, observed: &Observed) -> Result<()> {
+fn check_secret(desired: &Desired, observed: &Observed, path: &Path) -> Result<()> {
     if desired.replace_secret {
         return Ok(());
     }
@@ -127,18 +127,20 @@ fn check_secret(desired: &Desired, observed: &Observed) -> Result<()> {
         }
         (None, None) => false,
     };
-    if desired.create_secret && had_secret {
-        return Err(Fault::new(
-            codes::SECRET_MISSING,
-            "A request was made from a secret before, and the secret's file is gone; it is not made anew silently.",
-        )
-        .hint("Restore the secret from the backup. To give it up for a new one, set replace_secret: true."));
+    if let (Some(secret_file), true) = (&desired.create_secret, had_secret) {
+        let detail = format!(
+            "The file with the secret, {}, is gone, and {} was made from it before; it is not made anew silently.",
+            secret_file.display(),
+            path.display()
+        );
+        return Err(Fault::new(codes::SECRET_MISSING, detail)
+            .hint("Restore it from the backup. To give it up for a new one, set replace_secret: true."));
     }
     let recorded = observed.recorded.trusted().and_then(|manifest| manifest.hidden.secret.as_ref());
     match (recorded, &desired.hidden.secret) {
         (Some(before), Some(now)) if !same(before, now) => Err(Fault::new(
             codes::SECRET_CHANGED,
-            "The secret is another one than that from which this request was made.",
+            format!("The secret is another one than that from which {} was made.", path.display()),
         )
         .hint("Check that the right secret is given. If it is to be replaced, set replace_secret: true.")),
         _ => Ok(()),

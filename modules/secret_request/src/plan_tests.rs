@@ -31,7 +31,7 @@ fn desired() -> Desired {
         path: Some(PATH.into()),
         inputs: inputs(),
         hidden: hidden("aa"),
-        create_secret: false,
+        create_secret: None,
         replace_secret: false,
         attributes: Attributes::mode(0o600),
         id_file: Some(("/r/n.yaml".into(), id_file("n", SecretType::ASSOCIATION))),
@@ -64,7 +64,7 @@ fn nothing_is_done_where_everything_is_as_wanted() {
 #[test]
 fn where_nothing_is_everything_is_made() {
     let observed = Observed { request: None, recorded: Recorded::Absent, id_file: None };
-    let planned = plan(&Desired { create_secret: true, ..desired() }, &observed).unwrap();
+    let planned = plan(&Desired { create_secret: Some("/r/secret".into()), ..desired() }, &observed).unwrap();
     assert!(planned.build && planned.write_id_file.is_some() && planned.warnings.is_empty());
 }
 
@@ -114,15 +114,21 @@ fn another_secret_needs_leave_where_the_former_is_known() {
 
 #[test]
 fn a_lost_secret_is_not_made_anew_without_leave() {
-    let create =
-        |replace_secret| Desired { create_secret: true, hidden: Hidden::default(), replace_secret, ..desired() };
+    let create = |replace_secret| Desired {
+        create_secret: Some("/r/secret".into()),
+        hidden: Hidden::default(),
+        replace_secret,
+        ..desired()
+    };
     for observed in [
         settled(),
         Observed { request: None, ..settled() },
         Observed { recorded: untrusted(settled().recorded), ..settled() },
         Observed { recorded: Recorded::Absent, ..settled() },
     ] {
-        assert_eq!(plan(&create(false), &observed).unwrap_err().code, codes::SECRET_MISSING);
+        let fault = plan(&create(false), &observed).unwrap_err();
+        assert_eq!(fault.code, codes::SECRET_MISSING);
+        assert!(fault.detail.contains("/r/secret,") && fault.detail.contains(PATH), "{}", fault.detail);
         assert!(plan(&create(true), &observed).unwrap().build);
     }
 }

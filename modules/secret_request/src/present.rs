@@ -102,7 +102,10 @@ fn desire(wanted: &Present, material: &Material, observed: &Observed, key: Optio
         path: wanted.path.clone(),
         inputs,
         hidden,
-        create_secret: matches!(material.secret, SecretState::ToCreate),
+        create_secret: match material.secret {
+            SecretState::ToCreate => wanted.secret_file().map(Path::to_path_buf),
+            _ => None,
+        },
         replace_secret: wanted.replace_secret,
         attributes: Attributes {
             mode: wanted.mode.as_ref().map_or(REQUEST_MODE, |mode| mode.of(mode_before)),

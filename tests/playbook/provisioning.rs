@@ -1,0 +1,90 @@
+//! The life of a fleet: provisioned, run again, rebooted, predicted.
+
+use crate::support::{LOCKED_STORE_PROBED, OPEN_STORE_PROBED, asked, associated, contents, effects, fleet, secrets};
+use anyhow::Result;
+use e2e::can_simulate;
+
+#[test]
+fn a_fleet_is_provisioned_once_and_a_second_run_changes_nothing() -> Result<()> {
+    if !can_simulate("a_fleet_is_provisioned_once_and_a_second_run_changes_nothing") {
+        return Ok(());
+    }
+    let (fleet, _dir) = fleet()?;
+    let first = fleet.controller.playbook("provision.yml", &[])?;
+    assert!(first.ok, "{}", first.output);
+    for guest in [&fleet.first, &fleet.second] {
+        assert_eq!(guest.state()?["locked"], true);
+        assert_eq!(secrets(guest)?.len(), 2);
+        // Each of the two secrets has its queue.
+        assert_eq!(associated(guest)?, secrets(guest)?);
+    }
+    let common: Vec<_> = secrets(&fleet.first)?
+        .into_iter()
+        .filter(|id| secrets(&fleet.second).is_ok_and(|ids| ids.contains(id)))
+        .collect();
+    assert_eq!(common.len(), 1, "exactly one secret is common to both guests");
+
+    let before = (effects(&fleet.first)?.len(), effects(&fleet.second)?.len());
+    let second = fleet.controller.playbook("provision.yml", &["--diff"])?;
+    assert!(second.ok, "{}", second.output);
+    assert_eq!(second.changes(), Vec::<String>::new());
+    assert_eq!((effects(&fleet.first)?.len(), effects(&fleet.second)?.len()), before);
+    Ok(())
+}
+
+#[test]
+fn a_rebooted_guest_is_repaired_and_the_other_left_alone() -> Result<()> {
+    if !can_simulate("a_rebooted_guest_is_repaired_and_the_other_left_alone") {
+        return Ok(());
+    }
+    let (fleet, _dir) = fleet()?;
+    assert!(fleet.controller.playbook("provision.yml", &[])?.ok);
+    let before = associated(&fleet.second)?;
+    fleet.second.reboot()?;
+    assert!(associated(&fleet.second)?.is_empty());
+    let repair = fleet.controller.playbook("provision.yml", &[])?;
+    assert!(repair.ok, "{}", repair.output);
+    assert!(
+        !repair.changes().is_empty() && repair.changes().iter().all(|change| change.starts_with("guest2: ")),
+        "{:?}",
+        repair.changes()
+    );
+    assert_eq!(associated(&fleet.second)?, before);
+    Ok(())
+}
+
+#[test]
+fn check_mode_on_fresh_guests_fails_nowhere_and_touches_nothing() -> Result<()> {
+    if !can_simulate("check_mode_on_fresh_guests_fails_nowhere_and_touches_nothing") {
+        return Ok(());
+    }
+    let (fleet, _dir) = fleet()?;
+    let (first, second) = (fleet.first.state()?, fleet.second.state()?);
+    let play = fleet.controller.playbook("provision.yml", &["--check", "--diff"])?;
+    assert!(play.ok, "{}", play.output);
+    assert!(!fleet.world.path("trusted").exists(), "check mode made the output folder");
+    assert!(!play.changes().is_empty(), "it predicted nothing");
+    for (guest, state) in [(&fleet.first, first), (&fleet.second, second)] {
+        assert_eq!(asked(guest, 0)?, OPEN_STORE_PROBED.map(str::to_owned).into());
+        assert_eq!(guest.state()?, state);
+    }
+    Ok(())
+}
+
+#[test]
+fn check_mode_on_provisioned_guests_predicts_no_change() -> Result<()> {
+    if !can_simulate("check_mode_on_provisioned_guests_predicts_no_change") {
+        return Ok(());
+    }
+    let (fleet, _dir) = fleet()?;
+    assert!(fleet.controller.playbook("provision.yml", &[])?.ok);
+    let (state, log) = (fleet.first.state()?, fleet.first.log()?.len());
+    let files = contents(&fleet.world.path("trusted"))?;
+    let play = fleet.controller.playbook("provision.yml", &["--check", "--diff"])?;
+    assert!(play.ok, "{}", play.output);
+    assert_eq!(play.changes(), Vec::<String>::new());
+    assert_eq!(asked(&fleet.first, log)?, LOCKED_STORE_PROBED.map(str::to_owned).into());
+    assert_eq!(fleet.first.state()?, state);
+    assert_eq!(contents(&fleet.world.path("trusted"))?, files);
+    Ok(())
+}
