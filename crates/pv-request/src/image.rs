@@ -1,10 +1,12 @@
 //! Finding and reading the Secure Execution header of an image.
 
-use crate::{codes, source::unreadable};
+use crate::{
+    codes,
+    source::{open, unreadable},
+};
 use fault::{Fault, Result};
 use pv_wire::layout::IMAGE_TAGS_LEN;
 use std::{
-    fs::File,
     io::{self, Read, Seek, SeekFrom},
     path::Path,
 };
@@ -37,8 +39,7 @@ impl ImageTags {
     /// The `file.*` and `image.*` codes; see [`ImageTags::find`].
     pub fn read(path: &Path) -> Result<Self> {
         let name = path.display().to_string();
-        let mut file = File::open(path).map_err(|e| unreadable(&name, &e))?;
-        Self::find(&mut file, &name)
+        Self::find(&mut open(path, &name)?, &name)
     }
 
     /// Finds the header in `image` and reads its tags. `name` is what messages call the image.

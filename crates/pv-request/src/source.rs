@@ -2,7 +2,14 @@
 
 use crate::codes;
 use fault::{Fault, Result};
-use std::{fs::File, io, io::Read as _, path::Path};
+use nix::libc::O_NONBLOCK;
+use std::{
+    fs::{File, OpenOptions},
+    io,
+    io::Read as _,
+    os::unix::fs::OpenOptionsExt as _,
+    path::Path,
+};
 
 /// What a public input file held, and what to call it in messages. Not for secrets: it is neither wiped nor hidden.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,7 +30,7 @@ impl Source {
     /// [`codes::FILE_MISSING`], [`codes::FILE_UNREADABLE`] and [`codes::FILE_TOO_LARGE`].
     pub fn read(path: &Path) -> Result<Self> {
         let name = path.display().to_string();
-        let file = File::open(path).map_err(|e| unreadable(&name, &e))?;
+        let file = open(path, &name)?;
         let mut bytes = Vec::new();
         file.take(Self::LIMIT + 1).read_to_end(&mut bytes).map_err(|e| unreadable(&name, &e))?;
         if bytes.len() as u64 > Self::LIMIT {
@@ -37,6 +44,18 @@ impl Source {
     }
 }
 
+/// Opens a regular file: nobody may be at the other end of a pipe, and a device has no end.
+pub(crate) fn open(path: &Path, name: &str) -> Result<File> {
+    let opened = OpenOptions::new().read(true).custom_flags(O_NONBLOCK).open(path);
+    let (file, metadata) =
+        opened.and_then(|file| file.metadata().map(|metadata| (file, metadata))).map_err(|e| unreadable(name, &e))?;
+    if metadata.is_file() {
+        return Ok(file);
+    }
+    Err(Fault::new(codes::FILE_UNREADABLE, format!("{name} is no regular file and was not read."))
+        .hint("Name a file that holds the bytes."))
+}
+
 pub(crate) fn unreadable(name: &str, error: &io::Error) -> Fault {
     let fault = if error.kind() == io::ErrorKind::NotFound {
         Fault::new(codes::FILE_MISSING, format!("{name} does not exist."))
@@ -46,5 +65,24 @@ pub(crate) fn unreadable(name: &str, error: &io::Error) -> Fault {
     match error.raw_os_error() {
         Some(errno) => fault.errno(errno),
         None => fault,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nix::{sys::stat::Mode, unistd::mkfifo};
+
+    #[test]
+    fn pipes_devices_and_folders_are_refused_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let pipe = dir.path().join("pipe");
+        mkfifo(&pipe, Mode::S_IRUSR | Mode::S_IWUSR).unwrap();
+        for path in [&pipe, Path::new("/dev/zero"), dir.path()] {
+            for fault in [Source::read(path).unwrap_err(), crate::ImageTags::read(path).unwrap_err()] {
+                assert_eq!(fault.code, codes::FILE_UNREADABLE);
+                assert!(fault.detail.contains("no regular file"), "{fault}");
+            }
+        }
     }
 }
