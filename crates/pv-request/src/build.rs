@@ -127,18 +127,19 @@ impl AddSecret {
     /// # Errors
     /// [`codes::NO_HOST_KEY`], [`codes::TOO_MANY_HOST_KEYS`] and [`codes::CRYPTO`].
     pub fn build<'a>(&self, hosts: impl IntoIterator<Item = &'a HostKey>, keys: RequestKeys) -> Result<Vec<u8>> {
-        let slots = hosts.into_iter().map(|host| keyslot(host, &keys)).collect::<Result<Vec<_>>>()?;
-        let slot_count = match u8::try_from(slots.len()) {
+        let hosts: Vec<_> = hosts.into_iter().collect();
+        let slot_count = match u8::try_from(hosts.len()) {
             Ok(0) => return Err(Fault::new(codes::NO_HOST_KEY, "No host key was given, so no machine could open it.")),
             Ok(count) => count,
             Err(_) => {
                 return Err(Fault::new(
                     codes::TOO_MANY_HOST_KEYS,
-                    format!("{} host keys were given; a request has room for {}.", slots.len(), layout::MAX_SLOTS),
+                    format!("{} host keys were given; a request has room for {}.", hosts.len(), layout::MAX_SLOTS),
                 )
                 .hint("Build several requests."));
             }
         };
+        let slots = hosts.into_iter().map(|host| keyslot(host, &keys)).collect::<Result<Vec<_>>>()?;
         let plain = self.plain()?;
         let header = self.secret.header();
         let length = layout::SLOTS + slots.len() * layout::SLOT_LEN + header.len() + plain.len() + layout::TAG_LEN;

@@ -362,6 +362,8 @@ fn a_request_takes_1_to_255_host_keys() {
     assert_eq!(code(0), Err(codes::NO_HOST_KEY));
     assert_eq!(code(255), Ok(0x4b8 + 255 * 80 + 16 + 32 + 16));
     assert_eq!(code(256), Err(codes::TOO_MANY_HOST_KEYS));
+    // Counted before any key is agreed on: that would take minutes.
+    assert_eq!(code(1_000_000), Err(codes::TOO_MANY_HOST_KEYS));
 }
 
 #[test]
