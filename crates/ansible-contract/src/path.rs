@@ -1,7 +1,7 @@
 //! Paths as Ansible's type `path` takes them.
 
 use nix::unistd::{User, geteuid};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
@@ -39,6 +39,9 @@ impl Serialize for PathText {
 impl<'de> Deserialize<'de> for PathText {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
+        if text.is_empty() {
+            return Err(D::Error::custom("must be a path, not an empty text"));
+        }
         Ok(Self(PathBuf::from(with_home(&with_variables(&text, |name| std::env::var(name).ok()), home_of))))
     }
 }
@@ -116,6 +119,12 @@ mod tests {
         ] {
             assert_eq!(with_home(text, home), path);
         }
+    }
+
+    #[test]
+    fn an_empty_text_is_no_path() {
+        let fault = crate::de::from_value::<Vec<PathText>>(&serde_json::json!(["/a", ""])).unwrap_err();
+        assert_eq!(fault.detail, "The option [1] must be a path, not an empty text.");
     }
 
     #[test]
