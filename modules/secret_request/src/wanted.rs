@@ -18,6 +18,9 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
+/// In bytes. Id file and manifest hold the name and must stay readable.
+const LONGEST_NAME: usize = 4096;
+
 /// Where a secret comes from.
 pub enum SecretSource {
     /// There is none.
@@ -172,6 +175,10 @@ fn present(options: &Options) -> Result<Present> {
     if named && options.name.as_ref().is_none_or(String::is_empty) {
         return Err(missing("name", "a secret of this type has one"));
     }
+    if let Some(len) = options.name.as_ref().map(String::len).filter(|len| *len > LONGEST_NAME) {
+        let detail = format!("The option name has {len} bytes; at most {LONGEST_NAME} are taken.");
+        return Err(Fault::new(args::INVALID, detail));
+    }
     let id = options
         .name
         .as_ref()
@@ -269,6 +276,10 @@ fn decode(text: &NoLog) -> Result<Private> {
     // Blanks and line ends come with block scalars and from base64(1).
     let mut compact = Zeroizing::new(String::with_capacity(text.expose().len()));
     compact.extend(text.expose().split_whitespace());
+    if compact.is_empty() {
+        return Err(Fault::new(args::INVALID, "The option secret is empty.")
+            .hint("Check the lookup that it comes from; an empty plaintext can be given as an empty secret_file."));
+    }
     let mut bytes = Zeroizing::new(Vec::with_capacity(compact.len()));
     STANDARD.decode_vec(compact.as_bytes(), &mut bytes).map_err(|_| {
         Fault::new(args::INVALID, "The option secret is not base64.")
@@ -376,7 +387,9 @@ impl Present {
 
 fn number(name: Option<&str>, what: &str, find: impl Fn(&str) -> Option<u32>) -> Result<Option<u32>> {
     name.map(|name| {
-        find(name).or_else(|| name.parse().ok()).ok_or_else(|| {
+        // The kernel takes the largest number for "leave it as it is".
+        let given = || name.parse().ok().filter(|id| *id != u32::MAX && !name.starts_with('+'));
+        find(name).or_else(given).ok_or_else(|| {
             Fault::new(codes::NO_SUCH_OWNER, format!("There is no {what} {name} on this machine."))
                 .hint("Make it first.")
         })

@@ -83,6 +83,15 @@ fn a_name_that_gives_no_file_name_needs_an_id_file() {
 }
 
 #[test]
+fn a_name_too_long_for_id_file_and_manifest_is_refused() {
+    let named = |len| {
+        let json = GOOD.replace("\"name\": \"n\"", &format!("\"name\": \"{}\"", "n".repeat(len)));
+        wanted(&format!("{{{json}, \"id_file\": \"/r/x.yaml\"}}")).err().map(|fault| fault.code)
+    };
+    assert_eq!((named(4096), named(4097)), (None, Some(args::INVALID)));
+}
+
+#[test]
 fn nothing_is_written_over_another_file_of_the_task() {
     for (path, id_file) in [
         ("/s", "/y"),
@@ -107,9 +116,18 @@ fn a_secret_that_is_no_base64_is_not_quoted() {
 }
 
 #[test]
+fn an_empty_secret_option_is_refused_whatever_the_type() {
+    let json = GOOD.replace("\"secret_file\": \"/s\"", "\"type\": \"plaintext\", \"secret\": \" \"");
+    let fault = wanted(&format!("{{{json}}}")).err().unwrap();
+    assert_eq!((fault.code, fault.detail.as_str()), (args::INVALID, "The option secret is empty."));
+}
+
+#[test]
 fn owners_are_names_or_numbers() {
     let present = with(r#", "owner": "root", "group": "0""#).unwrap();
     assert_eq!(present.ownership().unwrap(), (Some(0), Some(0)));
-    let nobody = with(r#", "owner": "no such user""#).unwrap();
-    assert_eq!(nobody.ownership().unwrap_err().code, codes::NO_SUCH_OWNER);
+    for name in ["no such user", "4294967295", "4294967296", "-1", "+0", ""] {
+        let nobody = with(&format!(", \"owner\": \"{name}\"")).unwrap();
+        assert_eq!(nobody.ownership().unwrap_err().code, codes::NO_SUCH_OWNER, "{name}");
+    }
 }
