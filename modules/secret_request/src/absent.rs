@@ -2,7 +2,7 @@
 
 use crate::codes;
 use crate::files;
-use crate::manifest::{Manifest, SUFFIX};
+use crate::manifest::{Manifest, Recorded, SUFFIX};
 use crate::plan::check_ours;
 use crate::progress::Progress;
 use crate::state_key::StateKey;
@@ -28,7 +28,10 @@ pub fn absent(wanted: &Absent, check_mode: bool, key: Option<&StateKey>, progres
     if let Some(found) = &found {
         check_ours(path, found, &recorded)?;
     }
+    // A manifest that anybody may have written removes nothing elsewhere.
+    let beside = |id_file: &PathBuf| files::identity(id_file).parent() == files::identity(path).parent();
     let named = recorded.said().and_then(|said| said.id_file_of(path));
+    let named = named.filter(|id_file| recorded.trusted().is_some() || beside(id_file));
     let id_file = wanted.id_file.clone().or(named);
     let name = wanted.name.clone().or_else(|| recorded.said().and_then(|said| said.inputs.name.clone()));
     progress.entry.name.clone_from(&name);
@@ -46,7 +49,14 @@ pub fn absent(wanted: &Absent, check_mode: bool, key: Option<&StateKey>, progres
         }
     }
     remove.extend(found.is_some().then(|| path.clone()));
-    remove.extend(fs::symlink_metadata(&manifest).is_ok().then_some(manifest));
+    match recorded {
+        Recorded::Absent => {}
+        Recorded::Untrusted(None) if found.is_none() => {
+            let detail = format!("{} is left in its place: it is no manifest of a request.", manifest.display());
+            progress.warn(&Fault::new(codes::LEFT_IN_PLACE, detail).hint("Remove it yourself if nothing needs it."));
+        }
+        Recorded::Untrusted(_) | Recorded::Trusted(_) => remove.push(manifest),
+    }
     for path in remove {
         if check_mode || files::remove(&path)? {
             let subject = path.display().to_string();

@@ -2,7 +2,7 @@
 
 use crate::codes;
 use crate::files::{Attributes, Found};
-use crate::manifest::{Hidden, Inputs, Recorded, same};
+use crate::manifest::{Hidden, Inputs, Manifest, Recorded, same};
 use fault::{Fault, Result};
 use openssl::sha::sha256;
 use pv_request::IdFile;
@@ -62,6 +62,13 @@ pub fn plan(desired: &Desired, observed: &Observed) -> Result<Plan> {
     }
     check_secret(desired, observed, path)?;
     match (&observed.request, &observed.recorded) {
+        (None, Recorded::Untrusted(None)) => {
+            let detail = format!(
+                "{} is no manifest of a request, and no request is beside it; it is left as it is.",
+                Manifest::path(path).display()
+            );
+            return Err(Fault::new(codes::NOT_OURS, detail).hint("Choose another path, or remove the file."));
+        }
         (None, _) => plan.build = true,
         (Some(_), Recorded::Absent) => {
             plan.build = true;

@@ -140,6 +140,31 @@ fn absent_removes_all_but_the_secret_and_an_id_file_that_another_request_has() {
 }
 
 #[test]
+fn a_file_in_the_manifests_place_that_is_none_is_neither_removed_nor_written_over() {
+    let world = World::new();
+    fs::write(world.path("app.manifest.json"), "{\"app\": 1}").unwrap();
+    let absent = world.run(&json!({"path": world.text("app"), "state": "absent"}));
+    assert!(absent["changed"] == false && warns(&absent, "request.left_in_place"), "{absent}");
+    assert_eq!(code(&world.run(&world.options("app", json!({})))), "request.not_ours");
+    assert_eq!(fs::read_to_string(world.path("app.manifest.json")).unwrap(), "{\"app\": 1}");
+    assert!(!world.path("secret").exists());
+}
+
+#[test]
+fn a_manifest_that_nobody_vouches_for_removes_no_id_file_elsewhere() {
+    let world = World::new();
+    fs::create_dir(world.path("mine")).unwrap();
+    fs::create_dir(world.path("theirs")).unwrap();
+    world.run(&world.options("mine/request", json!({"id_file": world.text("mine/x.yaml")})));
+    world.run(&world.options("theirs/request", json!({"id_file": world.text("mine/x.yaml")})));
+    fs::remove_file(world.path("mine/request.manifest.json")).unwrap();
+    fs::remove_file(world.path("state/seguest-pv/manifest.key")).unwrap();
+    let absent = world.run(&json!({"path": world.text("theirs/request"), "state": "absent"}));
+    assert_eq!(absent["changed"], true);
+    assert!(world.path("mine/x.yaml").exists() && !world.path("theirs/request").exists());
+}
+
+#[test]
 fn one_task_makes_many_requests_and_those_that_succeed_stay() {
     let world = World::new();
     world.document("revoked", Some(test_pki::Flaw::Revoked));
