@@ -2,12 +2,16 @@
 
 use crate::codes;
 use fault::{Fault, Result};
-use nix::fcntl::{Flock, FlockArg};
+use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, AtFlags, Flock, FlockArg};
 use nix::libc::{ELOOP, O_NOFOLLOW, O_NONBLOCK};
+use nix::unistd::{AccessFlags, faccessat};
 use std::fs::{self, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 /// Owner and mode of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,6 +113,16 @@ pub fn set_attributes(path: &Path, attributes: &Attributes) -> Result<()> {
     set().map_err(|e| unwritable(path, &e))
 }
 
+/// That files can be written in the folder of this one.
+///
+/// # Errors
+/// `file.missing` for the folder, `file.unwritable`.
+pub fn check_writable(file: &Path) -> Result<()> {
+    let folder = Folder::lock(file)?;
+    faccessat(AT_FDCWD, &folder.path, AccessFlags::W_OK | AccessFlags::X_OK, AtFlags::AT_EACCESS)
+        .map_err(|e| unwritable(file, &e.into()))
+}
+
 /// Removes a file; `false` if there was none.
 ///
 /// # Errors
@@ -142,6 +156,10 @@ pub fn identity(path: &Path) -> PathBuf {
     }
 }
 
+/// How long to wait for others who write in a folder. Each of them needs milliseconds; but anybody who may read the
+/// folder can take its lock and keep it.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// The folder of some files, held against others who write there.
 pub struct Folder {
     handle: Handle,
@@ -172,11 +190,28 @@ impl Folder {
             .hint("Make it first, for example with ansible.builtin.file and state: directory."),
             _ => unwritable(file, &e),
         })?;
-        let handle = match Flock::lock(opened, FlockArg::LockExclusive) {
-            Ok(folder) => Handle::Locked(folder),
-            Err((folder, _)) => Handle::Shared(folder),
-        };
-        Ok(Self { handle, path })
+        Self::hold(opened, path, PATIENCE)
+    }
+
+    fn hold(mut opened: File, path: PathBuf, patience: Duration) -> Result<Self> {
+        let since = Instant::now();
+        loop {
+            match Flock::lock(opened, FlockArg::LockExclusiveNonblock) {
+                Ok(folder) => return Ok(Self { handle: Handle::Locked(folder), path }),
+                Err((folder, Errno::EWOULDBLOCK | Errno::EINTR)) => opened = folder,
+                Err((folder, _)) => return Ok(Self { handle: Handle::Shared(folder), path }),
+            }
+            if since.elapsed() >= patience {
+                let detail = format!(
+                    "Another process holds the lock of the folder {}, so nothing could be written there.",
+                    path.display()
+                );
+                return Err(
+                    Fault::new(codes::UNWRITABLE, detail).hint(format!("Find it with: fuser -v {}", path.display()))
+                );
+            }
+            sleep(Duration::from_millis(2));
+        }
     }
 
     /// Writes a file of this folder in place of whatever file is there.
@@ -210,17 +245,11 @@ impl Folder {
         created().map_err(|e| unwritable(path, &e))
     }
 
-    /// Removes the second name of a file that a run left which was killed while it created the file.
-    ///
-    /// # Errors
-    /// `file.unwritable`.
-    pub fn settle_creation(&self, path: &Path) -> Result<()> {
+    /// The second name of a file that a run left which was killed while it created the file.
+    pub fn left_by_creation(&self, path: &Path) -> Option<PathBuf> {
         let inode = |path: &Path| fs::symlink_metadata(path).map(|m| (m.dev(), m.ino())).ok();
-        let temp = self.temp_of(path).map_err(|e| unwritable(path, &e))?;
-        if inode(&temp).is_some_and(|left| Some(left) == inode(path)) {
-            fs::remove_file(&temp).map_err(|e| unwritable(path, &e))?;
-        }
-        Ok(())
+        let temp = self.temp_of(path).ok()?;
+        (inode(&temp)? == inode(path)?).then_some(temp)
     }
 
     /// Where a file is written before it gets its name.
@@ -272,14 +301,25 @@ impl Drop for Temp {
 }
 
 pub(crate) fn unreadable(path: &Path, error: &io::Error) -> Fault {
-    Fault::new(pv_request::codes::FILE_UNREADABLE, format!("{} could not be read: {error}.", path.display()))
-        .errno(error.raw_os_error().unwrap_or(0))
+    let detail = format!("{} could not be read: {error}.", path.display());
+    with_errno(Fault::new(pv_request::codes::FILE_UNREADABLE, detail), error)
 }
 
 pub(crate) fn unwritable(path: &Path, error: &io::Error) -> Fault {
-    Fault::new(codes::UNWRITABLE, format!("{} could not be written: {error}.", path.display()))
-        .errno(error.raw_os_error().unwrap_or(0))
-        .hint("Check the rights of its folder and of the user who runs the task.")
+    let fault = Fault::new(codes::UNWRITABLE, format!("{} could not be written: {error}.", path.display())).hint(
+        match error.kind() {
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "Make room there, then run the task again.",
+            _ => "Check the rights of its folder and of the user who runs the task.",
+        },
+    );
+    with_errno(fault, error)
+}
+
+fn with_errno(fault: Fault, error: &io::Error) -> Fault {
+    match error.raw_os_error() {
+        Some(errno) => fault.errno(errno),
+        None => fault,
+    }
 }
 
 #[cfg(test)]
@@ -323,6 +363,19 @@ mod tests {
         let create = |content| Folder::lock(&path).unwrap().create(&path, content).unwrap();
         assert!(create(b"one") && !create(b"two"));
         assert_eq!((names(dir.path()), fs::read(&path).unwrap()), (vec!["secret".to_owned()], b"one".to_vec()));
+    }
+
+    #[test]
+    fn a_lock_that_somebody_keeps_is_told_and_not_waited_for_without_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let open = || File::open(dir.path()).unwrap();
+        let kept = Flock::lock(open(), FlockArg::LockExclusive).unwrap();
+        let hold = || Folder::hold(open(), dir.path().into(), Duration::from_millis(20)).map(|_| ());
+        let fault = hold().unwrap_err();
+        assert_eq!(fault.code, codes::UNWRITABLE);
+        assert!(fault.detail.contains("lock"), "{fault}");
+        drop(kept);
+        hold().unwrap();
     }
 
     #[test]

@@ -49,6 +49,10 @@ pub fn present(wanted: &Present, shared: &mut Shared, progress: &mut Progress) -
     tell_what_is_asked(wanted, progress);
     refuse_on_guest(wanted, Path::new(GUEST_INDICATION))?;
 
+    if !shared.check_mode {
+        private_file::settle(&shared.key_path)?;
+        wanted.secret_file().map_or(Ok(()), private_file::settle)?;
+    }
     let material = Material::gather(wanted, &mut shared.known)?;
     tell_hosts(wanted, &material, progress);
     if shared.key.is_none() && wanted.path.is_some() {
@@ -157,6 +161,13 @@ impl Apply<'_> {
             SecretState::ToCreate => Some(Zeroizing::new(vec![0; private_file::CREATED_LEN])),
         };
         let mut request = material.build(wanted, secret.as_deref().map(Vec::as_slice))?;
+        if let (Some(path), false) = (&wanted.path, self.shared.check_mode) {
+            files::check_writable(path)?;
+            wanted.id_file.as_deref().map_or(Ok(()), files::check_writable)?;
+            if self.shared.key.is_none() {
+                self.shared.key = Some(StateKey::load_or_create(&self.shared.key_path)?);
+            }
+        }
         if let (SecretState::ToCreate, Some(path)) = (&material.secret, wanted.secret_file()) {
             let created = if self.shared.check_mode {
                 true
@@ -181,15 +192,8 @@ impl Apply<'_> {
 
     /// Manifest first: if the request does not follow, the next run finds that it does not fit and makes it again.
     fn write(&mut self, path: &Path, request: &[u8], secret: Option<&Private>, sha256: &str) -> Result<Hidden> {
-        let key = match self.shared.key.take() {
-            Some(key) => key,
-            None => StateKey::load_or_create(&self.shared.key_path)?,
-        };
-        let hidden = self.material.hidden(&key, secret.map(|bytes| bytes.as_slice()))?;
-        let id_file = self.wanted.id_file.as_deref().map(|id_file| relative(id_file, path));
-        let manifest = Manifest::new(sha256.into(), self.desired.inputs.clone(), hidden.clone(), id_file);
-        let sealed = manifest.seal(&key)?;
-        self.shared.key = Some(key);
+        let hidden = self.material.hidden(self.key()?, secret.map(|bytes| bytes.as_slice()))?;
+        let sealed = self.manifest(path, sha256, &hidden)?;
 
         // Of two runs at once neither may come between the other's two files.
         let folder = Folder::lock(path)?;
@@ -201,6 +205,19 @@ impl Apply<'_> {
         }
         folder.replace(path, request, &self.desired.attributes)?;
         Ok(hidden)
+    }
+
+    /// The text of the request's manifest.
+    fn manifest(&self, path: &Path, sha256: &str, hidden: &Hidden) -> Result<Vec<u8>> {
+        let id_file = self.wanted.id_file.as_deref().map(|id_file| relative(id_file, path));
+        Manifest::new(sha256.into(), self.desired.inputs.clone(), hidden.clone(), id_file).seal(self.key()?)
+    }
+
+    fn key(&self) -> Result<&StateKey> {
+        self.shared
+            .key
+            .as_ref()
+            .ok_or_else(|| Fault::new(codes::STATE_KEY, format!("The key {} is gone.", self.shared.key_path.display())))
     }
 
     fn id_file(&mut self, plan: &Plan) -> Result<()> {

@@ -6,7 +6,7 @@ use fault::{Fault, Result};
 use nix::libc::ELOOP;
 use nix::unistd::geteuid;
 use openssl::rand::rand_bytes;
-use std::fs::{File, Metadata};
+use std::fs::{self, File, Metadata};
 use std::io::Read as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
@@ -18,6 +18,8 @@ pub type Private = Zeroizing<Vec<u8>>;
 /// No secret or key is as large.
 const LIMIT: u64 = 64 << 10;
 
+const LEAST_BUFFER: usize = 64;
+
 /// Size of a secret that is made.
 pub const CREATED_LEN: usize = 32;
 
@@ -28,15 +30,17 @@ pub const CREATED_LEN: usize = 32;
 /// `path` is no link; `file.unreadable`, `file.too_large`.
 pub fn read(path: &Path) -> Result<Option<Private>> {
     let Some((mut file, mut metadata)) = open(path)? else { return Ok(None) };
+    let mut names = 1;
     if metadata.nlink() == 2 {
         // Waits for a run that is just creating the file.
-        Folder::lock(path)?.settle_creation(path)?;
+        let folder = Folder::lock(path)?;
         metadata = file.metadata().map_err(|e| files::unreadable(path, &e))?;
+        names += u64::from(folder.left_by_creation(path).is_some());
     }
-    check(path, &metadata)?;
-    // Sized beforehand, so that growing leaves no copy behind.
+    check(path, &metadata, names)?;
+    // Sized beforehand, so that growing leaves no copy behind; read_to_end probes smaller buffers with one of its own.
     let expected = usize::try_from(metadata.size().min(LIMIT)).unwrap_or(0);
-    let mut bytes = Zeroizing::new(Vec::with_capacity(expected + 1));
+    let mut bytes = Zeroizing::new(Vec::with_capacity(expected.max(LEAST_BUFFER) + 1));
     file.by_ref().take(LIMIT + 1).read_to_end(&mut bytes).map_err(|e| files::unreadable(path, &e))?;
     if bytes.len() as u64 > LIMIT {
         return Err(Fault::new(
@@ -45,6 +49,20 @@ pub fn read(path: &Path) -> Result<Option<Private>> {
         ));
     }
     Ok(Some(bytes))
+}
+
+/// Removes the second name of a secret's file that a run left which was killed while it made the file.
+///
+/// # Errors
+/// `file.unwritable`.
+pub fn settle(path: &Path) -> Result<()> {
+    if !fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_file() && metadata.nlink() == 2) {
+        return Ok(());
+    }
+    let folder = Folder::lock(path)?;
+    folder
+        .left_by_creation(path)
+        .map_or(Ok(()), |left| fs::remove_file(&left).map_err(|e| files::unwritable(&left, &e)))
 }
 
 /// Makes a file with 32 random bytes unless it exists; gives its content, and whether it was made.
@@ -79,7 +97,7 @@ fn open(path: &Path) -> Result<Option<(File, Metadata)>> {
     Ok(Some((file, metadata)))
 }
 
-fn check(path: &Path, metadata: &Metadata) -> Result<()> {
+fn check(path: &Path, metadata: &Metadata, names: u64) -> Result<()> {
     let (name, user, mode) = (path.display(), geteuid().as_raw(), metadata.mode() & 0o7777);
     if !metadata.is_file() {
         return Err(insecure(path, "it is no regular file", "Name a file that holds the bytes."));
@@ -92,7 +110,7 @@ fn check(path: &Path, metadata: &Metadata) -> Result<()> {
         let what = format!("its mode {mode:04o} lets others at it");
         return Err(insecure(path, &what, &format!("If nobody has read it: chmod 600 {name}")));
     }
-    if metadata.nlink() != 1 {
+    if metadata.nlink() > names {
         let what = format!("it has {} names (hard links)", metadata.nlink());
         return Err(insecure(path, &what, &format!("Find the others with find -inum {}.", metadata.ino())));
     }
@@ -106,7 +124,7 @@ fn insecure(path: &Path, what: &str, hint: &str) -> Fault {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::fs::{self, Permissions};
+    use std::fs::Permissions;
     use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
 
     #[test]
@@ -142,7 +160,12 @@ mod tests {
         create(&path).unwrap();
         fs::hard_link(&path, &left).unwrap();
         assert_eq!(read(&path).unwrap().unwrap().len(), 32);
+        assert!(left.exists(), "reading is for check mode too");
+        settle(&path).unwrap();
         assert!(!left.exists());
+        fs::hard_link(&path, dir.path().join("copy")).unwrap();
+        settle(&path).unwrap();
+        assert_eq!(read(&path).unwrap_err().code, codes::INSECURE);
     }
 
     #[test]

@@ -165,6 +165,30 @@ fn a_manifest_that_nobody_vouches_for_removes_no_id_file_elsewhere() {
 }
 
 #[test]
+fn no_secret_is_made_where_the_request_cannot_be_written() {
+    let world = World::new();
+    let before = world.files();
+    assert_eq!(code(&world.run(&world.options("no folder/request", json!({})))), "file.missing");
+    assert_eq!(
+        code(&world.run(&world.options("request", json!({"id_file": world.text("no folder/x.yaml")})))),
+        "file.missing"
+    );
+    assert_eq!(world.files(), before);
+}
+
+#[test]
+fn check_mode_leaves_even_what_a_killed_run_left() {
+    let world = World::new();
+    world.run(&world.options("request", json!({})));
+    fs::hard_link(world.path("secret"), world.path(".secret.seguest-tmp")).unwrap();
+    let before = world.files();
+    let checked = world.run(&world.options("request", json!({"_ansible_check_mode": true})));
+    assert_eq!((checked["changed"].as_bool(), world.files()), (Some(false), before), "{checked}");
+    assert_eq!(world.run(&world.options("request", json!({})))["changed"], false);
+    assert!(!world.path(".secret.seguest-tmp").exists());
+}
+
+#[test]
 fn one_task_makes_many_requests_and_those_that_succeed_stay() {
     let world = World::new();
     world.document("revoked", Some(test_pki::Flaw::Revoked));
