@@ -44,6 +44,8 @@ pub struct Plan {
     pub build: bool,
     /// Only mode or owner of the request's file are to be set.
     pub set_attributes: bool,
+    /// The manifest is to name another id file than it does.
+    pub record_id_file: bool,
     /// The id file is to be written.
     pub write_id_file: Option<String>,
     /// What the operator should know.
@@ -93,6 +95,11 @@ pub fn plan(desired: &Desired, observed: &Observed) -> Result<Plan> {
                 ));
             }
             plan.set_attributes = !plan.build && !desired.attributes.met_by(&found.attributes);
+            let named = match &desired.id_file {
+                Some((id_path, _)) => manifest.names(id_path, path),
+                None => manifest.id_file.is_none(),
+            };
+            plan.record_id_file = !plan.build && !named;
         }
     }
     if let Some((id_path, id_file)) = &desired.id_file {

@@ -137,6 +137,9 @@ impl Apply<'_> {
         }
         let (Some(path), Some(found)) = (&self.wanted.path, &self.observed.request) else { return Ok(()) };
         tell_request(&found.bytes, true, self.wanted, self.progress);
+        if plan.record_id_file {
+            self.record_id_file(path)?;
+        }
         if plan.set_attributes {
             let (before, after) = (attribute_lines(&found.attributes, self.desired), self.attribute_lines());
             if !self.shared.check_mode {
@@ -218,6 +221,20 @@ impl Apply<'_> {
             .key
             .as_ref()
             .ok_or_else(|| Fault::new(codes::STATE_KEY, format!("The key {} is gone.", self.shared.key_path.display())))
+    }
+
+    /// Otherwise whoever removes another request with this id file would not know that it is still needed.
+    fn record_id_file(&mut self, path: &Path) -> Result<()> {
+        let Some(recorded) = self.observed.recorded.trusted() else { return Ok(()) };
+        let line = |id_file: Option<PathBuf>| format!("id_file: {}\n", id_file.unwrap_or_default().display());
+        let (before, after) = (line(recorded.id_file_of(path)), line(self.wanted.id_file.clone()));
+        let manifest = Manifest::path(path);
+        if !self.shared.check_mode {
+            let sealed = self.manifest(path, &recorded.sha256, &recorded.hidden)?;
+            files::replace(&manifest, &sealed, &Attributes::mode(0o600))?;
+        }
+        self.progress.changed(Diff { subject: manifest.display().to_string(), before, after });
+        Ok(())
     }
 
     fn id_file(&mut self, plan: &Plan) -> Result<()> {

@@ -140,6 +140,23 @@ fn absent_removes_all_but_the_secret_and_an_id_file_that_another_request_has() {
 }
 
 #[test]
+fn an_id_file_that_is_named_anew_is_recorded_and_outlives_another_request_that_has_it() {
+    let world = World::new();
+    world.run(&world.options("one", json!({})));
+    let renamed = json!({"id_file": world.text("shared.yaml"), "_ansible_diff": true});
+    let result = world.run(&world.options("one", renamed.clone()));
+    assert_eq!(result["changed"], true);
+    let sha256 = &result["requests"][0]["sha256"];
+    let again = world.run(&world.options("one", renamed.clone()));
+    assert_eq!((&again["changed"], &again["requests"][0]["sha256"]), (&json!(false), sha256), "{again}");
+
+    world.run(&world.options("two", renamed));
+    let absent = json!({"path": world.text("two"), "id_file": world.text("shared.yaml"), "state": "absent"});
+    assert!(warns(&world.run(&absent), "request.left_in_place"));
+    assert!(world.path("shared.yaml").exists());
+}
+
+#[test]
 fn a_file_in_the_manifests_place_that_is_none_is_neither_removed_nor_written_over() {
     let world = World::new();
     fs::write(world.path("app.manifest.json"), "{\"app\": 1}").unwrap();
