@@ -114,7 +114,11 @@ impl<'a> Lenient<'a> {
 
 fn from_json(text: &str) -> Result<Value, Error> {
     serde_json::from_str(text).map_err(|e| {
-        Error::new(codes::INVALID, format!("looks like JSON and is not: line {}, column {}", e.line(), e.column()))
+        let place = format!("line {}, column {}", e.line(), e.column());
+        Error::new(
+            codes::INVALID,
+            format!("looks like JSON and is not, {place}: write keys, texts and hex values in double quotes"),
+        )
     })
 }
 
