@@ -11,6 +11,7 @@ use ansible_contract::Diff;
 use fault::{Fault, Result};
 use pv_request::IdFile;
 use pv_wire::layout;
+use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
@@ -21,7 +22,13 @@ const ID_FILE_LIMIT: u64 = 64 << 10;
 ///
 /// # Errors
 /// `request.not_ours` for something else in the request's place; the `file.*` codes.
-pub fn absent(wanted: &Absent, check_mode: bool, key: Option<&StateKey>, progress: &mut Progress) -> Result<()> {
+pub fn absent(
+    wanted: &Absent,
+    check_mode: bool,
+    key: Option<&StateKey>,
+    users: &mut IdFileUsers,
+    progress: &mut Progress,
+) -> Result<()> {
     let (path, manifest) = (&wanted.path, Manifest::path(&wanted.path));
     let found = files::read(path, layout::MAX_REQUEST_LEN as u64)?;
     let recorded = Manifest::read(path, key)?;
@@ -40,7 +47,7 @@ pub fn absent(wanted: &Absent, check_mode: bool, key: Option<&StateKey>, progres
     // The manifest last: as long as it is there, a run after an interruption knows the id file.
     let mut remove = Vec::new();
     if let Some(id_file) = id_file.filter(|id_file| fs::symlink_metadata(id_file).is_ok()) {
-        match keep_id_file(&id_file, &manifest, name.as_deref())? {
+        match keep_id_file(&id_file, &manifest, name.as_deref(), users)? {
             Some(why) => progress.warn(
                 &Fault::new(codes::LEFT_IN_PLACE, format!("{} is left in its place: {why}.", id_file.display()))
                     .hint("Remove it yourself if nothing needs it."),
@@ -67,29 +74,64 @@ pub fn absent(wanted: &Absent, check_mode: bool, key: Option<&StateKey>, progres
 }
 
 /// Why an id file is not to be removed: it belongs to another request, or it is none or another secret's.
-fn keep_id_file(id_file: &Path, manifest: &Path, name: Option<&str>) -> Result<Option<String>> {
+fn keep_id_file(
+    id_file: &Path,
+    manifest: &Path,
+    name: Option<&str>,
+    users: &mut IdFileUsers,
+) -> Result<Option<String>> {
     let found = files::read(id_file, ID_FILE_LIMIT).ok().flatten();
     let parsed = found.and_then(|found| IdFile::parse(&String::from_utf8(found.bytes).ok()?, "").ok());
     let Some(parsed) = parsed else { return Ok(Some("it is no id file".into())) };
     if name.is_some_and(|name| name != parsed.name) {
         return Ok(Some(format!("it names another secret, {:?}", parsed.name)));
     }
-    let folder = match id_file.parent() {
-        Some(parent) if parent != Path::new("") => parent,
-        _ => Path::new("."),
-    };
+    let other = users.other_than(manifest, id_file)?;
+    Ok(other.map(|request| format!("the request {} has it too", request.display())))
+}
+
+/// Which requests' manifests name which id file, of the folders that were looked at. Kept for a whole task: to look
+/// again for each of thousands of requests in one folder would take hours.
+#[derive(Default)]
+pub struct IdFileUsers {
+    folders: HashMap<PathBuf, HashMap<PathBuf, BTreeSet<PathBuf>>>,
+}
+
+impl IdFileUsers {
+    /// A request in the id file's folder other than the manifest's own whose manifest names the id file, whoever
+    /// wrote it: a file that somebody else relies on is not removed. From now on the manifest itself counts as gone.
+    fn other_than(&mut self, manifest: &Path, id_file: &Path) -> Result<Option<PathBuf>> {
+        let id_file = files::identity(id_file);
+        let folder = id_file.parent().unwrap_or(Path::new("/"));
+        if !self.folders.contains_key(folder) {
+            self.folders.insert(folder.to_owned(), look_into(folder)?);
+        }
+        let Some(users) = self.folders.get_mut(folder).and_then(|named| named.get_mut(&id_file)) else {
+            return Ok(None);
+        };
+        let own = request_of(&files::identity(manifest));
+        own.map(|own| users.remove(&own));
+        Ok(users.first().cloned())
+    }
+
+    /// Forgets what was seen: requests may have come since.
+    pub fn forget(&mut self) {
+        self.folders.clear();
+    }
+}
+
+/// The id files that manifests in a folder name, and the requests that have them. `folder` is an identity.
+fn look_into(folder: &Path) -> Result<HashMap<PathBuf, BTreeSet<PathBuf>>> {
+    let mut named: HashMap<_, BTreeSet<_>> = HashMap::new();
     for entry in fs::read_dir(folder).map_err(|e| files::unreadable(folder, &e))? {
         let entry = entry.map_err(|e| files::unreadable(folder, &e))?.path();
-        let Some(request) = request_of(&entry).filter(|_| files::identity(&entry) != files::identity(manifest)) else {
-            continue;
-        };
-        // Whoever wrote it: a file that somebody else relies on is not removed.
-        let other = Manifest::read(&request, None).ok();
-        if other.and_then(|other| Some(other.said()?.names(id_file, &request))) == Some(true) {
-            return Ok(Some(format!("the request {} has it too", request.display())));
+        let Some(request) = request_of(&entry) else { continue };
+        let recorded = Manifest::read(&request, None).ok();
+        if let Some(id_file) = recorded.and_then(|recorded| recorded.said()?.id_file_of(&request)) {
+            named.entry(files::identity(&id_file)).or_default().insert(request);
         }
     }
-    Ok(None)
+    Ok(named)
 }
 
 fn request_of(manifest: &Path) -> Option<PathBuf> {

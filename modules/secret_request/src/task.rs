@@ -1,6 +1,6 @@
 //! The requests of one task, one after the other, and the result of them all.
 
-use crate::absent::absent;
+use crate::absent::{IdFileUsers, absent};
 use crate::hosts::KnownHosts;
 use crate::options::{Options, Requests, State};
 use crate::present::{Shared, present};
@@ -35,6 +35,7 @@ pub fn refuse_duplicates(requests: &Requests) -> Result<()> {
 /// The requests so far.
 pub struct Task {
     shared: Shared,
+    id_file_users: IdFileUsers,
     with_diff: bool,
     entries: Vec<Entry>,
     warnings: Vec<String>,
@@ -53,6 +54,7 @@ impl Task {
         let (check_mode, known, key_path) = (context.check_mode, KnownHosts::default(), StateKey::path()?);
         Ok(Self {
             shared: Shared { check_mode, known, key_path, key: None },
+            id_file_users: IdFileUsers::default(),
             with_diff: context.diff,
             entries: Vec::new(),
             warnings: Vec::new(),
@@ -97,12 +99,15 @@ impl Task {
 
     fn attempt(&mut self, options: &Options, progress: &mut Progress) -> Result<()> {
         match Wanted::from_options(options)? {
-            Wanted::Present(wanted) => present(&wanted, &mut self.shared, progress),
+            Wanted::Present(wanted) => {
+                self.id_file_users.forget();
+                present(&wanted, &mut self.shared, progress)
+            }
             Wanted::Absent(wanted) => {
                 if self.shared.key.is_none() {
                     self.shared.key = StateKey::load(&self.shared.key_path)?;
                 }
-                absent(&wanted, self.shared.check_mode, self.shared.key.as_ref(), progress)
+                absent(&wanted, self.shared.check_mode, self.shared.key.as_ref(), &mut self.id_file_users, progress)
             }
         }
     }

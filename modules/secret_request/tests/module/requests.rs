@@ -157,6 +157,22 @@ fn an_id_file_that_is_named_anew_is_recorded_and_outlives_another_request_that_h
 }
 
 #[test]
+fn one_task_removes_the_id_file_with_the_last_request_that_has_it() {
+    let world = World::new();
+    let paths: Vec<_> = ["one", "two", "three"].iter().map(|path| json!({"path": world.text(path)})).collect();
+    let mut options = world.options("x", json!({"requests": paths}));
+    world.run(&options);
+    options["state"] = "absent".into();
+    options["requests"][1]["state"] = "present".into();
+    let kept = world.run(&options);
+    assert!(warns(&kept, "request.left_in_place") && world.path("my_secret.yaml").exists(), "{kept}");
+    options["requests"] = json!(paths);
+    let result = world.run(&options);
+    assert!(result["changed"] == true && !world.path("my_secret.yaml").exists(), "{result}");
+    assert!(!world.path("two.manifest.json").exists() && world.path("secret").exists());
+}
+
+#[test]
 fn a_file_in_the_manifests_place_that_is_none_is_neither_removed_nor_written_over() {
     let world = World::new();
     fs::write(world.path("app.manifest.json"), "{\"app\": 1}").unwrap();
