@@ -2,7 +2,7 @@
 
 use crate::support::{Single, associated, warned};
 use anyhow::Result;
-use e2e::{Controller, Host, Play, can_simulate};
+use e2e::{Controller, Host, Play, can_simulate, place};
 use serde_json::{Value, json};
 use std::fmt::Write;
 
@@ -47,7 +47,12 @@ fn with_secret() -> Result<Single> {
 
 #[test]
 fn short_names_and_the_books_sample_work_on_the_command_line() -> Result<()> {
-    if !can_simulate("short_names_and_the_books_sample_work_on_the_command_line") {
+    const TEST: &str = "short_names_and_the_books_sample_work_on_the_command_line";
+    if !can_simulate(TEST) {
+        return Ok(());
+    }
+    if place::target()? != place::repository().join("target") {
+        println!("skipped: {TEST}: ansible.cfg looks for the collection in ../target, and cargo's folder is elsewhere");
         return Ok(());
     }
     let Single { world, guest, controller, .. } = &with_secret()?;

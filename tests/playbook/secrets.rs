@@ -78,6 +78,7 @@ fn a_request_for_another_machine_is_refused_and_nothing_is_bound() -> Result<()>
     let error = error(&play, "guest1", ADD)?;
     assert_eq!(error["code"], "uv.request_not_for_this_guest", "{}", play.output);
     assert_eq!(error["uv_rc"], 0x0108);
+    assert!(error["hint"].as_str().unwrap().contains("no slot for this host's key"), "{error}");
     assert_eq!(play.result("guest1", ADD)?["host_key_match"], false);
     let state = guest.state()?;
     assert_eq!((&state["locked"], &state["secrets"]), (&json!(false), &json!([])));

@@ -22,8 +22,9 @@ pub struct Host {
 impl Host {
     /// The controller itself.
     pub fn controller() -> Self {
-        let variables =
-            json!({"ansible_connection": "local", "ansible_python_interpreter": "{{ ansible_playbook_python }}"});
+        // On its own machine, Ansible asks the list of users for the home folder, not the environment.
+        let variables = json!({"ansible_connection": "local", "ansible_python_interpreter": "{{ ansible_playbook_python }}",
+                               "ansible_remote_tmp": "{{ lookup('env', 'HOME') }}/.ansible/tmp"});
         Self { name: "localhost".into(), variables }
     }
 

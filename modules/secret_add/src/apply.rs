@@ -148,7 +148,11 @@ impl Apply<'_> {
             failure.facts.insert("reboot_required".into(), true.into());
         }
         if failure.fault.code == uv::NOT_FOR_THIS_GUEST {
-            failure.facts.insert("host_key_match".into(), host_key_match(&loaded.bytes).into());
+            let matches = host_key_match(&loaded.bytes);
+            if let Some(matches) = matches {
+                failure.fault.hint = what_to_build_again(matches).into();
+            }
+            failure.facts.insert("host_key_match".into(), matches.into());
         }
         if let Some(entry) = done.entries.last_mut().filter(|entry| !entry.changed) {
             entry.error = Some(fault_json(&failure.fault));
@@ -171,6 +175,17 @@ fn host_key_match(request: &[u8]) -> Option<bool> {
     let ours = firmware::host_key_hashes().ok()??;
     let view = RequestView::parse(request).ok()?;
     Some(view.host_key_hashes().any(|slot| ours.contains(&slot)))
+}
+
+/// The hint for a request that cannot be decrypted: what the ultravisor leaves open, the host's keys may tell.
+fn what_to_build_again(host_key_match: bool) -> &'static str {
+    if host_key_match {
+        "It has a slot for this host's key, so it was built for another image or was changed on the way. Build it again \
+         from the image that this guest runs."
+    } else {
+        "It has no slot for this host's key. Build it again with the host key document of the machine that this guest \
+         runs on."
+    }
 }
 
 /// What has come about so far.
