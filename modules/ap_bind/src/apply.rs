@@ -1,13 +1,13 @@
 //! The plan carried out, or in check mode told.
 
+use crate::codes;
 use crate::entries::Wanted;
 use crate::fleet::{Fleet, Job};
 use crate::observe::{self, Observed};
 use crate::options::{Report, Status};
-use crate::plan::{Decision, Fit, Plan, Seen, fit, indices, is_held_for, plan, to_look_at};
+use crate::plan::{Decision, Fit, Plan, Seen, fit, indices, is_held_for, names, plan, to_look_at};
 use crate::report::{self, Served, mismatch, reason};
 use crate::task::{Aim, Task};
-use crate::{codes, matching};
 use ansible_contract::{Failure, Outcome, warning};
 use fault::{Fault, Result};
 use pv_guest::ap::{Apqn, Associate, SeState};
@@ -85,7 +85,7 @@ impl<'a> Run<'a> {
             |apqn| matches!(plan.entry_of(apqn).and_then(|e| plan.decisions.get(e)), Some(Decision::Serve(..)));
         let serve_all = plan.decisions.iter().all(|d| matches!(d, Decision::Served(_) | Decision::Serve(..)));
         let go = (faults.is_empty() && serve_all) || !self.task.strict;
-        self.fleet.give_back(|apqn| go && chosen(apqn))?;
+        faults.extend(self.fleet.give_back(|apqn| go && chosen(apqn)));
         self.fleet.warnings.extend(plan.mismatched.iter().copied().map(mismatch));
         let mut served: Vec<Served> = self
             .task
@@ -159,22 +159,15 @@ impl<'a> Run<'a> {
         self.fleet.queues.iter().map(|o| &o.seen).filter(unwanted).map(|seen| seen.apqn).collect()
     }
 
-    /// What `state: unbound` releases: for each entry one queue that is held for it, or everything.
+    /// What `state: unbound` releases: what is held for an entry, or everything.
     fn to_release(&self) -> BTreeSet<Apqn> {
         let seen = self.seen();
         if self.task.aim == Aim::ReleaseAll {
             return seen.iter().filter(|seen| seen.state.is_held()).map(|seen| seen.apqn).collect();
         }
-        let held = |entry: usize, queue: usize| match (self.task.wanted.get(entry), seen.get(queue)) {
-            (Some(wanted), Some(seen)) => {
-                let asked =
-                    wanted.apqn.is_none_or(|apqn| apqn == seen.apqn) && seen.generation >= wanted.min_generation;
-                asked && is_held_for(wanted, seen, &self.secrets)
-            }
-            _ => false,
-        };
-        let matched = matching::best(self.task.wanted.len(), seen.len(), held);
-        matched.into_iter().flatten().filter_map(|queue| seen.get(queue)).map(|seen| seen.apqn).collect()
+        // All of them, not one for each entry: a second run must find nothing left to release.
+        let named = |seen: &&Seen| self.task.wanted.iter().any(|wanted| names(wanted, seen, &self.secrets));
+        seen.iter().filter(named).map(|seen| seen.apqn).collect()
     }
 
     fn release(&self, apqns: BTreeSet<Apqn>) -> Vec<Fault> {
@@ -200,7 +193,11 @@ impl<'a> Run<'a> {
         let outcome = self.answer(served, false, |o| o.seen.state);
         match (faults.into_iter().next(), outcome) {
             (Some(fault), Ok(outcome)) => Err(failure(fault, outcome)),
-            (_, outcome) => outcome,
+            (Some(fault), Err(mut failed)) => {
+                failed.warnings.push(warning(&fault));
+                Err(failed)
+            }
+            (None, outcome) => outcome,
         }
     }
 

@@ -134,19 +134,21 @@ impl<'a> Fleet<'a> {
     ///
     /// # Errors
     /// Those of the release and of the journal.
-    pub fn give_back(&mut self, chosen: impl Fn(Apqn) -> bool) -> Result<()> {
+    pub fn give_back(&mut self, chosen: impl Fn(Apqn) -> bool) -> Vec<Fault> {
+        let mut faults = Vec::new();
         for apqn in std::mem::take(&mut self.looking) {
             if chosen(apqn) {
                 continue;
             }
-            if let Some(observed) = self.get(apqn) {
-                steps::release(&observed.queue, self.manner)?;
+            let released = self.get(apqn).map_or(Ok(()), |observed| steps::release(&observed.queue, self.manner));
+            if let Err(fault) = released.and_then(|()| self.journal.finish(apqn)) {
+                faults.push(fault);
+                continue;
             }
-            self.journal.finish(apqn)?;
             self.inspected.insert(apqn);
             self.see(apqn, |o| o.seen.state = SeState::Unbound);
         }
-        Ok(())
+        faults
     }
 
     /// Makes queues serve entries, all at once; those that were refused a second time one by one, for an adapter
@@ -249,7 +251,7 @@ fn look_at_one(observed: &Observed, wanted: &[Wanted], journal: &Journal<'_>, ma
         return look(Looked::Stuck(fault));
     }
     if let Err(fault) = steps::bind(queue, manner) {
-        let settled = if queue.state().is_held() { steps::release(queue, manner) } else { Ok(()) };
+        let settled = if queue.state().is_held() { steps::release(queue, manner) } else { steps::cancel_bind(queue) };
         return look(
             settled.and_then(|()| journal.finish(apqn)).map_or_else(Looked::Stuck, |()| Looked::Skipped(fault)),
         );

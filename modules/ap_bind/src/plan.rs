@@ -49,6 +49,14 @@ pub fn fit(wanted: &Wanted, queue: &Seen) -> Fit {
     key_fit(wanted, queue)
 }
 
+/// Whether a held queue is one that an entry names: held for it, and not known to have another key or serial number.
+pub fn names(wanted: &Wanted, queue: &Seen, secrets: &SecretList) -> bool {
+    wanted.apqn.is_none_or(|apqn| apqn == queue.apqn)
+        && queue.generation >= wanted.min_generation
+        && is_held_for(wanted, queue, secrets)
+        && (wanted.apqn.is_some() || key_fit(wanted, queue) != Fit::No)
+}
+
 /// Whether a queue has the master key and the serial number that an entry demands, whatever else of it does not fit.
 fn key_fit(wanted: &Wanted, queue: &Seen) -> Fit {
     let Purpose::Ep11 { mkvp, serialnr, .. } = &wanted.purpose else { return Fit::Yes };
@@ -107,6 +115,8 @@ pub enum Decision {
     Undetermined,
     /// Its secret is not in the store.
     SecretMissing,
+    /// This queue is associated with its secret, but its key cannot be read now: it is left as it is.
+    Unreadable(Apqn),
     /// Nothing fits, and a queue is associated with its secret that does not fit it.
     Mismatch(Apqn),
     /// Nothing fits.
@@ -125,7 +135,9 @@ pub struct Plan {
 impl Plan {
     /// The entry that a queue serves or shall serve.
     pub fn entry_of(&self, apqn: Apqn) -> Option<usize> {
-        self.decisions.iter().position(|d| matches!(d, Decision::Served(a) | Decision::Serve(a, _) if *a == apqn))
+        self.decisions.iter().position(
+            |d| matches!(d, Decision::Served(a) | Decision::Serve(a, _) | Decision::Unreadable(a) if *a == apqn),
+        )
     }
 }
 
@@ -141,10 +153,19 @@ pub fn plan(wanted: &[Wanted], queues: &[Seen], secrets: &SecretList, exclusive:
         |e, q| matches!((wanted.get(e), queues.get(q)), (Some(e), Some(q)) if serves(e, q)),
     );
 
-    let open = |e: usize| served.get(e).copied().flatten().is_none();
+    let unread = matching::best(wanted.len(), queues.len(), |e, q| match (wanted.get(e), queues.get(q)) {
+        (Some(entry), Some(queue)) => {
+            served.get(e).copied().flatten().is_none()
+                && !served.contains(&Some(q))
+                && is_held_for(entry, queue, secrets)
+                && fit(entry, queue) == Fit::Unknown
+        }
+        _ => false,
+    });
+    let open = |e: usize| [&served, &unread].iter().all(|matched| matched.get(e).copied().flatten().is_none());
     let has_secret = |entry: &Wanted| entry.secret().is_none_or(|id| !indices(secrets, id).is_empty());
     let is_free = |q: usize, queue: &Seen| {
-        let taken = served.contains(&Some(q));
+        let taken = served.contains(&Some(q)) || unread.contains(&Some(q));
         !taken
             && match queue.state {
                 SeState::Unbound => true,
@@ -175,6 +196,9 @@ pub fn plan(wanted: &[Wanted], queues: &[Seen], secrets: &SecretList, exclusive:
         if let Some(apqn) = served.get(e).and_then(apqn) {
             return Decision::Served(apqn);
         }
+        if let Some(apqn) = unread.get(e).and_then(apqn) {
+            return Decision::Unreadable(apqn);
+        }
         if let Some(apqn) = chosen.get(e).and_then(apqn) {
             return Decision::Serve(apqn, entry.secret().and_then(|id| indices(secrets, id).first().copied()));
         }
@@ -195,10 +219,9 @@ pub fn plan(wanted: &[Wanted], queues: &[Seen], secrets: &SecretList, exclusive:
 
 /// The queues that must be bound to know whether they fit an entry that is not served, in the order of preference.
 pub fn to_look_at(wanted: &[Wanted], queues: &[Seen], secrets: &SecretList, plan: &Plan) -> Vec<Apqn> {
-    let open = wanted
-        .iter()
-        .zip(&plan.decisions)
-        .filter(|(_, decision)| !matches!(decision, Decision::Served(_) | Decision::SecretMissing));
+    let open = wanted.iter().zip(&plan.decisions).filter(|(_, decision)| {
+        !matches!(decision, Decision::Served(_) | Decision::Unreadable(_) | Decision::SecretMissing)
+    });
     let open: Vec<_> = open
         .map(|(entry, _)| entry)
         .filter(|entry| entry.secret().is_some_and(|id| !indices(secrets, id).is_empty()))

@@ -45,6 +45,11 @@ pub fn reason(at: usize, wanted: &Wanted, decision: &Decision, secrets: &SecretL
                 .hint("Add it first (seguest.pv.secret_add); if the store is locked, reboot the guest and add it before the lock.")
         }
         Decision::Mismatch(apqn) => mismatch(*apqn),
+        Decision::Unreadable(apqn) => Fault::new(
+            pv_guest::codes::ATTRIBUTE_UNREADABLE,
+            format!("{who}: the queue {apqn} is associated with its secret, but its master key or serial number cannot be read now."),
+        )
+        .hint("It was left as it is. Look at its card with lszcrypt -V, and run the task again."),
         Decision::Serve(..) => Fault::new(
             codes::LEFT_UNDONE,
             format!("{who}: another entry cannot be served, and strict demands all or nothing."),

@@ -52,6 +52,7 @@ impl Patience {
 struct Writes {
     taken_at: Option<Instant>,
     refusals: u32,
+    refused_at: Option<Instant>,
     last_error: Option<io::Error>,
 }
 
@@ -62,16 +63,21 @@ impl Writes {
         if self.taken_at.is_some() {
             return true;
         }
+        if self.refusals >= MAX_REFUSALS {
+            // A newer kernel answers EIO to a bind that is merely slow: its effect may still show.
+            return self.refused_at.is_some_and(|at| at.elapsed() <= EFFECT_SHOWS_WITHIN);
+        }
         match write() {
             Ok(()) => self.taken_at = Some(Instant::now()),
             Err(e) => {
                 if e.kind() != io::ErrorKind::ResourceBusy {
                     self.refusals += 1;
+                    self.refused_at = Some(Instant::now());
                 }
                 self.last_error = Some(e);
             }
         }
-        self.refusals < MAX_REFUSALS
+        true
     }
 
     /// Whether a write was taken and had time enough to show.

@@ -66,14 +66,13 @@ pub fn plan(
 
 fn one(request: &Loaded, list: &SecretList, record: &Record, planned_adds: &[&Loaded], force: bool) -> Result<Planned> {
     let mut warnings = Vec::new();
-    if let Some(twin) = planned_adds.iter().find(|add| add.id == request.id && add.secret_type == request.secret_type) {
-        if twin.sha256 == request.sha256 {
-            return Ok(Planned { step: Step::Present(Evidence::AddedThisBoot), warnings });
-        }
-        if request.id.is_some() && !force {
-            warnings.push(may_differ(request));
-            return Ok(Planned { step: Step::Present(Evidence::IdOnly), warnings });
-        }
+    if planned_adds.iter().any(|add| add.sha256 == request.sha256) {
+        return Ok(Planned { step: Step::Present(Evidence::AddedThisBoot), warnings });
+    }
+    let is_twin = |add: &&Loaded| add.id == request.id && add.secret_type == request.secret_type;
+    if request.id.is_some() && !force && planned_adds.iter().copied().any(|add| is_twin(&add)) {
+        warnings.push(may_differ(request));
+        return Ok(Planned { step: Step::Present(Evidence::IdOnly), warnings });
     }
     let fate = record.fate(request);
     let step = if request.id.is_none() {

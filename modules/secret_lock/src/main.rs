@@ -26,6 +26,9 @@ impl Module for SecretLock {
         let guard = Guard::from_options(options)?;
 
         let device = Device::open()?;
+        let boot = BootRecord::of_this_boot()?;
+        // Held to the end: what is compared is what is locked, as far as secret_add is concerned.
+        let _alone = if context.check_mode { None } else { boot.exclusively(Topic::Requests, true)? };
         let list = SecretList::read(&device)?;
         let lock = device.probe_lock()?;
 
@@ -37,6 +40,11 @@ impl Module for SecretLock {
         };
 
         let (changed, locked) = result?;
+        // Another program may have added something between the list and the lock; from here on nothing can.
+        let list = if locked == Some(true) { SecretList::read(&device)? } else { list };
+        if let (Some(true), Err(fault)) = (locked, plan(&guard, &list, LockState::Locked)) {
+            return unmet(fault, &list, LockState::Locked, context);
+        }
         let mut outcome = outcome(changed, locked, &list);
         if locked == Some(true) && !context.check_mode {
             outcome.warnings.extend(remember().err().as_ref().map(warning));

@@ -61,6 +61,15 @@ impl Guard {
         if list.total < self.minimum {
             return Ok(Some(format!("it holds {} secrets, and at least {} are required", list.total, self.minimum)));
         }
+        let twin = list.secrets.iter().enumerate().find(|(at, secret)| {
+            list.secrets.iter().take(*at).any(|s| s.id == secret.id && s.secret_type == secret.secret_type)
+        });
+        if let (true, Some((_, secret))) = (self.exact, twin) {
+            return Ok(Some(format!(
+                "it holds {} more than once, and exact allows nothing but what is required",
+                secret.id
+            )));
+        }
         let other = |id| !self.require.iter().any(|wanted| wanted.is_met_by(id));
         let others: Vec<_> =
             list.secrets.iter().filter(|secret| other(&secret.id)).map(|secret| secret.id.to_string()).collect();
