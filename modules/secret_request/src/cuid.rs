@@ -15,6 +15,9 @@ pub type Cuid = [u8; 16];
 /// How deep a mapping in a file is searched, as pvsecret does.
 const DEPTH: u8 = 8;
 
+/// In bytes. To parse deeply nested YAML takes a time that grows with the square of its length.
+const LONGEST_YAML: usize = 64 << 10;
+
 /// From the option `cuid`.
 ///
 /// # Errors
@@ -33,7 +36,8 @@ pub fn from_option(text: &HexText<32, 32>) -> Result<Cuid> {
 pub fn from_file(path: &Path) -> Result<Cuid> {
     let source = Source::read(path)?;
     let raw = Cuid::try_from(source.bytes.as_slice()).ok().filter(|cuid| *cuid != [0; 16]);
-    raw.or_else(|| from_yaml(std::str::from_utf8(&source.bytes).ok()?)).ok_or_else(|| {
+    let text = std::str::from_utf8(&source.bytes).ok().filter(|text| text.len() <= LONGEST_YAML);
+    raw.or_else(|| from_yaml(text?)).ok_or_else(|| {
         Fault::new(codes::CUID, format!("{} holds no configuration unique id.", source.name))
             .hint("It must be 16 raw bytes, or YAML with cuid: \"0x...\" of 32 hex digits, and not all zeros.")
     })
@@ -146,6 +150,8 @@ mod tests {
             format!("id: {HEX}\n"),
             format!("{{a: {{a: {{a: {{a: {{a: {{a: {{a: {{a: {{cuid: {HEX}}}}}}}}}}}}}}}}}}}"),
             "[".into(),
+            format!("cuid: {HEX}\n#{}", "x".repeat(LONGEST_YAML)),
+            "{a: ".repeat(500_000),
         ] {
             assert_eq!(read(text.as_bytes()), Err(codes::CUID), "{text}");
         }
