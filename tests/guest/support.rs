@@ -5,6 +5,7 @@ use openssl::pkey::PKey;
 use pv_request::{AddSecret, Extension, HostKey, ImageTags, RequestKeys, Secret, SecretClass, UserData};
 use pv_wire::SecretId;
 use serde_json::{Value, json};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 use std::sync::LazyLock;
@@ -13,7 +14,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 /// The machines `m1` and `m2`, the images `image` and `other`. Making keys takes longer than most tests, so all share
 /// them. Nothing tells when the last test ends: what earlier runs left is removed here.
 static WORLD: LazyLock<World> = LazyLock::new(|| {
-    let all = Path::new(env!("CARGO_TARGET_TMPDIR")).join("guest-tests");
+    // Not cargo's folder for tests: it belongs to whoever builds them, which may be another user.
+    let uid = std::fs::metadata("/proc/self").unwrap().uid();
+    let all = std::env::temp_dir().join(format!("seguest-guest-tests-{uid}"));
     std::fs::create_dir_all(&all).unwrap();
     for left in std::fs::read_dir(&all).unwrap().map(|entry| entry.unwrap().path()) {
         if !Path::new("/proc").join(left.file_name().unwrap()).exists() {
