@@ -74,6 +74,10 @@ pub fn open(path: &Path) -> io::Result<Option<File>> {
 /// # Errors
 /// `request.not_ours` for a link, a folder, a device or something larger; `file.unreadable`.
 pub fn read(path: &Path, limit: u64) -> Result<Option<Found>> {
+    Ok(read_open(path, limit)?.map(|(_, found)| found))
+}
+
+fn read_open(path: &Path, limit: u64) -> Result<Option<(File, Found)>> {
     let not_ours = |what: &str| {
         Fault::new(codes::NOT_OURS, format!("{} is {what}; it is left as it is.", path.display()))
             .hint("Remove it, or choose another path.")
@@ -89,11 +93,11 @@ pub fn read(path: &Path, limit: u64) -> Result<Option<Found>> {
         return Err(not_ours("no regular file"));
     }
     let mut bytes = Vec::new();
-    file.take(limit + 1).read_to_end(&mut bytes).map_err(|e| unreadable(path, &e))?;
+    (&file).take(limit + 1).read_to_end(&mut bytes).map_err(|e| unreadable(path, &e))?;
     if bytes.len() as u64 > limit {
         return Err(not_ours("larger than what belongs there"));
     }
-    Ok(Some(Found { bytes, attributes: Attributes::of(&metadata) }))
+    Ok(Some((file, Found { bytes, attributes: Attributes::of(&metadata) })))
 }
 
 /// Writes a file in place of whatever file is there.
@@ -104,13 +108,18 @@ pub fn replace(path: &Path, content: &[u8], attributes: &Attributes) -> Result<(
     Folder::lock(path)?.replace(path, content, attributes)
 }
 
-/// Sets owner and mode of a file that is there.
+/// Sets owner and mode of a file that was read before: of nothing that was put into its place since.
 ///
 /// # Errors
-/// `file.unwritable`.
-pub fn set_attributes(path: &Path, attributes: &Attributes) -> Result<()> {
-    let set = || open(path)?.map_or(Err(ErrorKind::NotFound.into()), |file| attributes.apply(&file));
-    set().map_err(|e| unwritable(path, &e))
+/// Those of [`read`], `file.unwritable`.
+pub fn set_attributes(path: &Path, read: &Found, attributes: &Attributes) -> Result<()> {
+    match read_open(path, read.bytes.len() as u64)? {
+        Some((file, now)) if now.bytes == read.bytes => attributes.apply(&file).map_err(|e| unwritable(path, &e)),
+        _ => {
+            let detail = format!("{} was replaced or removed while its mode or owner was to be set.", path.display());
+            Err(Fault::new(codes::UNWRITABLE, detail).hint("Run the task again."))
+        }
+    }
 }
 
 /// That files can be written in the folder of this one.
@@ -345,6 +354,23 @@ mod tests {
         assert_eq!(names(dir.path()), ["request"]);
         assert!(remove(&path).unwrap() && !remove(&path).unwrap());
         assert!(read(&path, 100).unwrap().is_none());
+    }
+
+    #[test]
+    fn mode_and_owner_are_set_of_what_was_read_and_of_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, open) = (dir.path().join("request"), Attributes::mode(0o644));
+        replace(&path, b"one", &Attributes::mode(0o600)).unwrap();
+        let found = read(&path, 100).unwrap().unwrap();
+        set_attributes(&path, &found, &open).unwrap();
+        assert_eq!(read(&path, 100).unwrap().unwrap().attributes.mode, 0o644);
+        for other in ["two", "longer"] {
+            replace(&path, other.as_bytes(), &Attributes::mode(0o600)).unwrap();
+            set_attributes(&path, &found, &open).unwrap_err();
+            assert_eq!(read(&path, 100).unwrap().unwrap().attributes.mode, 0o600);
+        }
+        fs::remove_file(&path).unwrap();
+        assert_eq!(set_attributes(&path, &found, &open).unwrap_err().code, codes::UNWRITABLE);
     }
 
     #[test]

@@ -143,7 +143,7 @@ impl Apply<'_> {
         if plan.set_attributes {
             let (before, after) = (attribute_lines(&found.attributes, self.desired), self.attribute_lines());
             if !self.shared.check_mode {
-                files::set_attributes(path, &self.desired.attributes)?;
+                files::set_attributes(path, found, &self.desired.attributes)?;
             }
             self.progress.changed(Diff { subject: path.display().to_string(), before, after });
         }
