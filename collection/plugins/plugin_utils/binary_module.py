@@ -132,7 +132,7 @@ class BinaryModule(ActionBase):
             "args.no_binary_for_arch",
             f"The collection has no binary of {self.MODULE} for {kernel}; there are: {there_are}.",
             "Run the task on a machine of another architecture"
-            + ("." if builds else ", or, in a source tree, build the binaries first: cargo xtask dist."),
+            + ("." if builds else ", or, in a source tree, build the collection first: cargo xtask prepare."),
         )
 
     def _not_sent(self, word: str, printed: dict[str, Any]) -> Failure:
