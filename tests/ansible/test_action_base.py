@@ -306,7 +306,7 @@ class Cache(lab.Lab):
     def test_a_collection_without_binaries_says_so(self) -> None:
         result = self.one({FACTS: {}})
         self.assertEqual(result["error"]["code"], "args.no_binary_for_arch")
-        self.assertIn("cargo xtask dist", result["error"]["hint"])
+        self.assertIn("cargo xtask prepare", result["error"]["hint"])
 
 
 class Connections(lab.Lab):
