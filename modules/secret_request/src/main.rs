@@ -43,5 +43,8 @@ impl Module for SecretRequest {
 }
 
 fn main() -> std::process::ExitCode {
+    // No core dump and no other process of the user may show the secrets in memory. Where the kernel refuses, the
+    // module works all the same.
+    let _ = nix::sys::prctl::set_dumpable(false);
     ansible_contract::run::<SecretRequest>()
 }
