@@ -251,10 +251,13 @@ fn look_at_one(observed: &Observed, wanted: &[Wanted], journal: &Journal<'_>, ma
         return look(Looked::Stuck(fault));
     }
     if let Err(fault) = steps::bind(queue, manner) {
-        let settled = if queue.state().is_held() { steps::release(queue, manner) } else { steps::cancel_bind(queue) };
-        return look(
-            settled.and_then(|()| journal.finish(apqn)).map_or_else(Looked::Stuck, |()| Looked::Skipped(fault)),
-        );
+        let settled = if queue.state().is_held() {
+            steps::release(queue, manner).and_then(|()| journal.finish(apqn))
+        } else {
+            // One that takes not even this write is free as far as is known; the next run finds it in the journal.
+            steps::cancel_bind(queue).map_or(Ok(()), |()| journal.finish(apqn))
+        };
+        return look(settled.map_or_else(Looked::Stuck, |()| Looked::Skipped(fault)));
     }
     let mut seen = observe::look(card, queue);
     if wanted.iter().any(|entry| fit(entry, &seen) == Fit::Yes) {

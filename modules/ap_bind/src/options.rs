@@ -19,7 +19,8 @@ pub struct Options {
     /// The text of a configuration file; set by the collection's action plugin from O(src).
     pub config_content: Option<String>,
     /// V(bound): every entry has a queue that is bound and, for EP11, associated with its secret.
-    /// V(unbound): the queues that serve the entries are released.
+    /// V(unbound): every queue that serves an entry, or could, is released: for an accelerator entry every bound
+    /// accelerator that fits it.
     pub state: State,
     /// With O(state=unbound) and no entries: every queue that this guest holds is released.
     pub all: bool,
