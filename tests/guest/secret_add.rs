@@ -271,3 +271,21 @@ fn the_first_request_sets_the_extension_secret_for_all() {
     assert_eq!(ok(&guest, MODULE, &requests(&[&first, &same]))["changed"], true);
     assert_eq!(guest.state().unwrap()["secrets"].as_array().unwrap().len(), 2);
 }
+
+#[test]
+fn a_request_given_twice_after_another_like_it_is_added_once() {
+    if !e2e::can_simulate("a_request_given_twice_after_another_like_it_is_added_once") {
+        return;
+    }
+    let meta = || file(&build(&add(Secret::meta()), &["m1"]));
+    let like = [(meta(), meta(), false), (request("a"), request("a"), true)];
+    for (first, other, force) in like {
+        let guest = guest("");
+        let mut arguments = requests(&[&first, &other, &other]);
+        arguments["force"] = force.into();
+        let result = ok(&guest, MODULE, &arguments);
+        assert_eq!(column(&result["requests"], "changed"), [true, true, false]);
+        assert_eq!(column(&result["requests"], "evidence"), ["added_now", "added_now", "added_this_boot"]);
+        assert_eq!(adds(&guest), ["0x0001", "0x0001"]);
+    }
+}

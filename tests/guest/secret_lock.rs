@@ -223,3 +223,83 @@ fn a_demand_must_be_given_and_well_formed() {
     assert_eq!(guest.log().unwrap(), Vec::<Value>::new());
     fails(&self::guest("absent: [/dev/uv]"), MODULE, &json!({"minimum_secrets": 0}), "uv.no_device");
 }
+
+/// Runs `secret_lock` with its first look at the store delayed, and meanwhile something else.
+fn meanwhile<T>(guest: &e2e::Guest, arguments: &Value, other: impl FnOnce() -> T) -> (Value, T) {
+    guest.set("faults: [{on: list_secrets, delay_ms: 1500}]").unwrap();
+    std::thread::scope(|scope| {
+        let lock = scope.spawn(|| guest.module(MODULE, arguments).unwrap());
+        std::thread::sleep(std::time::Duration::from_millis(500));
+        let other = other();
+        (lock.join().unwrap(), other)
+    })
+}
+
+#[test]
+fn secret_add_does_not_add_while_the_store_is_being_locked() {
+    if !e2e::can_simulate("secret_add_does_not_add_while_the_store_is_being_locked") {
+        return;
+    }
+    let guest = guest("");
+    with_secrets(&guest, &["a"]);
+    let late = json!({"path": request("late")});
+    let exact = json!({"require": ["a"], "exact": true});
+    let (locked, _) = meanwhile(&guest, &exact, || fails(&guest, "secret_add", &late, "uv.store_locked"));
+    assert_eq!(
+        (&locked["changed"], column(&locked["secrets"], "id")),
+        (&json!(true), vec![json!(id("a"))]),
+        "{locked}"
+    );
+    assert_eq!(guest.state().unwrap()["secrets"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn what_another_program_adds_just_before_the_lock_is_not_locked_in_unseen() {
+    if !e2e::can_simulate("what_another_program_adds_just_before_the_lock_is_not_locked_in_unseen") {
+        return;
+    }
+    let guest = guest("");
+    with_secrets(&guest, &["a"]);
+    let late = json!({"path": request("late")});
+    let exact = json!({"require": ["a"], "exact": true, "_ansible_diff": true});
+    // Without the file of the lock, secret_add is like a program that knows nothing of it.
+    let (locked, _) = meanwhile(&guest, &exact, || {
+        shell(&guest, "rm /run/seguest-pv/private/requests.lock");
+        ok(&guest, "secret_add", &late)
+    });
+    assert_eq!(locked["error"]["code"], "uv.locked_incomplete", "{locked}");
+    assert!(locked["msg"].as_str().unwrap().contains(&id("late")), "{locked}");
+    assert_eq!((&locked["changed"], &locked["locked"]), (&json!(true), &json!(true)), "{locked}");
+    assert_eq!((&locked["reboot_required"], locked["diff"].as_array().unwrap().len()), (&json!(true), 1), "{locked}");
+    assert_eq!(column(&locked["secrets"], "id"), [id("a"), id("late")]);
+    // The second run fails for the same reason, and has changed nothing.
+    assert_eq!(fails(&guest, MODULE, &exact, "uv.locked_incomplete")["changed"], false);
+}
+
+#[test]
+fn a_lock_is_noted_and_told_though_the_store_cannot_be_read_after_it() {
+    if !e2e::can_simulate("a_lock_is_noted_and_told_though_the_store_cannot_be_read_after_it") {
+        return;
+    }
+    let guest = guest("");
+    with_secrets(&guest, &["a"]);
+    guest.set("faults: [{on: list_secrets, nth: 2, errno: EIO}]").unwrap();
+    let result = fails(&guest, MODULE, &json!({"require": ["a"]}), "uv.ioctl_failed");
+    assert_eq!((&result["changed"], &guest.state().unwrap()["locked"]), (&json!(true), &json!(true)), "{result}");
+    let facts = ok(&guest, "facts", &json!({}));
+    assert_eq!(facts["ansible_facts"]["ansible_secure_execution"]["secrets"]["locked_source"], "record");
+}
+
+#[test]
+fn exact_does_not_lock_in_two_secrets_of_one_id() {
+    if !e2e::can_simulate("exact_does_not_lock_in_two_secrets_of_one_id") {
+        return;
+    }
+    let guest = guest("");
+    with_secrets(&guest, &["a"]);
+    ok(&guest, "secret_add", &json!({"path": request("a"), "force": true}));
+    let result = fails(&guest, MODULE, &json!({"require": ["a"], "exact": true}), "uv.lock_guard");
+    assert!(result["msg"].as_str().unwrap().contains("more than once"), "{result}");
+    assert_eq!(locks(&guest), 0);
+    assert_eq!(ok(&guest, MODULE, &json!({"require": ["a"]}))["changed"], true);
+}

@@ -40,22 +40,45 @@ impl Module for SecretLock {
         };
 
         let (changed, locked) = result?;
-        // Another program may have added something between the list and the lock; from here on nothing can.
-        let list = if locked == Some(true) { SecretList::read(&device)? } else { list };
-        if let (Some(true), Err(fault)) = (locked, plan(&guard, &list, LockState::Locked)) {
-            return unmet(fault, &list, LockState::Locked, context);
+        if locked != Some(true) {
+            let mut outcome = outcome(changed, locked, &list);
+            if lock == LockState::Unknown {
+                outcome.predicted_partial = true;
+                outcome.warnings.push(warning(&Fault::new(
+                    codes::LOCK_UNKNOWN,
+                    "Whether the secret store is locked already cannot be told without locking it.",
+                )));
+            }
+            return Ok(outcome);
         }
-        let mut outcome = outcome(changed, locked, &list);
-        if locked == Some(true) && !context.check_mode {
-            outcome.warnings.extend(remember().err().as_ref().map(warning));
-        } else if lock == LockState::Unknown && context.check_mode {
-            outcome.predicted_partial = true;
-            outcome.warnings.push(warning(&Fault::new(
-                codes::LOCK_UNKNOWN,
-                "Whether the secret store is locked already cannot be told without locking it.",
-            )));
-        }
-        Ok(outcome)
+        // Noted first: whatever fails from here on, the store is locked. `facts` tells everybody from this note, for
+        // the ultravisor tells nobody directly.
+        let noted = if context.check_mode { Ok(()) } else { boot.save(Topic::StoreLock, &true) };
+        let mut answer = what_is_locked_in(&guard, &device, context);
+        let (warnings, diff) = match &mut answer {
+            Ok(outcome) => {
+                outcome.changed = changed;
+                outcome.msg = message(changed, locked).into();
+                (&mut outcome.warnings, &mut outcome.diff)
+            }
+            Err(failure) => {
+                failure.changed = changed;
+                (&mut failure.warnings, &mut failure.diff)
+            }
+        };
+        warnings.extend(noted.err().as_ref().map(warning));
+        diff.extend(changed.then(locking));
+        answer
+    }
+}
+
+/// The locked store held against the guard once more: another program may have added something between the list and
+/// the lock, and from here on nothing can.
+fn what_is_locked_in(guard: &Guard, device: &Device, context: &Context) -> Result<Outcome<Report>, Failure<Report>> {
+    let list = SecretList::read(device)?;
+    match plan(guard, &list, LockState::Locked) {
+        Ok(_) => Ok(outcome(false, Some(true), &list)),
+        Err(fault) => unmet(fault, &list, LockState::Locked, context),
     }
 }
 
@@ -86,26 +109,26 @@ fn unmet(
 }
 
 fn outcome(changed: bool, locked: Option<bool>, list: &SecretList) -> Outcome<Report> {
-    let msg = match (changed, locked) {
-        (true, Some(true)) => "The secret store is locked now.",
-        (true, _) => "The secret store would be locked.",
-        (false, _) => "The secret store was locked already.",
-    };
-    let diff =
-        Diff { subject: "secret store".into(), before: "locked: false\n".into(), after: "locked: true\n".into() };
     Outcome {
         changed,
-        msg: msg.into(),
+        msg: message(changed, locked).into(),
         warnings: Vec::new(),
-        diff: if changed { vec![diff] } else { Vec::new() },
+        diff: changed.then(locking).into_iter().collect(),
         predicted_partial: false,
         report: Report { locked, secrets: list.infos() },
     }
 }
 
-/// Lets `facts` tell everybody that the store is locked, which the ultravisor tells nobody directly.
-fn remember() -> fault::Result<()> {
-    BootRecord::of_this_boot()?.save(Topic::StoreLock, &true)
+fn message(changed: bool, locked: Option<bool>) -> &'static str {
+    match (changed, locked) {
+        (true, Some(true)) => "The secret store is locked now.",
+        (true, _) => "The secret store would be locked.",
+        (false, _) => "The secret store was locked already.",
+    }
+}
+
+fn locking() -> Diff {
+    Diff { subject: "secret store".into(), before: "locked: false\n".into(), after: "locked: true\n".into() }
 }
 
 fn main() -> std::process::ExitCode {

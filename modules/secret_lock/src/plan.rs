@@ -8,7 +8,7 @@ pub mod codes {
     //! Codes of this module's own.
     fault::codes! {
         LOCK_GUARD = "uv.lock_guard", "The store is not locked because it does not hold what is required; nothing was changed.";
-        LOCKED_INCOMPLETE = "uv.locked_incomplete", "The store is locked already and does not hold what is required; only a reboot helps.";
+        LOCKED_INCOMPLETE = "uv.locked_incomplete", "The store is locked and does not hold what is required; only a reboot helps.";
         LOCK_UNKNOWN = "uv.lock_unknown", "Whether the store is locked already cannot be told without locking it.";
     }
 }
@@ -92,10 +92,8 @@ pub fn plan(guard: &Guard, list: &SecretList, lock: LockState) -> Result<Plan> {
         return Ok(if lock == LockState::Locked { Plan::LockedAlready } else { Plan::Lock });
     };
     Err(match lock {
-        LockState::Locked => {
-            Fault::new(codes::LOCKED_INCOMPLETE, format!("The secret store is locked already, and {unmet}."))
-                .hint("Reboot the guest, add all secrets, then lock.")
-        }
+        LockState::Locked => Fault::new(codes::LOCKED_INCOMPLETE, format!("The secret store is locked, and {unmet}."))
+            .hint("Reboot the guest, add all secrets, then lock."),
         LockState::Unlocked | LockState::Unknown => {
             Fault::new(codes::LOCK_GUARD, format!("The secret store was not locked: {unmet}."))
                 .hint("Add what is missing first (seguest.pv.secret_add), or correct what is required.")
