@@ -62,3 +62,33 @@ fn a_bind_that_is_slow_and_answered_with_an_error_serves() {
     assert_eq!(column(&result["entries"], "status"), ["served", "served"]);
     assert_eq!(held(&guest), ["00.0005", "01.0005"]);
 }
+
+#[test]
+fn exclusive_takes_nothing_away_if_what_is_wanted_cannot_be_served() {
+    if !e2e::can_simulate("exclusive_takes_nothing_away_if_what_is_wanted_cannot_be_served") {
+        return;
+    }
+    let guest = guest_with(&["a"], "faults: [{on: associate, ap_rc: 0x34, times: 0}]");
+    ok(&guest, MODULE, &bind([accel()]));
+    let mut arguments = exclusive([ep11("a", KEY_A)]);
+    fails(&guest, MODULE, &arguments, "ap.associate_failed");
+    assert_eq!(held(&guest), ["01.0005"]);
+    arguments["strict"] = false.into();
+    ok(&guest, MODULE, &arguments);
+    assert_eq!(held(&guest), NOTHING);
+}
+
+#[test]
+fn exclusive_makes_room_on_a_card_that_takes_no_more_queues() {
+    if !e2e::can_simulate("exclusive_makes_room_on_a_card_that_takes_no_more_queues") {
+        return;
+    }
+    let guest = guest(CARDS);
+    guest.set("cards: {\"01\": {bind_limit: 1}}").unwrap();
+    ok(&guest, MODULE, &bind([accel()]));
+    let other = json!({"mode": "accel", "apqn": "01.0006"});
+    fails(&guest, MODULE, &bind([other.clone()]), "ap.bind_refused");
+    assert_eq!(held(&guest), ["01.0005"]);
+    assert_eq!(ok(&guest, MODULE, &exclusive([other]))["changed"], true);
+    assert_eq!(held(&guest), ["01.0006"]);
+}

@@ -99,8 +99,9 @@ impl<'a> Run<'a> {
             })
             .collect();
         if go {
-            self.serve(&plan, &mut served)?;
-            if exclusive {
+            faults.extend(self.serve(&plan, &mut served, exclusive)?);
+            // Nothing is taken away for a plan that did not work out.
+            if exclusive && (!self.task.strict || served.iter().all(|s| s.status == Status::Served)) {
                 faults.extend(self.release(self.unwanted(&plan)));
             }
         }
@@ -115,8 +116,9 @@ impl<'a> Run<'a> {
         plan(&self.task.wanted, &self.seen(), &self.secrets, exclusive)
     }
 
-    /// Carries out the decisions to serve, and notes how each went.
-    fn serve(&self, plan: &Plan, served: &mut [Served]) -> Result<()> {
+    /// Carries out the decisions to serve, and notes how each went. Gives the faults of queues that had to be released
+    /// for that and could not.
+    fn serve(&self, plan: &Plan, served: &mut [Served], exclusive: bool) -> Result<Vec<Fault>> {
         let job = |(entry, (wanted, decision)): (usize, (&Wanted, &Decision))| match decision {
             Decision::Serve(apqn, index) => {
                 Some(Job { entry, wanted: wanted.clone(), apqn: *apqn, secret: index.map(Associate) })
@@ -125,7 +127,7 @@ impl<'a> Run<'a> {
         };
         let jobs: Vec<_> = self.task.wanted.iter().zip(&plan.decisions).enumerate().filter_map(job).collect();
         if jobs.is_empty() {
-            return Ok(());
+            return Ok(Vec::new());
         }
         // Read again right before they are used: an index belongs to another secret after a reboot.
         let now = observe::secrets(self.task.needs_secrets())?;
@@ -134,7 +136,8 @@ impl<'a> Run<'a> {
                 (Some(id), Some(index)) => indices(&now, id).contains(&index.0),
                 _ => true,
             });
-        let answers = self.fleet.serve(&ready);
+        let mut answers = self.fleet.serve(&ready);
+        let faults = if exclusive { self.make_room(plan, &ready, &mut answers) } else { Vec::new() };
         let moved_answers = moved.iter().map(|job| {
             Err(Fault::new(
                 codes::SECRET_CHANGED,
@@ -150,7 +153,28 @@ impl<'a> Run<'a> {
                 };
             }
         }
-        Ok(())
+        Ok(faults)
+    }
+
+    /// A card may hold as many queues as it takes: those that no entry wants are released there, and what was refused
+    /// is tried again. Gives the faults of the releases.
+    fn make_room(&self, plan: &Plan, jobs: &[Job], answers: &mut [Result<()>]) -> Vec<Fault> {
+        let refused = |answer: &Result<()>| answer.as_ref().is_err_and(|fault| fault.code == codes::BIND_REFUSED);
+        let mut faults = Vec::new();
+        if self.task.strict && answers.iter().any(|answer| answer.is_err() && !refused(answer)) {
+            return faults;
+        }
+        for (job, answer) in jobs.iter().zip(answers).filter(|(_, answer)| refused(answer)) {
+            let there: BTreeSet<_> =
+                self.unwanted(plan).into_iter().filter(|apqn| apqn.card == job.apqn.card).collect();
+            if !there.is_empty() {
+                faults.extend(self.release(there));
+                if let Some(again) = self.fleet.serve(std::slice::from_ref(job)).pop() {
+                    *answer = again;
+                }
+            }
+        }
+        faults
     }
 
     /// Queues that this guest holds and no entry wants.
