@@ -299,3 +299,28 @@ fn a_record_that_others_could_have_written_is_not_used() {
     fails(&guest, MODULE, &json!({"path": request("b")}), "file.record_unusable");
     assert_eq!(adds(&guest).len(), 1);
 }
+
+#[test]
+fn another_task_on_the_store_is_waited_for_and_no_longer_than_the_timeout() {
+    if !e2e::can_simulate("another_task_on_the_store_is_waited_for_and_no_longer_than_the_timeout") {
+        return;
+    }
+    let guest = guest("");
+    ok(&guest, MODULE, &json!({"path": request("a")}));
+    let mut arguments = json!({"path": request("b"), "timeout": 1});
+    std::thread::scope(|scope| {
+        let hangs = "flock /run/seguest-pv/private/requests.lock sh -c 'touch /run/held; sleep 4'";
+        let other = scope.spawn(|| shell(&guest, hangs));
+        shell(&guest, "until [ -e /run/held ]; do sleep 0.05; done");
+        let result = fails(&guest, MODULE, &arguments, "uv.in_use_by_another");
+        assert_eq!(result["changed"], false);
+        // Check mode changes nothing and waits for nobody.
+        assert_eq!(ok(&guest, MODULE, &checked(&arguments))["changed"], true);
+        assert_eq!(ok(&guest, "secret_lock", &checked(&json!({"require": ["a"]})))["changed"], true);
+        assert!(!other.is_finished());
+        arguments["timeout"] = 20.into();
+        assert_eq!(ok(&guest, MODULE, &arguments)["changed"], true);
+        assert!(other.join().is_ok());
+    });
+    assert_eq!(guest.state().unwrap()["secrets"].as_array().unwrap().len(), 2);
+}

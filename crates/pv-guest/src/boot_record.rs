@@ -11,6 +11,7 @@ use std::fs::{self, DirBuilder, File};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 const ROOT: &str = "/run/seguest-pv";
 /// A record is a few hundred bytes a request or queue.
@@ -131,6 +132,35 @@ impl BootRecord {
         }
     }
 
+    /// Keeps other tasks off the secret store until the guard is dropped; waits for them no longer than `patience`.
+    ///
+    /// # Errors
+    /// [`codes::STORE_IN_USE`], [`codes::RECORD_UNUSABLE`].
+    pub fn alone_on_store(&self, patience: Duration) -> Result<Flock<File>> {
+        let started = Instant::now();
+        let mut pause = Duration::from_millis(20);
+        loop {
+            if let Some(guard) = self.exclusively(Topic::Requests, false)? {
+                return Ok(guard);
+            }
+            let left = patience.saturating_sub(started.elapsed());
+            if left.is_zero() {
+                return Err(Fault::new(
+                    codes::STORE_IN_USE,
+                    format!(
+                        "Another task works on the secret store, and did not end within {} seconds.",
+                        patience.as_secs()
+                    ),
+                )
+                .hint(
+                    "Run the task again when the other has ended; look for a secret_add or secret_lock that hangs.",
+                ));
+            }
+            std::thread::sleep(pause.min(left));
+            pause = (pause * 2).min(Duration::from_secs(1));
+        }
+    }
+
     fn make_folders(&self) -> io::Result<()> {
         for (folder, mode) in [(self.root.clone(), 0o755), (self.root.join("private"), 0o700)] {
             match DirBuilder::new().mode(mode).create(&folder) {
@@ -228,5 +258,25 @@ mod tests {
         assert!(ours.exclusively(Topic::QueueJournal, false).unwrap().is_none());
         drop(guard);
         assert!(ours.exclusively(Topic::QueueJournal, false).unwrap().is_some());
+    }
+
+    #[test]
+    fn the_store_is_waited_for_and_no_longer_than_told() {
+        if !is_root() {
+            return;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let ours = record(dir.path(), "boot-1");
+        let guard = ours.alone_on_store(Duration::ZERO).unwrap();
+        let started = Instant::now();
+        let refused = ours.alone_on_store(Duration::from_millis(200)).unwrap_err();
+        assert_eq!(refused.code, codes::STORE_IN_USE);
+        assert!(started.elapsed() >= Duration::from_millis(200));
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| ours.alone_on_store(Duration::from_secs(20)).map(|_| ()));
+            std::thread::sleep(Duration::from_millis(100));
+            drop(guard);
+            waiting.join().unwrap().unwrap();
+        });
     }
 }

@@ -27,6 +27,7 @@ fault::codes! {
     SECRET_REFUSED = "uv.secret_refused", "The ultravisor did not add the secret (0x010c): a constraint such as extension secret or CUID is not met; it does not tell which.";
     DUMP_IN_PROGRESS = "uv.dump_in_progress", "The ultravisor is dumping the guest (0x010d).";
     UNKNOWN_ANSWER = "uv.unknown_answer", "The ultravisor answered with a code that is not documented for the call.";
+    STORE_IN_USE = "uv.in_use_by_another", "Another secret_add or secret_lock works on the secret store and did not end in time.";
     RECORD_UNUSABLE = "file.record_unusable", "What is remembered of this boot under /run cannot be read or written.";
     NO_AP_BUS = "ap.no_bus", "The kernel shows no AP bus: no crypto adapter, or the module ap is not loaded.";
     NO_SECURE_BINDING = "ap.no_secure_binding", "The AP bus has no secure binding (APSB), or the kernel does not run as a Secure Execution guest.";

@@ -38,7 +38,7 @@ impl Module for SecretAdd {
         let device = Device::open()?;
         let boot = BootRecord::of_this_boot()?;
         // Held to the end: of two runs at once the second sees what the first added.
-        let _alone = if context.check_mode { None } else { boot.exclusively(Topic::Requests, true)? };
+        let _alone = if context.check_mode { None } else { Some(boot.alone_on_store(timeout)?) };
         let list = SecretList::read(&device)?;
         let record: Record = boot.load(Topic::Requests)?;
 

@@ -25,7 +25,8 @@ pub struct Options {
     /// Whether to add a secret although one of its type and id is in the store already.
     /// Never adds the very same request twice in one boot.
     pub force: bool,
-    /// For how many seconds to try again while the ultravisor is dumping the guest.
+    /// For how many seconds to wait for another task that works on the secret store, and then to try again while the
+    /// ultravisor is dumping the guest.
     pub timeout: u64,
 }
 

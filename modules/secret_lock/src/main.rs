@@ -9,6 +9,10 @@ use options::{Options, Report};
 use plan::{Guard, Plan, codes, plan};
 use pv_guest::boot_record::{BootRecord, Topic};
 use pv_guest::uv::{Device, LockState, SecretList};
+use std::time::Duration;
+
+/// For how long another task that works on the store is waited for.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 struct SecretLock;
 
@@ -28,7 +32,7 @@ impl Module for SecretLock {
         let device = Device::open()?;
         let boot = BootRecord::of_this_boot()?;
         // Held to the end: what is compared is what is locked, as far as secret_add is concerned.
-        let _alone = if context.check_mode { None } else { boot.exclusively(Topic::Requests, true)? };
+        let _alone = if context.check_mode { None } else { Some(boot.alone_on_store(PATIENCE)?) };
         let list = SecretList::read(&device)?;
         let lock = device.probe_lock()?;
 
