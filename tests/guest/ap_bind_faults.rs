@@ -323,4 +323,11 @@ fn a_secret_that_the_kernel_does_not_show_is_not_said_to_be_missing() {
     fails(&guest, MODULE, &bind([ep11("s86", KEY_A)]), "uv.list_incomplete");
     assert_eq!(writes(&guest), NOTHING);
     assert_eq!(ok(&guest, MODULE, &bind([ep11("s84", KEY_A)]))["changed"], true);
+    // Nor is a queue said to be free of it.
+    let release = |name: &str| json!({"entries": [ep11(name, KEY_A)], "state": "unbound"});
+    for arguments in [release("s86"), checked(&release("s86"))] {
+        fails(&guest, MODULE, &arguments, "uv.list_incomplete");
+    }
+    assert_eq!(held(&guest), ["00.0005"]);
+    assert_eq!(ok(&guest, MODULE, &release("s84"))["changed"], true);
 }

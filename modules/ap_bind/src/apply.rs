@@ -34,7 +34,7 @@ impl<'a> Run<'a> {
     /// Tells what would be done. No queue is bound, so an entry whose candidates cannot be read is undetermined.
     pub fn predict(self) -> Answer {
         let Aim::Serve { exclusive } = self.task.aim else {
-            let released = self.to_release();
+            let released = self.to_release()?;
             let served = self.left_unserved();
             return self.answer(served, true, |o| {
                 if released.contains(&o.seen.apqn) { SeState::Unbound } else { o.seen.state }
@@ -72,7 +72,7 @@ impl<'a> Run<'a> {
     pub fn apply(mut self) -> Answer {
         self.fleet.settle()?;
         let Aim::Serve { exclusive } = self.task.aim else {
-            let faults = self.release(self.to_release());
+            let faults = self.release(self.to_release()?);
             let served = self.left_unserved();
             return self.finish(served, faults);
         };
@@ -184,14 +184,21 @@ impl<'a> Run<'a> {
     }
 
     /// What `state: unbound` releases: what is held for an entry, or everything.
-    fn to_release(&self) -> BTreeSet<Apqn> {
+    ///
+    /// # Errors
+    /// `uv.list_incomplete` if an entry's secret may be one that the kernel does not show: a queue could be held for it.
+    fn to_release(&self) -> Result<BTreeSet<Apqn>> {
         let seen = self.seen();
         if self.task.aim == Aim::ReleaseAll {
-            return seen.iter().filter(|seen| seen.state.is_held()).map(|seen| seen.apqn).collect();
+            return Ok(seen.iter().filter(|seen| seen.state.is_held()).map(|seen| seen.apqn).collect());
+        }
+        let is_shown = |id| !indices(&self.secrets, id).is_empty();
+        if !self.secrets.is_complete() && !self.task.wanted.iter().filter_map(Wanted::secret).all(is_shown) {
+            return Err(self.secrets.incomplete());
         }
         // All of them, not one for each entry: a second run must find nothing left to release.
         let named = |seen: &&Seen| self.task.wanted.iter().any(|wanted| names(wanted, seen, &self.secrets));
-        seen.iter().filter(named).map(|seen| seen.apqn).collect()
+        Ok(seen.iter().filter(named).map(|seen| seen.apqn).collect())
     }
 
     fn release(&self, apqns: BTreeSet<Apqn>) -> Vec<Fault> {
