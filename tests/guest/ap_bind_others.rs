@@ -99,3 +99,14 @@ fn of_two_runs_at_once_one_works_and_the_other_says_so() {
     assert_eq!(results.iter().filter(|result| result["changed"] == true).count(), 1);
     assert_eq!(held(&guest), ["00.0005", "01.0005"]);
 }
+
+#[test]
+fn where_pvapconfig_has_no_folder_for_its_lock_none_is_needed() {
+    if !e2e::can_simulate("where_pvapconfig_has_no_folder_for_its_lock_none_is_needed") {
+        return;
+    }
+    let guest = guest(CARDS);
+    shell(&guest, "rmdir /run/lock");
+    assert_eq!(ok(&guest, MODULE, &bind([accel()]))["changed"], true);
+    shell(&guest, "test ! -e /run/lock");
+}
