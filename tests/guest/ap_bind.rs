@@ -300,6 +300,23 @@ fn a_configuration_of_pvapconfig_is_taken_as_file_text_or_list() {
     assert_eq!(changed(json!({"entries": inline.to_string()})), false);
 }
 
+#[test]
+fn a_configuration_that_is_no_file_or_too_long_is_refused_whole() {
+    if !e2e::can_simulate("a_configuration_that_is_no_file_or_too_long_is_refused_whole") {
+        return;
+    }
+    let guest = guest(CARDS);
+    let fifo = no_file();
+    shell(&guest, &format!("mkfifo {fifo}"));
+    let entry = b"- mode: accel\n";
+    let long = [entry.as_slice(), &vec![b'\n'; 4 << 20]].concat();
+    for path in [fifo, "/proc".into(), "/dev/null".into(), file(&long), file(b"- mode: \xff")] {
+        fails(&guest, MODULE, &json!({"config": path}), "config.unreadable");
+    }
+    assert_eq!(guest.log().unwrap(), Vec::<Value>::new());
+    assert_eq!(ok(&guest, MODULE, &json!({"config": file(&long[..4 << 20])}))["changed"], true);
+}
+
 fn plan(guest: &Guest) -> Value {
     let arguments = bind([ep11("b", KEY_A), accel(), ep11("a", KEY_A), ep11("c", KEY_B), accel()]);
     let result = ok(guest, MODULE, &arguments);
