@@ -235,6 +235,33 @@ fn a_queue_in_use_is_released_only_as_when_busy_says() {
 }
 
 #[test]
+fn a_queue_whose_requests_cannot_be_counted_is_taken_to_be_in_use() {
+    if !e2e::can_simulate("a_queue_whose_requests_cannot_be_counted_is_taken_to_be_in_use") {
+        return;
+    }
+    let queue = "/sys/devices/ap/card01/01.0005";
+    let release = |when_busy: &str| json!({"state": "unbound", "all": true, "when_busy": when_busy, "timeout": 1});
+    for fragment in [
+        json!({"attributes": {format!("{queue}/requestq_count"): "many"}}),
+        json!({"attributes": {format!("{queue}/pendingq_count"): "-1"}}),
+        json!({"faults": [{"on": "read", "target": "01.0005/pendingq_count", "errno": "EIO", "times": 0}]}),
+    ] {
+        let guest = guest(CARDS);
+        ok(&guest, MODULE, &bind([accel()]));
+        guest.set(&fragment.to_string()).unwrap();
+        for when_busy in ["fail", "wait"] {
+            fails(&guest, MODULE, &release(when_busy), "ap.queue_busy");
+            assert_eq!(held(&guest), ["01.0005"], "{fragment}");
+        }
+        assert_eq!(ok(&guest, MODULE, &release("force"))["changed"], true);
+    }
+    // A kernel without these counters.
+    let guest = guest(&format!("{CARDS}absent: [{queue}/requestq_count, {queue}/pendingq_count]"));
+    ok(&guest, MODULE, &bind([accel()]));
+    assert_eq!(ok(&guest, MODULE, &release("fail"))["changed"], true);
+}
+
+#[test]
 fn a_queue_that_belongs_to_another_guest_is_left_alone() {
     if !e2e::can_simulate("a_queue_that_belongs_to_another_guest_is_left_alone") {
         return;

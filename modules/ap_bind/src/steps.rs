@@ -217,22 +217,28 @@ pub fn cancel_bind(queue: &Queue) -> Result<()> {
     }
 }
 
+/// Requests that cannot be counted are taken to be there.
 fn wait_until_idle(queue: &Queue, manner: Manner) -> Result<()> {
-    let mut patience = Patience::new(if manner.when_busy == WhenBusy::Wait { manner.timeout } else { Duration::ZERO });
-    while manner.when_busy != WhenBusy::Force && queue.requests() > 0 {
+    let mut patience = Patience::new(match manner.when_busy {
+        WhenBusy::Force => return Ok(()),
+        WhenBusy::Wait => manner.timeout,
+        WhenBusy::Fail => Duration::ZERO,
+    });
+    loop {
+        let requests = match queue.requests() {
+            Some(0) => return Ok(()),
+            Some(count) => format!("{count} requests are in it, which would be lost"),
+            None => "how many requests are in it, which would be lost, cannot be told".into(),
+        };
+        still_there(queue)?;
         if !patience.wait() {
             return Err(Fault::new(
                 codes::QUEUE_BUSY,
-                format!(
-                    "The queue {} was not released: {} requests are in it, which would be lost.",
-                    queue.apqn,
-                    queue.requests()
-                ),
+                format!("The queue {} was not released: {requests}.", queue.apqn),
             )
             .hint("Stop what uses it, or set when_busy to wait or force."));
         }
     }
-    Ok(())
 }
 
 fn still_there(queue: &Queue) -> Result<()> {

@@ -57,10 +57,14 @@ impl Queue {
         }
     }
 
-    /// How many requests are in it, waiting or at the adapter.
-    pub fn requests(&self) -> u64 {
-        let count = |name: &str| sysfs::read(&self.folder.join(name)).ok().and_then(|text| text.parse::<u64>().ok());
-        count("requestq_count").unwrap_or(0).saturating_add(count("pendingq_count").unwrap_or(0))
+    /// How many requests are in it, waiting or at the adapter; `None` if that cannot be told. A kernel that has no
+    /// such counter shows no file, and that counts as none.
+    pub fn requests(&self) -> Option<u64> {
+        let count = |name: &str| match sysfs::read_optional(&self.folder.join(name)).ok()? {
+            Some(text) => text.parse::<u64>().ok(),
+            None => Some(0),
+        };
+        Some(count("requestq_count")?.saturating_add(count("pendingq_count")?))
     }
 
     /// Begins to bind it to this guest. What came of it is told by [`Queue::state`], not by the error.
