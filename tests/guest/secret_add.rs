@@ -226,7 +226,11 @@ fn what_is_no_request_never_reaches_the_ultravisor() {
     }
     let result = guest.module(MODULE, &json!({"path": file(&other_version)})).unwrap();
     assert!(result["error"]["code"].as_str().unwrap().starts_with("request."), "{result}");
-    fails(&guest, MODULE, &json!({"path": world().path("pki").to_str()}), "file.unreadable");
+    let fifo = no_file();
+    shell(&guest, &format!("mkfifo {fifo}"));
+    for other in [fifo.as_str(), world().path("pki").to_str().unwrap(), "/dev/zero", "/dev/null"] {
+        fails(&guest, MODULE, &json!({"path": other}), "file.unreadable");
+    }
     fails(&guest, MODULE, &json!({"content": "no base64!"}), "args.invalid");
     fails(&guest, MODULE, &json!({"src": "a"}), "args.src_needs_collection");
     fails(&guest, MODULE, &json!({}), "args.missing");

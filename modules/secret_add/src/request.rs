@@ -8,7 +8,8 @@ use fault::{Fault, Result};
 use pv_wire::{RequestView, SecretId, SecretType, layout};
 use sha2::{Digest, Sha256};
 use std::fs::File;
-use std::io::{ErrorKind, Read};
+use std::io::{self, ErrorKind, Read};
+use std::os::unix::fs::OpenOptionsExt;
 
 pub mod codes {
     //! Codes of reading requests.
@@ -129,18 +130,30 @@ impl Source {
 }
 
 fn read(path: &PathText) -> Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    // One byte more than a request can have, so that a longer file is refused and not cut.
-    let limit = layout::MAX_REQUEST_LEN as u64 + 1;
-    let outcome = File::open(path).and_then(|file| file.take(limit).read_to_end(&mut bytes));
-    match outcome {
-        Ok(_) => Ok(bytes),
+    let read = || -> io::Result<Vec<u8>> {
+        // A FIFO that nobody writes to would be waited for without O_NONBLOCK.
+        let file = File::options().read(true).custom_flags(nix::libc::O_NONBLOCK).open(path)?;
+        if !file.metadata()?.is_file() {
+            return Err(io::Error::other("it is not a regular file"));
+        }
+        let mut bytes = Vec::new();
+        // One byte more than a request can have, so that a longer file is refused and not cut.
+        file.take(layout::MAX_REQUEST_LEN as u64 + 1).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    match read() {
+        Ok(bytes) => Ok(bytes),
         Err(e) if e.kind() == ErrorKind::NotFound => {
             Err(Fault::new(codes::REQUEST_MISSING, format!("The request {path} is not there."))
                 .hint("Transfer it to the guest first, or give it as src or content."))
         }
-        Err(e) => Err(Fault::new(codes::REQUEST_UNREADABLE, format!("The request {path} cannot be read: {e}."))
-            .errno(e.raw_os_error().unwrap_or(0))),
+        Err(e) => {
+            let fault = Fault::new(codes::REQUEST_UNREADABLE, format!("The request {path} cannot be read: {e}."));
+            Err(match e.raw_os_error() {
+                Some(errno) => fault.errno(errno),
+                None => fault,
+            })
+        }
     }
 }
 
@@ -168,10 +181,12 @@ mod tests {
         let load = |json: &str| sources(options(json)).unwrap()[0].load().unwrap_err();
         assert_eq!(load(r#"{"path": "/nonexistent/req"}"#).code, codes::REQUEST_MISSING);
         assert_eq!(load(r#"{"path": "/"}"#).code, codes::REQUEST_UNREADABLE);
-        let fault = load(r#"{"path": "/dev/null"}"#);
-        assert_eq!(fault.code.name, "request.malformed");
-        assert!(fault.detail.starts_with("/dev/null: "), "{fault}");
-        assert_eq!(load(r#"{"path": "/dev/zero"}"#).code.name, "request.malformed");
+        for device in ["/dev/null", "/dev/zero"] {
+            let fault = load(&format!(r#"{{"path": "{device}"}}"#));
+            assert_eq!(fault.code, codes::REQUEST_UNREADABLE);
+            assert!(fault.detail.contains(device) && fault.detail.contains("not a regular file"), "{fault}");
+        }
+        assert_eq!(load(r#"{"path": "/proc/self/cmdline"}"#).code.name, "request.malformed");
         assert_eq!(load(r#"{"content": "not base64!"}"#).code, args::INVALID);
     }
 }
