@@ -92,3 +92,28 @@ fn exclusive_makes_room_on_a_card_that_takes_no_more_queues() {
     assert_eq!(ok(&guest, MODULE, &exclusive([other]))["changed"], true);
     assert_eq!(held(&guest), ["01.0006"]);
 }
+
+#[test]
+fn a_secret_list_that_fails_or_changes_before_the_association_leaves_nothing_bound() {
+    if !e2e::can_simulate("a_secret_list_that_fails_or_changes_before_the_association_leaves_nothing_bound") {
+        return;
+    }
+    let guest = guest_with(&["a"], "faults: [{on: list_secrets, nth: 2, errno: EIO, times: 0}]");
+    let arguments = bind([ep11("a", KEY_A), accel()]);
+    let result = fails(&guest, MODULE, &arguments, "uv.ioctl_failed");
+    assert_eq!(column(&result["entries"], "status"), ["unserved", "served"], "{result}");
+    assert_eq!(result["inspected"], json!(["00.0005", "00.0006", "02.0005"]));
+    assert_eq!(held(&guest), ["01.0005"]);
+    guest.set("clear_faults: true").unwrap();
+    assert_eq!(ok(&guest, MODULE, &arguments).get("warnings"), None);
+
+    // A guest that is booted anew between look and association has another secret at that index.
+    let guest = guest_with(&["a"], "faults: [{on: list_secrets, nth: 2, delay_ms: 1500}]");
+    let result = std::thread::scope(|scope| {
+        let run = scope.spawn(|| fails(&guest, MODULE, &bind([ep11("a", KEY_A)]), "ap.secret_moved"));
+        until(&guest, "00.0005", "bound");
+        guest.reboot().unwrap();
+        run.join().unwrap()
+    });
+    assert_eq!((&result["entries"][0]["status"], held(&guest)), (&json!("unserved"), NOTHING));
+}

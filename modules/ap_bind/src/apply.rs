@@ -99,7 +99,7 @@ impl<'a> Run<'a> {
             })
             .collect();
         if go {
-            faults.extend(self.serve(&plan, &mut served, exclusive)?);
+            faults.extend(self.serve(&plan, &mut served, exclusive));
             // Nothing is taken away for a plan that did not work out.
             if exclusive && (!self.task.strict || served.iter().all(|s| s.status == Status::Served)) {
                 faults.extend(self.release(self.unwanted(&plan)));
@@ -116,9 +116,9 @@ impl<'a> Run<'a> {
         plan(&self.task.wanted, &self.seen(), &self.secrets, exclusive)
     }
 
-    /// Carries out the decisions to serve, and notes how each went. Gives the faults of queues that had to be released
-    /// for that and could not.
-    fn serve(&self, plan: &Plan, served: &mut [Served], exclusive: bool) -> Result<Vec<Fault>> {
+    /// Carries out the decisions to serve, and notes how each went. Gives the faults of queues that could not be
+    /// released.
+    fn serve(&mut self, plan: &Plan, served: &mut [Served], exclusive: bool) -> Vec<Fault> {
         let job = |(entry, (wanted, decision)): (usize, (&Wanted, &Decision))| match decision {
             Decision::Serve(apqn, index) => {
                 Some(Job { entry, wanted: wanted.clone(), apqn: *apqn, secret: index.map(Associate) })
@@ -127,23 +127,28 @@ impl<'a> Run<'a> {
         };
         let jobs: Vec<_> = self.task.wanted.iter().zip(&plan.decisions).enumerate().filter_map(job).collect();
         if jobs.is_empty() {
-            return Ok(Vec::new());
+            return Vec::new();
         }
         // Read again right before they are used: an index belongs to another secret after a reboot.
-        let now = observe::secrets(self.task.needs_secrets())?;
+        let now = observe::secrets(self.task.needs_secrets());
         let (ready, moved): (Vec<_>, Vec<_>) =
             jobs.into_iter().partition(|job| match (job.wanted.secret(), job.secret) {
-                (Some(id), Some(index)) => indices(&now, id).contains(&index.0),
+                (Some(id), Some(index)) => now.as_ref().is_ok_and(|now| indices(now, id).contains(&index.0)),
                 _ => true,
             });
+        let mut faults = self.fleet.give_back(|apqn| ready.iter().any(|job| job.apqn == apqn));
         let mut answers = self.fleet.serve(&ready);
-        let faults = if exclusive { self.make_room(plan, &ready, &mut answers) } else { Vec::new() };
+        if exclusive {
+            faults.extend(self.make_room(plan, &ready, &mut answers));
+        }
         let moved_answers = moved.iter().map(|job| {
-            Err(Fault::new(
-                codes::SECRET_CHANGED,
-                format!("The queue {} was not associated: the secret store changed meanwhile.", job.apqn),
-            )
-            .hint("Run the task again."))
+            Err(now.as_ref().err().cloned().unwrap_or_else(|| {
+                Fault::new(
+                    codes::SECRET_CHANGED,
+                    format!("The queue {} was not associated: the secret store changed meanwhile.", job.apqn),
+                )
+                .hint("Run the task again.")
+            }))
         });
         for (job, answer) in ready.iter().zip(answers).chain(moved.iter().zip(moved_answers)) {
             if let Some(slot) = served.get_mut(job.entry) {
@@ -153,7 +158,7 @@ impl<'a> Run<'a> {
                 };
             }
         }
-        Ok(faults)
+        faults
     }
 
     /// A card may hold as many queues as it takes: those that no entry wants are released there, and what was refused

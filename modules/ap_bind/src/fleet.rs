@@ -130,16 +130,14 @@ impl<'a> Fleet<'a> {
         faults
     }
 
-    /// Releases the queues that were bound to look at them and are not in `chosen`.
-    ///
-    /// # Errors
-    /// Those of the release and of the journal.
+    /// Releases the queues that were bound to look at them and are not `chosen`. Gives the faults of the releases and
+    /// of the journal.
     pub fn give_back(&mut self, chosen: impl Fn(Apqn) -> bool) -> Vec<Fault> {
         let mut faults = Vec::new();
-        for apqn in std::mem::take(&mut self.looking) {
-            if chosen(apqn) {
-                continue;
-            }
+        let (kept, others) = std::mem::take(&mut self.looking).into_iter().partition(|apqn| chosen(*apqn));
+        self.looking = kept;
+        let others: BTreeSet<Apqn> = others;
+        for apqn in others {
             let released = self.get(apqn).map_or(Ok(()), |observed| steps::release(&observed.queue, self.manner));
             if let Err(fault) = released.and_then(|()| self.journal.finish(apqn)) {
                 faults.push(fault);
