@@ -122,6 +122,12 @@ fn a_request_for_another_machine_or_image_says_whether_this_host_could_open_it()
         let result = fails(&silent, MODULE, &json!({"path": path}), CODE);
         assert_eq!(result.get("host_key_match"), Some(&Value::Null));
     }
+    // From what is not understood nothing is concluded.
+    for text in ["hostile".to_owned(), "0".repeat(64), format!("{}\nhostile", "a1".repeat(32))] {
+        tells.set(&json!({"attributes": {"/sys/firmware/uv/keys/all": text}}).to_string()).unwrap();
+        let result = fails(&tells, MODULE, &json!({"path": other_machine}), CODE);
+        assert_eq!(result.get("host_key_match"), Some(&Value::Null), "{text}");
+    }
     // Whichever of its codes the ultravisor chooses, nothing counts as added.
     for switch in ["other_image_is_constraint", "full_before_decryption"] {
         let guest = guest(&format!("switches: {{{switch}: true, check_order: [flags, host_keys]}}"));

@@ -79,15 +79,34 @@ pub fn path(name: &str) -> PathBuf {
     Path::new(ROOT).join(name)
 }
 
-/// SHA-256 hashes of this host's public host keys, where kernel and ultravisor tell them; `None` where not.
+/// SHA-256 hashes of this host's public host keys, where kernel and ultravisor tell them; `None` where not, and where
+/// anything of what they tell is not understood: from a part nobody could conclude that a key is not the host's.
 ///
 /// # Errors
 /// The kernel's, when a file is there and cannot be read.
 pub fn host_key_hashes() -> io::Result<Option<Vec<[u8; 32]>>> {
-    let text = sysfs::read_optional(&path("keys/all"))?;
-    Ok(text.map(|text| {
-        let hashes = text.split_whitespace().filter_map(|word| pv_wire::decode_hex(word)?.try_into().ok());
-        // A backup key that does not exist is shown as zeros.
-        hashes.filter(|hash| *hash != [0; 32]).collect()
-    }))
+    Ok(sysfs::read_optional(&path("keys/all"))?.and_then(|text| hashes(&text)))
+}
+
+/// The hashes in the text of `keys/all`, 64 hex digits a line.
+fn hashes(text: &str) -> Option<Vec<[u8; 32]>> {
+    let hash = |word: &str| pv_wire::decode_hex(word)?.try_into().ok();
+    let mut hashes: Vec<[u8; 32]> = text.split_whitespace().map(hash).collect::<Option<_>>()?;
+    // A backup key that does not exist is shown as zeros.
+    hashes.retain(|hash| *hash != [0; 32]);
+    (!hashes.is_empty()).then_some(hashes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_told_only_if_every_line_is_understood() {
+        let (key, none) = ("a1".repeat(32), "00".repeat(32));
+        assert_eq!(hashes(&format!("{key}\n{none}\n")), Some(vec![[0xa1; 32]]));
+        for text in [String::new(), none, format!("{key}\nhostile\n"), format!("{key}\n{}\n", &key[2..])] {
+            assert_eq!(hashes(&text), None, "{text:?}");
+        }
+    }
 }
