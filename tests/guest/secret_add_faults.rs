@@ -193,6 +193,13 @@ fn a_locked_store_matters_only_if_something_is_missing() {
         assert_eq!((&result["changed"], &result["reboot_required"]), (&json!(false), &json!(true)));
         assert_eq!(column(&result["secrets"], "id"), [id("a")]);
     }
+    // The error is that of the request it is about, wherever that stands.
+    let both = json!({"requests": [missing, there]});
+    for arguments in [&both, &checked(&both)] {
+        let result = fails(&guest, MODULE, arguments, "uv.store_locked");
+        assert_eq!(result["requests"][0]["error"]["code"], "uv.store_locked", "{result}");
+        assert_ne!(result["requests"][1]["error"]["code"], "uv.store_locked", "{result}");
+    }
     assert_eq!(guest.state().unwrap(), state);
 }
 

@@ -58,7 +58,7 @@ impl Apply<'_> {
                     Ok(()) => done.entry(source, Some(loaded), true, Some(Evidence::AddedNow)),
                     Err(fault) => {
                         done.entry(source, Some(loaded), false, None);
-                        return Err(self.failure(fault, loaded, done, &requests));
+                        return Err(self.failure(fault, done.entries.len() - 1, loaded, done, &requests));
                     }
                 },
             }
@@ -92,16 +92,14 @@ impl Apply<'_> {
                 (loaded, _) => done.entry(source, loaded.as_ref(), true, None),
             }
         }
-        let first_add = requests
-            .iter()
-            .zip(&done.entries)
-            .find(|(_, entry)| entry.changed)
-            .and_then(|((_, loaded), _)| loaded.as_ref());
-        if let (Some(loaded), LockState::Locked) = (first_add, self.device.probe_lock()?) {
+        let first_add = requests.iter().zip(&done.entries).enumerate().find_map(|(at, ((_, loaded), entry))| {
+            loaded.as_ref().filter(|_| entry.changed).map(|loaded| (at, loaded))
+        });
+        if let (Some((at, loaded)), LockState::Locked) = (first_add, self.device.probe_lock()?) {
             let fault = Fault::new(uv::STORE_LOCKED, "The secret store is locked (the ultravisor answered 0x0102 to a probe), and a secret is missing from it.")
                 .hint("A lock cannot be taken back: reboot the guest, then add all secrets before locking.");
             done.entries.iter_mut().for_each(|entry| entry.changed = false);
-            return Err(self.failure(fault, loaded, done, &requests));
+            return Err(self.failure(fault, at, loaded, done, &requests));
         }
         Ok(done.outcome("to be added", &requests))
     }
@@ -142,7 +140,15 @@ impl Apply<'_> {
         }
     }
 
-    fn failure(&self, fault: Fault, loaded: &Loaded, mut done: Done, requests: &Requests) -> Failure<Report> {
+    /// The failure over the request at `at`.
+    fn failure(
+        &self,
+        fault: Fault,
+        at: usize,
+        loaded: &Loaded,
+        mut done: Done,
+        requests: &Requests,
+    ) -> Failure<Report> {
         let mut failure = Failure::from(fault);
         if failure.fault.code == uv::STORE_LOCKED {
             failure.facts.insert("reboot_required".into(), true.into());
@@ -154,7 +160,7 @@ impl Apply<'_> {
             }
             failure.facts.insert("host_key_match".into(), matches.into());
         }
-        if let Some(entry) = done.entries.last_mut().filter(|entry| !entry.changed) {
+        if let Some(entry) = done.entries.get_mut(at) {
             entry.error = Some(fault_json(&failure.fault));
         }
         // What was added before is there: show the store as it is now, if it can still be read.
