@@ -270,7 +270,7 @@ fn the_first_request_sets_the_extension_secret_for_all() {
     let (first, same, other) = (with("a", 1), with("b", 1), with("c", 2));
     let result = fails(&guest, MODULE, &requests(&[&first, &other, &same]), "uv.secret_refused");
     assert_eq!((&result["error"]["uv_rc"], &result["changed"]), (&json!(0x10c), &json!(true)));
-    assert_eq!(column(&result["requests"], "changed"), [true, false]);
+    assert_eq!(column(&result["requests"], "changed"), [true, false, false]);
     assert_eq!(result["requests"][1]["error"]["code"], "uv.secret_refused");
     assert_eq!(ok(&guest, MODULE, &requests(&[&first, &same]))["changed"], true);
     assert_eq!(guest.state().unwrap()["secrets"].as_array().unwrap().len(), 2);

@@ -167,8 +167,15 @@ fn a_full_store_keeps_what_was_added_before_and_the_result_tells_it() {
     let arguments = json!({"requests": paths.map(|path| json!({"path": path}))});
     let result = fails(&guest, MODULE, &arguments, "uv.store_full");
     assert_eq!((&result["changed"], &result["total"]), (&json!(true), &json!(2)));
-    assert_eq!(column(&result["requests"], "evidence"), [json!("added_now"), json!("added_now"), Value::Null]);
-    assert_eq!(column(&result["requests"], "index"), [json!(0), json!(1), Value::Null]);
+    assert_eq!(
+        column(&result["requests"], "evidence"),
+        [json!("added_now"), json!("added_now"), Value::Null, Value::Null]
+    );
+    assert_eq!(column(&result["requests"], "index"), [json!(0), json!(1), Value::Null, Value::Null]);
+    // Behind the one that failed nothing was done, and the result has a place for it.
+    assert_eq!(result["requests"][2]["error"]["code"], "uv.store_full");
+    assert_eq!((&result["requests"][3]["error"], &result["requests"][3]["changed"]), (&Value::Null, &json!(false)));
+    assert_eq!(result["requests"][3]["id"], id("d"));
     assert_eq!(column(&result["secrets"], "id"), [id("a"), id("b")]);
     assert_eq!(adds(&guest), ["0x0001", "0x0001", "0x010b"]);
     let again = fails(&guest, MODULE, &arguments, "uv.store_full");

@@ -49,7 +49,7 @@ impl Apply<'_> {
     /// Adds what is to be added, in order; stops at the first that cannot be.
     pub fn run(&self, requests: Requests, plan: Vec<Option<Planned>>, mut record: Record, list: SecretList) -> Answer {
         let mut done = Done::new(list);
-        for ((source, loaded), planned) in requests.iter().zip(plan) {
+        for (at, ((source, loaded), planned)) in requests.iter().zip(plan).enumerate() {
             let (Some(loaded), Some(planned)) = (loaded, planned) else { continue };
             done.warnings.extend(planned.warnings.iter().map(warning));
             match planned.step {
@@ -57,8 +57,11 @@ impl Apply<'_> {
                 Step::Add => match self.add(loaded, &mut record) {
                     Ok(()) => done.entry(source, Some(loaded), true, Some(Evidence::AddedNow)),
                     Err(fault) => {
-                        done.entry(source, Some(loaded), false, None);
-                        return Err(self.failure(fault, done.entries.len() - 1, loaded, done, &requests));
+                        // Those behind it have an entry too: it says that nothing was done with them.
+                        for (source, loaded) in requests.iter().skip(at) {
+                            done.entry(source, loaded.as_ref(), false, None);
+                        }
+                        return Err(self.failure(fault, at, loaded, done, &requests));
                     }
                 },
             }

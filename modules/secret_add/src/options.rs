@@ -56,7 +56,8 @@ pub struct Request {
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "docs", derive(schemars::JsonSchema))]
 pub struct Report {
-    /// One entry for each request, in their order.
+    /// One entry for each request, in their order. Behind one that failed nothing was done: neither RV(requests[].changed)
+    /// nor RV(requests[].evidence) nor RV(requests[].error) is set there.
     pub requests: Vec<Added>,
     /// The secrets in the store.
     pub secrets: Vec<SecretInfo>,
