@@ -109,11 +109,33 @@ fn a_secret_list_that_fails_or_changes_before_the_association_leaves_nothing_bou
 
     // A guest that is booted anew between look and association has another secret at that index.
     let guest = guest_with(&["a"], "faults: [{on: list_secrets, nth: 2, delay_ms: 1500}]");
+    let mut entry = ep11("a", KEY_A);
+    entry["apqn"] = "00.0005".into();
     let result = std::thread::scope(|scope| {
-        let run = scope.spawn(|| fails(&guest, MODULE, &bind([ep11("a", KEY_A)]), "ap.secret_moved"));
+        let run = scope.spawn(|| fails(&guest, MODULE, &bind([entry]), "ap.secret_moved"));
         until(&guest, "00.0005", "bound");
+        // The look ends well within the delay of the second list.
+        std::thread::sleep(std::time::Duration::from_millis(500));
         guest.reboot().unwrap();
         run.join().unwrap()
     });
     assert_eq!((&result["entries"][0]["status"], held(&guest)), (&json!("unserved"), NOTHING));
+}
+
+#[test]
+fn a_key_that_cannot_be_read_right_after_the_bind_is_waited_for_and_then_told() {
+    if !e2e::can_simulate("a_key_that_cannot_be_read_right_after_the_bind_is_waited_for_and_then_told") {
+        return;
+    }
+    let mut entry = ep11("a", KEY_A);
+    entry["apqn"] = "00.0005".into();
+    let unreadable = |times: u32| {
+        guest_with(&["a"], &format!("faults: [{{on: read, target: 00.0005/mkvps, errno: EIO, times: {times}}}]"))
+    };
+    let result = ok(&unreadable(4), MODULE, &bind([entry.clone()]));
+    assert_eq!(result["entries"][0]["status"], "served");
+    let never = unreadable(0);
+    let result = fails(&never, MODULE, &bind([entry]), "ap.no_matching_queue");
+    assert!(warned(&result, "ap.attribute_unreadable"), "{result}");
+    assert_eq!((&result["inspected"], held(&never)), (&json!(["00.0005"]), NOTHING));
 }

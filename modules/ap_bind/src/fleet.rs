@@ -4,12 +4,16 @@ use crate::codes;
 use crate::entries::Wanted;
 use crate::journal::{self, Journal};
 use crate::observe::{self, Observed};
-use crate::plan::{Fit, fit};
-use crate::steps::{self, Manner};
+use crate::plan::{Fit, Seen, fit};
+use crate::steps::{self, Manner, Patience};
 use fault::{Fault, Result};
 use pv_guest::ap::{Apqn, Associate, Bus, Mode, SeState};
 use std::collections::{BTreeMap, BTreeSet};
 use std::thread;
+use std::time::Duration;
+
+/// A queue that is bound shows its master key within this time.
+const READABLE_WITHIN: Duration = Duration::from_secs(1);
 
 /// All queues, with what is written about them.
 pub struct Fleet<'a> {
@@ -121,6 +125,11 @@ impl<'a> Fleet<'a> {
                     self.warnings.push(Fault::new(codes::LOOK_SKIPPED, fault.detail).hint(fault.hint));
                     self.see(apqn, |o| o.seen.state = SeState::Failing);
                 }
+                Looked::Unread(fault) => {
+                    self.inspected.insert(apqn);
+                    self.warnings.push(fault);
+                    self.see(apqn, |o| o.seen.state = SeState::Failing);
+                }
                 Looked::Stuck(fault) => {
                     faults.push(fault);
                     self.see(apqn, |o| o.seen.state = SeState::Failing);
@@ -172,7 +181,7 @@ impl<'a> Fleet<'a> {
     }
 
     fn serve_one(&self, observed: &Observed, job: &Job) -> Result<()> {
-        let Observed { queue, card, .. } = observed;
+        let queue = &observed.queue;
         let Some(secret) = job.secret else { return steps::bind(queue, self.manner) };
         // What it is held for instead (with exclusive) ends here.
         if matches!(queue.state(), SeState::Associated(_) | SeState::AssociatedUnknown | SeState::Pending) {
@@ -181,10 +190,14 @@ impl<'a> Fleet<'a> {
         self.journal.begin(job.apqn)?;
         let outcome = steps::bind(queue, self.manner).and_then(|()| {
             // The key may have been changed since it was read.
-            if fit(&job.wanted, &observe::look(card, queue)) == Fit::Yes {
+            let fits = fit(&job.wanted, &look_until_read(observed, std::slice::from_ref(&job.wanted)));
+            if fits == Fit::Yes {
                 return steps::associate(queue, secret, self.manner);
             }
             steps::release(queue, self.manner)?;
+            if fits == Fit::Unknown {
+                return Err(unreadable(job.apqn));
+            }
             Err(Fault::new(codes::MKVP_MISMATCH, format!("The queue {} was released again: now that it is bound, its master key or serial number is not the wanted one.", job.apqn)))
         });
         // A queue that is neither serving nor free stays in the journal for the next run.
@@ -229,11 +242,13 @@ struct Look {
 
 enum Looked {
     /// It fits an entry and is still bound.
-    Fits(crate::plan::Seen),
+    Fits(Seen),
     /// It does not, and is free again.
-    Released(crate::plan::Seen),
+    Released(Seen),
     /// It could not be bound.
     Skipped(Fault),
+    /// It could be bound but not read, and is free again.
+    Unread(Fault),
     /// It was bound and could not be released.
     Stuck(Fault),
 }
@@ -257,16 +272,38 @@ fn look_at_one(observed: &Observed, wanted: &[Wanted], journal: &Journal<'_>, ma
         };
         return look(settled.map_or_else(Looked::Stuck, |()| Looked::Skipped(fault)));
     }
-    let mut seen = observe::look(card, queue);
+    let mut seen = look_until_read(observed, wanted);
     if wanted.iter().any(|entry| fit(entry, &seen) == Fit::Yes) {
         return look(Looked::Fits(seen));
     }
+    let released = steps::release(queue, manner).and_then(|()| journal.finish(apqn));
+    let unread = wanted.iter().any(|entry| fit(entry, &seen) == Fit::Unknown);
     seen.state = SeState::Unbound;
-    look(
-        steps::release(queue, manner)
-            .and_then(|()| journal.finish(apqn))
-            .map_or_else(Looked::Stuck, |()| Looked::Released(seen)),
+    look(released.map_or_else(Looked::Stuck, |()| {
+        if unread { Looked::Unread(unreadable(apqn)) } else { Looked::Released(seen) }
+    }))
+}
+
+/// Looks at a queue that was just bound: what the entries must know of it cannot always be read at once.
+fn look_until_read(observed: &Observed, wanted: &[Wanted]) -> Seen {
+    let mut patience = Patience::new(READABLE_WITHIN);
+    loop {
+        let seen = observe::look(&observed.card, &observed.queue);
+        let any = |how| wanted.iter().any(|entry| fit(entry, &seen) == how);
+        if any(Fit::Yes) || !any(Fit::Unknown) || !seen.state.is_held() || !patience.wait() {
+            return seen;
+        }
+    }
+}
+
+fn unreadable(apqn: Apqn) -> Fault {
+    Fault::new(
+        pv_guest::codes::ATTRIBUTE_UNREADABLE,
+        format!(
+            "The queue {apqn} was bound, but its master key or serial number could not be read; it was released again."
+        ),
     )
+    .hint("Look at its card with lszcrypt -V, and run the task again.")
 }
 
 fn vanished(apqn: Apqn) -> Fault {

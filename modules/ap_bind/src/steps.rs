@@ -24,19 +24,20 @@ pub struct Manner {
 }
 
 /// Polls with growing pauses, and knows when it has taken too long.
-struct Patience {
+pub struct Patience {
     started: Instant,
     timeout: Duration,
     pause: Duration,
 }
 
 impl Patience {
-    fn new(timeout: Duration) -> Self {
+    /// Begins now.
+    pub fn new(timeout: Duration) -> Self {
         Self { started: Instant::now(), timeout, pause: Duration::from_millis(1) }
     }
 
     /// Waits a little; false once the time is over.
-    fn wait(&mut self) -> bool {
+    pub fn wait(&mut self) -> bool {
         let left = self.timeout.saturating_sub(self.started.elapsed());
         if left.is_zero() {
             return false;
