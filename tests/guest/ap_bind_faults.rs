@@ -42,6 +42,9 @@ fn the_bus_is_waited_for_until_complete_and_no_longer_than_the_timeout() {
     fails(&never, MODULE, &json!({"entries": [accel()], "timeout": 1}), "ap.bindings_incomplete");
     assert!((900..4000).contains(&started.elapsed().as_millis()), "{:?}", started.elapsed());
     assert_eq!(effects(&never), NOTHING);
+    let other = guest(CARDS);
+    other.set(&json!({"attributes": {"/sys/bus/ap/bindings": "2/5 (incomplete)"}}).to_string()).unwrap();
+    fails(&other, MODULE, &json!({"entries": [accel()], "timeout": 1}), "ap.bindings_incomplete");
     let soon = guest(&format!("{CARDS}ap: {{bindings_complete_after_ms: 300}}"));
     assert_eq!(ok(&soon, MODULE, &bind([accel()]))["changed"], true);
 }

@@ -78,7 +78,7 @@ impl Bus {
     pub fn bindings_complete(&self) -> Result<Option<bool>> {
         let path = Path::new(BUS).join("bindings");
         let text = sysfs::read_optional(&path).map_err(|e| unreadable(&path, &e))?;
-        Ok(text.map(|text| text.contains("complete")))
+        Ok(text.map(|text| text.contains("(complete)")))
     }
 
     /// Waits until every queue has its driver, at most `timeout`.
