@@ -80,7 +80,10 @@ fn another_request_of_the_same_id_is_not_added_and_may_differ_unless_forced() {
     let result = ok(&guest, MODULE, &json!({"path": other}));
     assert_eq!((&result["changed"], &result["requests"][0]["evidence"]), (&json!(false), &json!("id_only")));
     assert!(warned(&result, "uv.secret_may_differ"), "{result}");
-    assert_eq!(ok(&guest, MODULE, &json!({"path": other, "force": true}))["changed"], true);
+    let forced = ok(&guest, MODULE, &json!({"path": other, "force": true}));
+    assert_eq!((&forced["changed"], &forced["requests"][0]["index"]), (&json!(true), &json!(1)));
+    // Later nothing tells which of the two is whose.
+    assert_eq!(ok(&guest, MODULE, &json!({"path": other}))["requests"][0]["index"], Value::Null);
     // Force never hands the very same request over twice in one boot.
     assert_eq!(ok(&guest, MODULE, &json!({"path": first, "force": true}))["changed"], false);
     assert_eq!(guest.state().unwrap()["secrets"].as_array().unwrap().len(), 2);

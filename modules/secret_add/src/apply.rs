@@ -1,13 +1,13 @@
 //! The plan carried out, or in check mode told.
 
 use crate::options::{Added, Evidence, Report};
-use crate::plan::{Planned, Step, find};
+use crate::plan::{Planned, Step, matching};
 use crate::record::{Fate, Record};
 use crate::request::{Loaded, Source, codes};
 use ansible_contract::{Context, Diff, Failure, Outcome, fault_json, warning};
 use fault::{Fault, Result};
 use pv_guest::boot_record::{BootRecord, Topic};
-use pv_guest::uv::{Device, LockState, Request, SecretList};
+use pv_guest::uv::{Device, LockState, Request, Secret, SecretList};
 use pv_guest::{codes as uv, firmware};
 use pv_wire::RequestView;
 use std::time::{Duration, Instant};
@@ -201,13 +201,21 @@ fn what_to_build_again(host_key_match: bool) -> &'static str {
 struct Done {
     entries: Vec<Added>,
     warnings: Vec<String>,
+    /// The secrets that were there before.
+    before: Vec<Secret>,
     list: SecretList,
     predicted_partial: bool,
 }
 
+/// The only element, if there is exactly one.
+fn only<T>(mut elements: impl Iterator<Item = T>) -> Option<T> {
+    elements.next().filter(|_| elements.next().is_none())
+}
+
 impl Done {
     fn new(list: SecretList) -> Self {
-        Self { entries: Vec::new(), warnings: Vec::new(), list, predicted_partial: false }
+        let before = list.secrets.clone();
+        Self { entries: Vec::new(), warnings: Vec::new(), before, list, predicted_partial: false }
     }
 
     fn entry(&mut self, source: &Source, loaded: Option<&Loaded>, changed: bool, evidence: Option<Evidence>) {
@@ -233,8 +241,11 @@ impl Done {
     fn outcome(mut self, verb: &str, requests: &Requests) -> Outcome<Report> {
         let mut diff = Vec::new();
         for (entry, (_, loaded)) in self.entries.iter_mut().zip(requests) {
-            let found = loaded.as_ref().and_then(|loaded| find(&self.list, loaded));
-            entry.index = found.filter(|_| entry.evidence.is_some()).map(|secret| secret.index);
+            if let (Some(loaded), Some(evidence)) = (loaded, entry.evidence) {
+                let is_new = |secret: &&Secret| !self.before.contains(secret);
+                let may_be = matching(&self.list, loaded).filter(|s| evidence != Evidence::AddedNow || is_new(s));
+                entry.index = only(may_be).map(|secret| secret.index);
+            }
             if entry.changed {
                 let subject = entry.id.clone().or_else(|| entry.path.clone()).or_else(|| entry.kind.clone());
                 let kind = entry.kind.clone().unwrap_or_else(|| "unknown".into());

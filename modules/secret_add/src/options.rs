@@ -84,7 +84,8 @@ pub struct Added {
     pub tag: Option<String>,
     /// SHA-256 of the request in hex.
     pub sha256: Option<String>,
-    /// The secret's place in the store; null if it is not listed, or not there (check mode).
+    /// The secret's place in the store; null if it is not listed, not there (check mode), or if several of its type
+    /// and id are there and nothing tells which it is.
     pub index: Option<u16>,
     /// Whether it was added, or in check mode would be.
     pub changed: bool,

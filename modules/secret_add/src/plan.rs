@@ -32,9 +32,10 @@ pub struct Planned {
     pub warnings: Vec<Fault>,
 }
 
-/// The secret of a request in the store: the latest of its type and id.
-pub fn find<'a>(list: &'a SecretList, request: &Loaded) -> Option<&'a Secret> {
-    list.secrets.iter().rev().find(|secret| Some(secret.id) == request.id && secret.secret_type == request.secret_type)
+/// The secrets in the store that a request's may be: those of its type and id.
+pub fn matching<'a>(list: &'a SecretList, request: &Loaded) -> impl Iterator<Item = &'a Secret> {
+    let (id, secret_type) = (request.id, request.secret_type);
+    list.secrets.iter().filter(move |secret| Some(secret.id) == id && secret.secret_type == secret_type)
 }
 
 /// Plans all requests, in order. `None` stands for a request that cannot be read yet (check mode).
@@ -81,7 +82,7 @@ fn one(request: &Loaded, list: &SecretList, record: &Record, planned_adds: &[&Lo
             Some(Fate::Intended) if !force => return Err(outcome_unknown(request)),
             _ => Step::Add,
         }
-    } else if find(list, request).is_some() {
+    } else if matching(list, request).next().is_some() {
         match fate {
             Some(Fate::Added) => Step::Present(Evidence::AddedThisBoot),
             _ if force => Step::Add,
