@@ -237,6 +237,7 @@ fn what_is_no_request_never_reaches_the_ultravisor() {
     fails(&guest, MODULE, &json!({"content": "no base64!"}), "args.invalid");
     fails(&guest, MODULE, &json!({"src": "a"}), "args.src_needs_collection");
     fails(&guest, MODULE, &json!({}), "args.missing");
+    fails(&guest, MODULE, &json!({"label": "x", "requests": [{"path": file(&good)}]}), "args.conflict");
     // One bad request among good ones: nothing is begun.
     fails(&guest, MODULE, &requests(&[&file(&good), &file(b"")]), "request.malformed");
     assert_eq!(guest.log().unwrap(), Vec::<Value>::new());
@@ -294,5 +295,17 @@ fn a_request_given_twice_after_another_like_it_is_added_once() {
         assert_eq!(column(&result["requests"], "changed"), [true, true, false]);
         assert_eq!(column(&result["requests"], "evidence"), ["added_now", "added_now", "added_this_boot"]);
         assert_eq!(adds(&guest), ["0x0001", "0x0001"]);
+    }
+}
+
+#[test]
+fn no_request_at_all_is_no_error_and_no_claim() {
+    if !e2e::can_simulate("no_request_at_all_is_no_error_and_no_claim") {
+        return;
+    }
+    let guest = guest("");
+    for arguments in [json!({"requests": []}), checked(&json!({"requests": []}))] {
+        let result = ok(&guest, MODULE, &arguments);
+        assert_eq!((&result["changed"], &result["msg"]), (&json!(false), &json!("No request was given.")));
     }
 }

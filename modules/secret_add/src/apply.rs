@@ -259,7 +259,9 @@ impl Done {
         let changed = self.entries.iter().filter(|entry| entry.changed).count();
         Outcome {
             changed: changed > 0,
-            msg: if changed == 0 {
+            msg: if self.entries.is_empty() {
+                "No request was given.".into()
+            } else if changed == 0 {
                 "Every secret is in the store.".into()
             } else {
                 format!("{changed} of {} secrets {verb}.", self.entries.len())

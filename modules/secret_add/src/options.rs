@@ -18,7 +18,7 @@ pub struct Options {
     /// The request, a file on the controller, searched for like that of M(ansible.builtin.copy).
     /// Only through the collection's action plugin.
     pub src: Option<String>,
-    /// Echoed in the results, to tell one request from another.
+    /// Echoed in the results, to tell one request from another. With O(requests) each has its own.
     pub label: Option<String>,
     /// Several requests, added in this order.
     pub requests: Option<Vec<Request>>,

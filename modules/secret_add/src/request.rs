@@ -69,6 +69,10 @@ pub fn sources(options: Options) -> Result<Vec<Source>> {
             Err(Fault::new(args::CONFLICT, "The option requests cannot be given together with path, content or src.")
                 .hint("Put all requests into requests."))
         }
+        (false, Some(_)) if label.is_some() => {
+            Err(Fault::new(args::CONFLICT, "The option label cannot be given together with requests.")
+                .hint("Give each of the requests its own label."))
+        }
         (false, Some(requests)) => requests
             .into_iter()
             .enumerate()
@@ -172,6 +176,7 @@ mod tests {
         assert_eq!(sources(options("{}")).unwrap_err().code, args::MISSING);
         assert_eq!(sources(options(r#"{"requests": [{}]}"#)).unwrap_err().code, args::MISSING);
         assert_eq!(sources(options(r#"{"path": "/a", "requests": []}"#)).unwrap_err().code, args::CONFLICT);
+        assert_eq!(sources(options(r#"{"label": "x", "requests": []}"#)).unwrap_err().code, args::CONFLICT);
         assert_eq!(sources(options(r#"{"path": "/a", "content": "AA=="}"#)).unwrap_err().code, args::CONFLICT);
         assert_eq!(sources(options(r#"{"src": "a"}"#)).unwrap_err().code, args::SRC_NEEDS_COLLECTION);
     }
