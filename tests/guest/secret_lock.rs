@@ -128,6 +128,9 @@ fn a_lock_that_cannot_be_told_is_not_claimed() {
         let predicted = ok(&guest, MODULE, &checked(&json!({"require": ["a"]})));
         assert_eq!((&predicted["locked"], &predicted["predicted"]), (&Value::Null, &json!("partial")));
         assert!(warned(&predicted, "uv.lock_unknown"), "{predicted}");
+        let unmet = fails(&guest, MODULE, &json!({"require": ["a", "b"]}), "uv.lock_guard");
+        assert_eq!(unmet["locked"], Value::Null);
+        assert!(unmet["msg"].as_str().unwrap().contains("not locked by this task"), "{unmet}");
         // The call itself tells for sure.
         assert_eq!(ok(&guest, MODULE, &json!({"require": ["a"]}))["changed"], true);
         assert_eq!(ok(&guest, MODULE, &json!({"require": ["a"]}))["changed"], false);

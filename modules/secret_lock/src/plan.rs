@@ -7,7 +7,7 @@ use pv_guest::uv::{LockState, SecretList};
 pub mod codes {
     //! Codes of this module's own.
     fault::codes! {
-        LOCK_GUARD = "uv.lock_guard", "The store is not locked because it does not hold what is required; nothing was changed.";
+        LOCK_GUARD = "uv.lock_guard", "This task did not lock the store because it does not hold what is required; nothing was changed.";
         LOCKED_INCOMPLETE = "uv.locked_incomplete", "The store is locked and does not hold what is required; only a reboot helps.";
         LOCK_UNKNOWN = "uv.lock_unknown", "Whether the store is locked already cannot be told without locking it.";
     }
@@ -97,7 +97,7 @@ pub fn plan(guard: &Guard, list: &SecretList, lock: LockState) -> Result<Plan> {
         LockState::Locked => Fault::new(codes::LOCKED_INCOMPLETE, format!("The secret store is locked, and {unmet}."))
             .hint("Reboot the guest, add all secrets, then lock."),
         LockState::Unlocked | LockState::Unknown => {
-            Fault::new(codes::LOCK_GUARD, format!("The secret store was not locked: {unmet}."))
+            Fault::new(codes::LOCK_GUARD, format!("The secret store was not locked by this task: {unmet}."))
                 .hint("Add what is missing first (seguest.pv.secret_add), or correct what is required.")
         }
     })
@@ -135,7 +135,7 @@ mod tests {
         let fault = plan(&guard(&["a", "c"], false, None), &store(&["a"]), LockState::Unlocked).unwrap_err();
         assert_eq!(
             (fault.code, fault.detail.as_str()),
-            (codes::LOCK_GUARD, "The secret store was not locked: it lacks c.")
+            (codes::LOCK_GUARD, "The secret store was not locked by this task: it lacks c.")
         );
         let fault = plan(&guard(&[], false, Some(2)), &store(&["a"]), LockState::Unlocked).unwrap_err();
         assert_eq!(fault.code, codes::LOCK_GUARD);
