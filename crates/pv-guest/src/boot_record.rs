@@ -97,7 +97,8 @@ impl BootRecord {
         let write = || -> io::Result<()> {
             self.make_folders()?;
             let text = serde_json::to_vec(&Stamped { boot_id: self.boot_id.clone(), content })?;
-            let new = path.with_extension("new");
+            // A name of its own: others may save at the same time.
+            let new = path.with_extension(format!("{}.new", std::process::id()));
             match fs::remove_file(&new) {
                 Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
                 _ => {}
@@ -244,6 +245,23 @@ mod tests {
         assert_eq!(ours.load::<Vec<u32>>(Topic::Requests).unwrap_err().code, codes::RECORD_UNUSABLE);
         fs::set_permissions(&ours.root, fs::Permissions::from_mode(0o777)).unwrap();
         assert_eq!(ours.save(Topic::Requests, &vec![1]).unwrap_err().code, codes::RECORD_UNUSABLE);
+    }
+
+    #[test]
+    fn saving_leaves_alone_what_another_process_is_about_to_save() {
+        if !is_root() {
+            return;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let ours = record(dir.path(), "boot-1");
+        ours.save(Topic::StoreLock, &false).unwrap();
+        let others = ["store-lock.new", "store-lock.1.new"].map(|name| ours.root.join(name));
+        others.iter().for_each(|path| fs::write(path, "half").unwrap());
+        ours.save(Topic::StoreLock, &true).unwrap();
+        assert!(ours.load::<bool>(Topic::StoreLock).unwrap());
+        assert!(others.iter().all(|path| fs::read_to_string(path).unwrap() == "half"));
+        // Nothing is left of ours but the record and the folder for the others.
+        assert_eq!(fs::read_dir(&ours.root).unwrap().count(), 4);
     }
 
     #[test]
