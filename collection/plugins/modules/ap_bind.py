@@ -93,7 +93,7 @@ options:
     - unbound
     default: bound
     description:
-    - 'V(bound): every entry has a queue that is bound and, for EP11, associated with its secret. V(unbound): the queues that serve the entries are released.'
+    - 'V(bound): every entry has a queue that is bound and, for EP11, associated with its secret. V(unbound): every queue that serves an entry, or could, is released: for an accelerator entry every bound accelerator that fits it.'
     type: str
   strict:
     default: true

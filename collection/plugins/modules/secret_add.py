@@ -32,7 +32,7 @@ options:
     type: bool
   label:
     description:
-    - Echoed in the results, to tell one request from another.
+    - Echoed in the results, to tell one request from another. With O(requests) each has its own.
     type: str
   path:
     description:
@@ -67,7 +67,7 @@ options:
   timeout:
     default: 30
     description:
-    - For how many seconds to try again while the ultravisor is dumping the guest.
+    - For how many seconds to wait for another task that works on the secret store, and then to try again while the ultravisor is dumping the guest.
     type: int
 seealso:
 - module: seguest.pv.secret_request
@@ -142,7 +142,7 @@ requests:
       type: str
     index:
       description:
-      - The secret's place in the store; null if it is not listed, or not there (check mode).
+      - The secret's place in the store; null if it is not listed, not there (check mode), or if several of its type and id are there and nothing tells which it is.
       returned: always
       type: int
     kind:
@@ -176,7 +176,7 @@ requests:
       returned: always
       type: str
   description:
-  - One entry for each request, in their order.
+  - 'One entry for each request, in their order. Behind one that failed nothing was done: neither RV(requests[].changed) nor RV(requests[].evidence) nor RV(requests[].error) is set there.'
   elements: dict
   returned: success
   type: list

@@ -27,7 +27,7 @@ options:
     type: bool
   minimum_secrets:
     description:
-    - How many secrets must at least be in the store.
+    - How many secrets must at least be in the store. V(0) demands nothing.
     type: int
   require:
     description:
