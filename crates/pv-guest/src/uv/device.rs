@@ -32,7 +32,7 @@ struct ControlBlock {
 const _: () = assert!(size_of::<ControlBlock>() == 64);
 
 /// One of the device's calls: its number, its name for messages, and the only kind of buffer it takes.
-pub trait Call {
+pub(super) trait Call {
     /// ioctl number.
     const NUMBER: u8;
     /// What it does, to follow "The ultravisor was asked to".
@@ -42,7 +42,7 @@ pub trait Call {
 }
 
 /// A call's buffer in this process's memory, which the kernel reads or writes.
-pub trait Buffer {
+pub(super) trait Buffer {
     /// Address and length; the memory is exclusively the call's as long as the buffer lives.
     fn address_and_length(&mut self) -> (u64, u32);
 }
@@ -97,7 +97,7 @@ impl Buffer for &mut Pages {
 /// Two words: the calls that the device knows, and those that the ultravisor offers; bit n (LSB0) is call n.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(C)]
-pub struct InfoWords {
+pub(super) struct InfoWords {
     // Order and width as the kernel writes them.
     device: u64,
     ultravisor: u64,
@@ -111,7 +111,7 @@ impl Buffer for &mut InfoWords {
 
 macro_rules! calls {
     ($($(#[$doc:meta])* $name:ident = $number:literal, $purpose:literal, $buffer:ty;)+) => {
-        $($(#[$doc])* #[derive(Clone, Copy, Debug)] pub struct $name;
+        $($(#[$doc])* #[derive(Clone, Copy, Debug)] pub(super) struct $name;
         impl Call for $name {
             const NUMBER: u8 = $number;
             const PURPOSE: &'static str = $purpose;
@@ -168,7 +168,7 @@ impl Device {
     ///
     /// # Errors
     /// As any call.
-    pub fn offers<C: Call>(&self) -> Result<bool> {
+    pub(super) fn offers<C: Call>(&self) -> Result<bool> {
         let mut words = InfoWords::default();
         self.call::<Info>(&mut words)?;
         Ok(words.device & words.ultravisor & 1 << C::NUMBER != 0)

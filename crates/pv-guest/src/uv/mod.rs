@@ -5,6 +5,6 @@ mod device;
 mod list;
 mod probe;
 
-pub use device::{Add, Buffer, Call, Device, Info, InfoWords, List, Lock, Pages, Request};
+pub use device::{Device, Pages, Request};
 pub use list::{Secret, SecretInfo, SecretList};
 pub use probe::LockState;
