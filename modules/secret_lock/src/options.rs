@@ -20,7 +20,7 @@ pub struct Options {
     pub require: Option<Vec<Requirement>>,
     /// Whether nothing but the required secrets may be in the store.
     pub exact: bool,
-    /// How many secrets must at least be in the store. V(0) demands nothing.
+    /// How many secrets must at least be in the store.
     pub minimum_secrets: Option<u16>,
 }
 

