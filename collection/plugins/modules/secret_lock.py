@@ -27,7 +27,7 @@ options:
     type: bool
   minimum_secrets:
     description:
-    - How many secrets must at least be in the store. V(0) demands nothing.
+    - How many secrets must at least be in the store.
     type: int
   require:
     description:

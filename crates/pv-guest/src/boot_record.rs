@@ -113,11 +113,11 @@ impl BootRecord {
         write().map_err(|e| unusable(&path.to_string_lossy(), &e))
     }
 
-    /// Keeps others of us out until the guard is dropped; waits for them if `wait`, else `None` if there are any.
+    /// Keeps others of us out until the guard is dropped; `None` if there are any.
     ///
     /// # Errors
     /// [`codes::RECORD_UNUSABLE`].
-    pub fn exclusively(&self, topic: Topic, wait: bool) -> Result<Option<Flock<File>>> {
+    pub fn exclusively(&self, topic: Topic) -> Result<Option<Flock<File>>> {
         let path = self.root.join(topic.file()).with_extension("lock");
         let open = || -> io::Result<File> {
             self.make_folders()?;
@@ -125,8 +125,7 @@ impl BootRecord {
             File::options().write(true).create(true).truncate(false).mode(0o600).custom_flags(flags).open(&path)
         };
         let file = open().map_err(|e| unusable(&path.to_string_lossy(), &e))?;
-        let how = if wait { FlockArg::LockExclusive } else { FlockArg::LockExclusiveNonblock };
-        match Flock::lock(file, how) {
+        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
             Ok(guard) => Ok(Some(guard)),
             Err((_, nix::errno::Errno::EWOULDBLOCK)) => Ok(None),
             Err((_, errno)) => Err(unusable(&path.to_string_lossy(), &errno.into())),
@@ -141,7 +140,7 @@ impl BootRecord {
         let started = Instant::now();
         let mut pause = Duration::from_millis(20);
         loop {
-            if let Some(guard) = self.exclusively(Topic::Requests, false)? {
+            if let Some(guard) = self.exclusively(Topic::Requests)? {
                 return Ok(guard);
             }
             let left = patience.saturating_sub(started.elapsed());
@@ -271,11 +270,11 @@ mod tests {
         }
         let dir = tempfile::tempdir().unwrap();
         let ours = record(dir.path(), "boot-1");
-        let guard = ours.exclusively(Topic::QueueJournal, false).unwrap();
+        let guard = ours.exclusively(Topic::QueueJournal).unwrap();
         assert!(guard.is_some());
-        assert!(ours.exclusively(Topic::QueueJournal, false).unwrap().is_none());
+        assert!(ours.exclusively(Topic::QueueJournal).unwrap().is_none());
         drop(guard);
-        assert!(ours.exclusively(Topic::QueueJournal, false).unwrap().is_some());
+        assert!(ours.exclusively(Topic::QueueJournal).unwrap().is_some());
     }
 
     #[test]

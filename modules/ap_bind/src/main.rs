@@ -51,7 +51,7 @@ impl Module for ApBind {
 
 /// Keeps other runs of ours and pvapconfig out until dropped.
 fn alone(boot: &BootRecord) -> fault::Result<impl Sized> {
-    let ours = boot.exclusively(Topic::QueueJournal, false)?.ok_or_else(|| {
+    let ours = boot.exclusively(Topic::QueueJournal)?.ok_or_else(|| {
         Fault::new(
             pv_guest::codes::BUSY_ELSEWHERE,
             "The queues are left alone because another ap_bind is at work on them.",
