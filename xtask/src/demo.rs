@@ -47,6 +47,7 @@ pub fn demo() -> Result<()> {
     let file = dir.join("transcript.json");
     fs::write(&file, serde_json::to_vec_pretty(&json!({"runs": transcript, "hardware": hardware}))?)?;
     println!("\nThe same for machines: {}", file.display());
+    println!("The guests have ended. To go on by hand: cargo xtask guest");
     Ok(())
 }
 

@@ -40,6 +40,10 @@ fn run(arguments: &[String]) -> Result<()> {
         ["prepare"] => prepare::prepare(),
         ["docs"] => docs::write(),
         ["docs", "--check"] => docs::check(),
+        ["--help" | "-h" | "help"] => {
+            print!("{USAGE}");
+            Ok(())
+        }
         _ => bail!("there is no such chore; there are:\n\n{USAGE}"),
     }
 }

@@ -68,8 +68,10 @@ pub(crate) fn read(argument: Option<OsString>) -> Result<Args> {
 }
 
 fn from_json(text: &[u8]) -> Result<Args> {
-    let no_object =
-        |what: String| Fault::new(codes::UNREADABLE, format!("The arguments are not one JSON object: {what}."));
+    let no_object = |what: String| {
+        Fault::new(codes::UNREADABLE, format!("The arguments are not one JSON object: {what}."))
+            .hint("Give the module's options as JSON, such as {\"name\": \"value\"}; Ansible does that by itself.")
+    };
     // Line and column only: serde_json's message may quote the text, and the text may be a secret.
     let mut options = serde_json::from_slice(text)
         .map(Wiped)

@@ -65,7 +65,7 @@ impl Module for Facts {
             problems: problems.into_list(),
         };
         let msg = format!(
-            "{} facts gathered; problems: {}.",
+            "Facts gathered, role: {}; problems: {}.",
             facts.role.as_deref().unwrap_or("unknown"),
             facts.problems.len()
         );
