@@ -1,8 +1,12 @@
 //! Paths as Ansible's type `path` takes them.
 
+use nix::libc::O_NONBLOCK;
 use nix::unistd::{User, geteuid};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 /// A path in which `~`, `~user`, `$NAME` and `${NAME}` were replaced, as Python's `expandvars` and `expanduser` do it;
@@ -14,6 +18,21 @@ impl PathText {
     /// The path.
     pub fn as_path(&self) -> &Path {
         &self.0
+    }
+
+    /// What the regular file holds, but no more than `limit` bytes of it: ask for one more than will do, to tell a file
+    /// that is too long. A pipe that nobody writes to is not waited for, and a device is not read.
+    ///
+    /// # Errors
+    /// The kernel's, and one of our own for what is no regular file.
+    pub fn read(&self, limit: u64) -> io::Result<Vec<u8>> {
+        let file = File::options().read(true).custom_flags(O_NONBLOCK).open(&self.0)?;
+        if !file.metadata()?.is_file() {
+            return Err(io::Error::other("it is not a regular file"));
+        }
+        let mut bytes = Vec::new();
+        file.take(limit).read_to_end(&mut bytes)?;
+        Ok(bytes)
     }
 }
 

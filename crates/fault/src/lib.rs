@@ -81,6 +81,13 @@ impl Fault {
         self
     }
 
+    /// Adds the errno of an I/O error, if it is the kernel's and not one of our own.
+    #[must_use]
+    pub fn io(mut self, error: &std::io::Error) -> Self {
+        self.answer.errno = error.raw_os_error();
+        self
+    }
+
     /// Adds the ultravisor's return code and reason code.
     #[must_use]
     pub fn uv(mut self, rc: u16, rrc: u16) -> Self {
@@ -116,6 +123,13 @@ mod tests {
         let fault = Fault::new(FULL, "The store holds 3 of 3 secrets.").hint("Reboot the guest.").uv(0x10b, 0);
         assert_eq!(fault.to_string(), "The store holds 3 of 3 secrets. Reboot the guest.");
         assert_eq!(fault.answer.uv_rc, Some(0x10b));
+    }
+
+    #[test]
+    fn only_an_error_of_the_kernel_has_a_number() {
+        let errno = |error| Fault::new(FULL, "Full.").io(&error).answer.errno;
+        assert_eq!(errno(std::io::Error::from_raw_os_error(28)), Some(28));
+        assert_eq!(errno(std::io::Error::other("not a regular file")), None);
     }
 
     #[test]

@@ -192,11 +192,7 @@ fn unusable(what: &str, error: &io::Error) -> Fault {
             "Look at the file; if nothing else helps, reboot the guest, which empties /run together with the secret store."
         }
     };
-    let fault = fault.hint(hint);
-    match error.raw_os_error() {
-        Some(errno) => fault.errno(errno),
-        None => fault,
-    }
+    fault.hint(hint).io(error)
 }
 
 #[cfg(test)]

@@ -62,10 +62,7 @@ pub(crate) fn unreadable(name: &str, error: &io::Error) -> Fault {
     } else {
         Fault::new(codes::FILE_UNREADABLE, format!("{name} could not be read: {error}."))
     };
-    match error.raw_os_error() {
-        Some(errno) => fault.errno(errno),
-        None => fault,
-    }
+    fault.io(error)
 }
 
 #[cfg(test)]

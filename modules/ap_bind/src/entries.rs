@@ -4,12 +4,9 @@ use crate::codes;
 use crate::options::Entry;
 use ansible_contract::PathText;
 use fault::{Fault, Result};
-use nix::libc::O_NONBLOCK;
 use pv_guest::ap::{Apqn, Mkvp, Mode};
 use pv_wire::SecretId;
-use std::fs::File;
-use std::io::{self, Read};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io;
 
 /// A configuration of pvapconfig has a few lines a queue.
 const MAX_CONFIG_LEN: u64 = 4 << 20;
@@ -69,20 +66,14 @@ pub fn read_config(path: &PathText) -> Result<Vec<Entry>> {
     let text = read_text(path).map_err(|e| {
         Fault::new(codes::CONFIG_UNREADABLE, format!("The configuration {path} cannot be read: {e}."))
             .hint("Put the file onto the guest first, or give it as src or its entries inline.")
-            .errno(e.raw_os_error().unwrap_or(0))
+            .io(&e)
     })?;
     parse_config(&path.to_string(), &text)
 }
 
 fn read_text(path: &PathText) -> io::Result<String> {
-    // A FIFO that nobody writes to would be waited for without O_NONBLOCK.
-    let file = File::options().read(true).custom_flags(O_NONBLOCK).open(path)?;
     let refused = |why| Err(io::Error::new(io::ErrorKind::InvalidData, why));
-    if !file.metadata()?.is_file() {
-        return refused("it is not a regular file");
-    }
-    let mut bytes = Vec::new();
-    file.take(MAX_CONFIG_LEN + 1).read_to_end(&mut bytes)?;
+    let bytes = path.read(MAX_CONFIG_LEN + 1)?;
     if bytes.len() as u64 > MAX_CONFIG_LEN {
         return refused("it is longer than 4 MiB");
     }

@@ -88,8 +88,7 @@ impl Writes {
 
     fn fault(&self, code: Code, what: String) -> Fault {
         let Some(error) = &self.last_error else { return Fault::new(code, format!("{what}.")) };
-        let fault = Fault::new(code, format!("{what}: the kernel answered {error}."));
-        error.raw_os_error().map_or(fault.clone(), |errno| fault.errno(errno))
+        Fault::new(code, format!("{what}: the kernel answered {error}.")).io(error)
     }
 }
 

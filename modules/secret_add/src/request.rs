@@ -7,9 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use fault::{Fault, Result};
 use pv_wire::{RequestView, SecretId, SecretType, layout};
 use sha2::{Digest, Sha256};
-use std::fs::File;
-use std::io::{self, ErrorKind, Read};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io::ErrorKind;
 
 pub mod codes {
     //! Codes of reading requests.
@@ -134,30 +132,14 @@ impl Source {
 }
 
 fn read(path: &PathText) -> Result<Vec<u8>> {
-    let read = || -> io::Result<Vec<u8>> {
-        // A FIFO that nobody writes to would be waited for without O_NONBLOCK.
-        let file = File::options().read(true).custom_flags(nix::libc::O_NONBLOCK).open(path)?;
-        if !file.metadata()?.is_file() {
-            return Err(io::Error::other("it is not a regular file"));
-        }
-        let mut bytes = Vec::new();
-        // One byte more than a request can have, so that a longer file is refused and not cut.
-        file.take(layout::MAX_REQUEST_LEN as u64 + 1).read_to_end(&mut bytes)?;
-        Ok(bytes)
-    };
-    match read() {
+    // One byte more than a request can have, so that a longer file is refused and not cut.
+    match path.read(layout::MAX_REQUEST_LEN as u64 + 1) {
         Ok(bytes) => Ok(bytes),
         Err(e) if e.kind() == ErrorKind::NotFound => {
             Err(Fault::new(codes::REQUEST_MISSING, format!("The request {path} is not there."))
                 .hint("Transfer it to the guest first, or give it as src or content."))
         }
-        Err(e) => {
-            let fault = Fault::new(codes::REQUEST_UNREADABLE, format!("The request {path} cannot be read: {e}."));
-            Err(match e.raw_os_error() {
-                Some(errno) => fault.errno(errno),
-                None => fault,
-            })
-        }
+        Err(e) => Err(Fault::new(codes::REQUEST_UNREADABLE, format!("The request {path} cannot be read: {e}.")).io(&e)),
     }
 }
 

@@ -311,7 +311,7 @@ impl Drop for Temp {
 
 pub(crate) fn unreadable(path: &Path, error: &io::Error) -> Fault {
     let detail = format!("{} could not be read: {error}.", path.display());
-    with_errno(Fault::new(pv_request::codes::FILE_UNREADABLE, detail), error)
+    Fault::new(pv_request::codes::FILE_UNREADABLE, detail).io(error)
 }
 
 pub(crate) fn unwritable(path: &Path, error: &io::Error) -> Fault {
@@ -321,14 +321,7 @@ pub(crate) fn unwritable(path: &Path, error: &io::Error) -> Fault {
             _ => "Check the rights of its folder and of the user who runs the task.",
         },
     );
-    with_errno(fault, error)
-}
-
-fn with_errno(fault: Fault, error: &io::Error) -> Fault {
-    match error.raw_os_error() {
-        Some(errno) => fault.errno(errno),
-        None => fault,
-    }
+    fault.io(error)
 }
 
 #[cfg(test)]

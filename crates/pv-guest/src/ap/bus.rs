@@ -170,6 +170,5 @@ fn names(folder: &Path) -> Result<Vec<String>> {
 }
 
 fn unreadable(path: &Path, error: &io::Error) -> Fault {
-    let fault = Fault::new(codes::ATTRIBUTE_UNREADABLE, format!("{} cannot be read: {error}.", path.display()));
-    error.raw_os_error().map_or(fault.clone(), |errno| fault.errno(errno))
+    Fault::new(codes::ATTRIBUTE_UNREADABLE, format!("{} cannot be read: {error}.", path.display())).io(error)
 }

@@ -159,8 +159,7 @@ impl Device {
             .hint("Run this in a Secure Execution guest with the kernel module uvdevice loaded (modprobe uvdevice).")
             .errno(errno as i32),
             Some(errno @ (Errno::EACCES | Errno::EPERM)) => not_permitted(errno),
-            errno => Fault::new(codes::IOCTL_FAILED, format!("The ultravisor device {PATH} cannot be opened: {e}."))
-                .errno(errno.map_or(0, |e| e as i32)),
+            _ => Fault::new(codes::IOCTL_FAILED, format!("The ultravisor device {PATH} cannot be opened: {e}.")).io(&e),
         })
     }
 
