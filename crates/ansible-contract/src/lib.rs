@@ -67,7 +67,7 @@ pub fn run<M: Module>() -> ExitCode {
         let place = info.location().map_or_else(String::new, |l| format!(" at {}:{}", l.file(), l.line()));
         let fault = fault::Fault::new(codes::BUG, format!("The module came upon a bug of its own{place}."))
             .hint("Please report it with the task's options, secrets left out.");
-        outcome::print(&Failure::<()>::from(fault).to_json(true, None));
+        outcome::print(&Failure::<()>::from(fault).printed(true, None));
         std::process::exit(1);
     }));
     let argument = std::env::args_os().nth(1);
@@ -76,16 +76,16 @@ pub fn run<M: Module>() -> ExitCode {
         outcome::print(&describe::describe::<M>());
         return ExitCode::SUCCESS;
     }
-    let (result, failed) = match args::read(argument).and_then(|args| args.parse::<M::Options>()) {
-        Err(fault) => (Failure::<M::Report>::from(fault).to_json(false, None), true),
+    let (printed, failed) = match args::read(argument).and_then(|args| args.parse::<M::Options>()) {
+        Err(fault) => (outcome::print(&Failure::<M::Report>::from(fault).printed(false, None)), true),
         Ok((options, context)) => {
-            let invocation = serde_json::to_value(&options).ok();
+            // As text, which is much smaller than the values that it is made of.
+            let invocation = serde_json::value::to_raw_value(&options).ok();
             match M::run(options, &context) {
-                Ok(outcome) => (outcome.to_json(context.diff, invocation), false),
-                Err(failure) => (failure.to_json(context.diff, invocation), true),
+                Ok(outcome) => (outcome::print(&outcome.printed(context.diff, invocation.as_deref())), false),
+                Err(failure) => (outcome::print(&failure.printed(context.diff, invocation.as_deref())), true),
             }
         }
     };
-    let printed = outcome::print(&result);
     if failed || !printed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }

@@ -1,9 +1,9 @@
 //! What a module gives back, and how it becomes Ansible's JSON.
 
 use fault::Fault;
-use serde::Serialize;
-use serde_json::{Map, Value, json};
-use std::io::Write as _;
+use serde::{Serialize, Serializer};
+use serde_json::{Map, Value, value::RawValue};
+use std::io::{BufWriter, Write as _};
 
 /// One changed thing, before and after, as lines of `key: value`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,26 +62,36 @@ pub fn warning(fault: &Fault) -> String {
 }
 
 impl<R: Serialize> Outcome<R> {
-    pub(crate) fn to_json(&self, with_diff: bool, invocation: Option<Value>) -> Value {
-        let mut map = own_results(Some(&self.report)).unwrap_or_else(|_| Map::new());
-        map.insert("changed".into(), self.changed.into());
-        map.insert("msg".into(), self.msg.as_str().into());
-        if self.predicted_partial {
-            map.insert("predicted".into(), "partial".into());
+    pub(crate) fn printed<'a>(&'a self, with_diff: bool, invocation: Option<&'a RawValue>) -> Printed<'a, R> {
+        Printed {
+            report: Some(&self.report),
+            changed: self.changed,
+            failed: false,
+            msg: &self.msg,
+            predicted: self.predicted_partial.then_some("partial"),
+            facts: None,
+            error: None,
+            warnings: &self.warnings,
+            diff: with_diff.then_some(&self.diff),
+            invocation: invocation.map(|module_args| Invocation { module_args }),
         }
-        common(map, &self.warnings, &self.diff, with_diff, invocation)
     }
 }
 
 impl<R: Serialize> Failure<R> {
-    pub(crate) fn to_json(&self, with_diff: bool, invocation: Option<Value>) -> Value {
-        let mut map = own_results(self.report.as_deref()).unwrap_or_else(|_| Map::new());
-        map.insert("changed".into(), self.changed.into());
-        map.insert("failed".into(), true.into());
-        map.insert("msg".into(), self.fault.detail.as_str().into());
-        map.extend(self.facts.clone());
-        map.insert("error".into(), error_json(&self.fault, self.facts.clone()));
-        common(map, &self.warnings, &self.diff, with_diff, invocation)
+    pub(crate) fn printed<'a>(&'a self, with_diff: bool, invocation: Option<&'a RawValue>) -> Printed<'a, R> {
+        Printed {
+            report: self.report.as_deref(),
+            changed: self.changed,
+            failed: true,
+            msg: &self.fault.detail,
+            predicted: None,
+            facts: Some(&self.facts),
+            error: Some(error_json(&self.fault, self.facts.clone())),
+            warnings: &self.warnings,
+            diff: with_diff.then_some(&self.diff),
+            invocation: invocation.map(|module_args| Invocation { module_args }),
+        }
     }
 }
 
@@ -101,44 +111,55 @@ fn error_json(fault: &Fault, mut error: Map<String, Value>) -> Value {
     Value::Object(error)
 }
 
-fn own_results<R: Serialize>(report: Option<&R>) -> serde_json::Result<Map<String, Value>> {
-    match report.map(serde_json::to_value).transpose()? {
-        Some(Value::Object(map)) => Ok(map),
-        _ => Ok(Map::new()),
-    }
+/// The one JSON object that a module prints. It is written as it stands, never built up in memory: a report may have
+/// thousands of entries.
+#[derive(Serialize)]
+pub(crate) struct Printed<'a, R> {
+    changed: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    failed: bool,
+    msg: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    predicted: Option<&'static str>,
+    #[serde(flatten)]
+    facts: Option<&'a Map<String, Value>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<Value>,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    warnings: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    diff: Option<&'a Vec<Diff>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    invocation: Option<Invocation<'a>>,
+    /// The module's own results.
+    #[serde(flatten)]
+    report: Option<&'a R>,
 }
 
-fn common(
-    mut map: Map<String, Value>,
-    warnings: &[String],
-    diff: &[Diff],
-    with_diff: bool,
-    invocation: Option<Value>,
-) -> Value {
-    if !warnings.is_empty() {
-        map.insert("warnings".into(), warnings.into());
+#[derive(Serialize)]
+struct Invocation<'a> {
+    module_args: &'a RawValue,
+}
+
+impl Serialize for Diff {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self { subject, before, after } = self;
+        let pairs = [("before_header", subject), ("after_header", subject), ("before", before), ("after", after)];
+        serializer.collect_map(pairs)
     }
-    if with_diff {
-        let diff = diff.iter().map(
-            |d| json!({"before_header": d.subject, "after_header": d.subject, "before": d.before, "after": d.after}),
-        );
-        map.insert("diff".into(), diff.collect());
-    }
-    if let Some(args) = invocation {
-        map.insert("invocation".into(), json!({ "module_args": args }));
-    }
-    Value::Object(map)
 }
 
 /// Prints the one JSON object; false if standard output would not take it.
-pub(crate) fn print(result: &Value) -> bool {
-    let mut stdout = std::io::stdout().lock();
-    writeln!(stdout, "{result}").and_then(|()| stdout.flush()).is_ok()
+pub(crate) fn print<T: Serialize>(result: &T) -> bool {
+    let mut stdout = BufWriter::new(std::io::stdout().lock());
+    let printed = serde_json::to_writer(&mut stdout, result).map_err(std::io::Error::from);
+    printed.and_then(|()| writeln!(stdout)).and_then(|()| stdout.flush()).is_ok()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     mod codes {
         fault::codes! { LOCKED = "uv.store_locked", "Locked."; }
@@ -149,15 +170,19 @@ mod tests {
         total: u32,
     }
 
+    fn as_json(printed: &Printed<'_, Report>) -> Value {
+        serde_json::from_str(&serde_json::to_string(printed).unwrap()).unwrap()
+    }
+
     #[test]
     fn a_failure_carries_its_code_its_numbers_and_what_was_done_already() {
         let mut failure = Failure::from(Fault::new(codes::LOCKED, "It is locked.").hint("Reboot.").uv(0x102, 0));
         failure.changed = true;
         failure.report = Some(Box::new(Report { total: 3 }));
         failure.facts.insert("reboot_required".into(), true.into());
-        let json = failure.to_json(false, Some(json!({"path": "x"})));
+        let echo = RawValue::from_string(r#"{"path": "x"}"#.into()).unwrap();
         assert_eq!(
-            json,
+            as_json(&failure.printed(false, Some(&echo))),
             json!({"failed": true, "changed": true, "msg": "It is locked.", "total": 3, "reboot_required": true,
                    "error": {"code": "uv.store_locked", "detail": "It is locked.", "hint": "Reboot.", "uv_rc": 0x102, "uv_rrc": 0, "reboot_required": true},
                    "invocation": {"module_args": {"path": "x"}}})
@@ -176,8 +201,8 @@ mod tests {
             predicted_partial: false,
             report: Report { total: 1 },
         };
-        assert_eq!(outcome.to_json(false, None).get("diff"), None);
-        let json = outcome.to_json(true, None);
+        assert_eq!(as_json(&outcome.printed(false, None)).get("diff"), None);
+        let json = as_json(&outcome.printed(true, None));
         assert_eq!(json["diff"][0]["before_header"], "00.0001");
         assert_eq!(json.get("rc"), None);
     }

@@ -8,7 +8,7 @@ use pv_request::{HostKey, HostKeyDocument, Source};
 use pv_wire::encode_hex;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// By what host key documents are verified.
@@ -27,7 +27,7 @@ pub struct Host {
     /// The key.
     pub key: HostKey,
     /// What is told of it.
-    pub info: HostKeyInfo,
+    pub info: Arc<HostKeyInfo>,
     /// What is only too old about it: an error if a request is built.
     pub outdated: Vec<Fault>,
 }
@@ -38,12 +38,12 @@ struct Checked {
     root_ca: String,
 }
 
-type Cached<T> = Result<Rc<T>>;
+type Cached<T> = Result<Arc<T>>;
 
 /// Host keys as one request uses them.
 pub struct Hosts {
     /// The host keys, in the order in which they were named.
-    pub keys: Vec<Rc<Host>>,
+    pub keys: Vec<Arc<Host>>,
     /// By which root they were verified.
     pub root_ca: Option<String>,
     /// What is only too old about them or their chain.
@@ -87,7 +87,7 @@ impl KnownHosts {
         if let Some(known) = self.chains.get(trust) {
             return known.clone();
         }
-        let checked = check(trust).map(Rc::new);
+        let checked = check(trust).map(Arc::new);
         self.chains.insert(trust.clone(), checked.clone());
         checked
     }
@@ -97,7 +97,7 @@ impl KnownHosts {
         if let Some(known) = self.hosts.get(&key) {
             return known.clone();
         }
-        let host = read(path, chain).map(Rc::new);
+        let host = read(path, chain).map(Arc::new);
         self.hosts.insert(key, host.clone());
         host
     }
@@ -126,5 +126,5 @@ fn read(path: &Path, chain: Option<&Checked>) -> Result<Host> {
         info.crl_next_update = Some(iso8601(verified.crl_next_update));
         outdated = verified.outdated;
     }
-    Ok(Host { key: document.key, info, outdated })
+    Ok(Host { key: document.key, info: Arc::new(info), outdated })
 }

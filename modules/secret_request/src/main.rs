@@ -1,6 +1,7 @@
 //! `secret_request`: builds add-secret requests on the trusted machine, those that are not there or not as wanted.
 
 mod absent;
+mod builders;
 mod codes;
 mod cuid;
 mod files;
@@ -37,7 +38,7 @@ impl Module for SecretRequest {
         task::refuse_duplicates(&requests)?;
 
         let mut task = Task::new(context)?;
-        requests.each().for_each(|options| task.request(&options));
+        task.requests(requests);
         task.finish()
     }
 }

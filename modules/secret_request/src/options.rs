@@ -130,14 +130,15 @@ options! {
         /// Several requests. Each is a dictionary of the options of this module, which are laid over those of the task;
         /// lists replace.
         #[cfg_attr(feature = "docs", schemars(with = "Option<Vec<serde_json::Map<String, serde_json::Value>>>"))]
-        requests: Vec<Options>,
+        requests: Vec<Box<Options>>,
     }
 }
 
 /// The requests of a task: what they share, and what each has of its own.
 pub struct Requests {
     shared: Options,
-    own: Vec<Options>,
+    #[expect(clippy::vec_box, reason = "each is large, there may be thousands, and each is freed when it is done")]
+    own: Vec<Box<Options>>,
 }
 
 impl Requests {
@@ -146,7 +147,7 @@ impl Requests {
     /// # Errors
     /// `args.unknown_option` for requests within requests.
     pub fn new(mut options: Options) -> fault::Result<Self> {
-        let own = options.requests.take().unwrap_or_else(|| vec![Options::default()]);
+        let own = options.requests.take().unwrap_or_else(|| vec![Box::default()]);
         if let Some(at) = own.iter().position(|entry| entry.requests.is_some()) {
             return Err(fault::Fault::new(
                 ansible_contract::codes::UNKNOWN_OPTION,
@@ -160,6 +161,11 @@ impl Requests {
     /// The path of each request.
     pub fn paths(&self) -> impl Iterator<Item = Option<&PathText>> {
         self.own.iter().map(|own| own.path.as_ref().or(self.shared.path.as_ref()))
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.own.len()
     }
 
     /// All options of each request. Made one after the other: there may be thousands.

@@ -19,6 +19,7 @@ use pv_request::{IdFile, verify::iso8601};
 use pv_wire::{RequestView, SecretType, encode_hex, layout};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 use zeroize::Zeroizing;
 
@@ -41,37 +42,102 @@ pub struct Shared {
     pub key: Option<StateKey>,
 }
 
-/// Makes one request, if it is not there already.
-///
-/// # Errors
-/// Why it could not be made; what was done before is in `progress`.
-pub fn present(wanted: &Present, shared: &mut Shared, progress: &mut Progress) -> Result<()> {
-    tell_what_is_asked(wanted, progress);
-    refuse_on_guest(wanted, Path::new(GUEST_INDICATION))?;
+/// A request that was observed and planned. What is left is to build it, which needs nothing but this and may go on in
+/// another thread, and to finish it.
+pub struct Prepared {
+    wanted: Box<Present>,
+    material: Material,
+    desired: Desired,
+    observed: Observed,
+    plan: Plan,
+    /// The secret, once it is there; in check mode zeros stand for one that would be made.
+    secret: Option<Private>,
+}
 
-    if !shared.check_mode {
-        private_file::settle(&shared.key_path)?;
-        wanted.secret_file().map_or(Ok(()), private_file::settle)?;
-    }
-    let material = Material::gather(wanted, &mut shared.known)?;
-    tell_hosts(wanted, &material, progress);
-    if shared.key.is_none() && wanted.path.is_some() {
-        shared.key = StateKey::load(&shared.key_path)?;
-    }
-    let observed = observe(wanted, shared.key.as_ref())?;
-    let desired = desire(wanted, &material, &observed, shared.key.as_ref())?;
+impl Prepared {
+    /// Observes and plans one request; makes its secret if that is planned.
+    ///
+    /// # Errors
+    /// Why it cannot be made; nothing was written then.
+    pub fn new(wanted: Box<Present>, shared: &mut Shared, progress: &mut Progress) -> Result<Self> {
+        tell_what_is_asked(&wanted, progress);
+        refuse_on_guest(&wanted, Path::new(GUEST_INDICATION))?;
 
-    let plan = plan(&desired, &observed)?;
-    progress.warn_all(&plan.warnings);
-    if plan.build {
-        // Whoever builds must not rely on anything that is too old.
-        material.hosts.outdated.first().map_or(Ok(()), |fault| Err(fault.clone()))?;
-    }
-    progress.warn_all(&material.hosts.outdated);
+        if !shared.check_mode {
+            private_file::settle(&shared.key_path)?;
+            wanted.secret_file().map_or(Ok(()), private_file::settle)?;
+        }
+        let material = Material::gather(&wanted, &mut shared.known)?;
+        tell_hosts(&wanted, &material, progress);
+        if shared.key.is_none() && wanted.path.is_some() {
+            shared.key = StateKey::load(&shared.key_path)?;
+        }
+        let observed = observe(&wanted, shared.key.as_ref())?;
+        let desired = desire(&wanted, &material, &observed, shared.key.as_ref())?;
 
-    let mut apply = Apply { wanted, material: &material, desired: &desired, observed: &observed, shared, progress };
-    apply.request(&plan)?;
-    apply.id_file(&plan)
+        let plan = plan(&desired, &observed)?;
+        progress.warn_all(&plan.warnings);
+        if plan.build {
+            // Whoever builds must not rely on anything that is too old.
+            material.hosts.outdated.first().map_or(Ok(()), |fault| Err(fault.clone()))?;
+        }
+        progress.warn_all(&material.hosts.outdated);
+
+        let mut prepared = Self { wanted, material, desired, observed, plan, secret: None };
+        if prepared.plan.build {
+            prepared.secret = prepared.make_secret(shared.check_mode, progress)?;
+        }
+        Ok(prepared)
+    }
+
+    /// The secret to build with; one that does not exist yet is made now, before any request for it.
+    fn make_secret(&self, check_mode: bool, progress: &mut Progress) -> Result<Option<Private>> {
+        let Self { wanted, material, .. } = self;
+        if let (Some(path), false) = (&wanted.path, check_mode) {
+            files::check_writable(path)?;
+            wanted.id_file.as_deref().map_or(Ok(()), files::check_writable)?;
+        }
+        match (&material.secret, wanted.secret_file()) {
+            (SecretState::Known(bytes), _) => Ok(Some(bytes.clone())),
+            (SecretState::ToCreate, Some(path)) => {
+                let zeros = Zeroizing::new(vec![0; private_file::CREATED_LEN]);
+                // This finds out whether all else is right before anything is written.
+                material.build(wanted, Some(&zeros))?;
+                let (bytes, created) = if check_mode { (zeros, true) } else { private_file::create(path)? };
+                if created {
+                    tell_created(path, check_mode, progress);
+                }
+                Ok(Some(bytes))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// The request's bytes, if it is to be built. No two are alike.
+    ///
+    /// # Errors
+    /// The `request.*` codes about inputs.
+    pub fn build(&self) -> Result<Option<Vec<u8>>> {
+        let build = || self.material.build(&self.wanted, self.secret.as_deref().map(Vec::as_slice));
+        self.plan.build.then(build).transpose()
+    }
+
+    /// Writes what was built, unless in check mode, and all else that is planned.
+    ///
+    /// # Errors
+    /// Why it could not be done; what was done before is in `progress`.
+    pub fn finish(mut self, built: Option<Vec<u8>>, shared: &mut Shared, progress: &mut Progress) -> Result<()> {
+        // An earlier request of the task may have written the id file since this one was planned.
+        let id_file = read_id_file(&self.wanted)?;
+        if id_file != self.observed.id_file {
+            self.observed.id_file = id_file;
+            self.plan = plan(&self.desired, &self.observed)?;
+        }
+        let Self { wanted, material, desired, observed, plan, secret } = &self;
+        let mut apply = Apply { wanted, material, desired, observed, secret: secret.as_ref(), shared, progress };
+        apply.request(plan, built)?;
+        apply.id_file(plan)
+    }
 }
 
 fn observe(wanted: &Present, key: Option<&StateKey>) -> Result<Observed> {
@@ -80,15 +146,21 @@ fn observe(wanted: &Present, key: Option<&StateKey>) -> Result<Observed> {
         Some(path) => (files::read(path, limit)?, Manifest::read(path, key)?),
         None => (None, Recorded::Absent),
     };
-    let id_file = wanted.id_file.as_deref().map(|path| {
+    Ok(Observed { request, recorded, id_file: read_id_file(wanted)? })
+}
+
+/// What is in the id file's place.
+fn read_id_file(wanted: &Present) -> Result<Option<Vec<u8>>> {
+    let read = |path| {
         files::read(path, ID_FILE_LIMIT).map_err(|mut fault| {
             if fault.code == codes::NOT_OURS {
                 fault.code = codes::ID_FILE_COLLISION;
             }
             fault
         })
-    });
-    Ok(Observed { request, recorded, id_file: id_file.transpose()?.flatten().map(|found| found.bytes) })
+    };
+    let found = wanted.id_file.as_deref().map(read).transpose()?;
+    Ok(found.flatten().map(|found| found.bytes))
 }
 
 fn desire(wanted: &Present, material: &Material, observed: &Observed, key: Option<&StateKey>) -> Result<Desired> {
@@ -125,15 +197,16 @@ struct Apply<'a> {
     material: &'a Material,
     desired: &'a Desired,
     observed: &'a Observed,
+    secret: Option<&'a Private>,
     shared: &'a mut Shared,
     progress: &'a mut Progress,
 }
 
 impl Apply<'_> {
-    /// Builds and writes the request, or sets only its attributes, or leaves it.
-    fn request(&mut self, plan: &Plan) -> Result<()> {
-        if plan.build {
-            return self.build();
+    /// Writes the request that was built, or sets only its attributes, or leaves it.
+    fn request(&mut self, plan: &Plan, built: Option<Vec<u8>>) -> Result<()> {
+        if let Some(request) = built {
+            return self.take(&request);
         }
         let (Some(path), Some(found)) = (&self.wanted.path, &self.observed.request) else { return Ok(()) };
         tell_request(&found.bytes, true, self.wanted, self.progress);
@@ -150,52 +223,29 @@ impl Apply<'_> {
         Ok(())
     }
 
-    fn build(&mut self) -> Result<()> {
-        let (wanted, material) = (self.wanted, self.material);
-        if matches!(wanted.proof, Proof::None) {
+    fn take(&mut self, request: &[u8]) -> Result<()> {
+        if matches!(self.wanted.proof, Proof::None) {
             let detail = "A request without an extension secret does not prove where it comes from: anybody can make one for this image.";
             let hint = "Give extension_secret_file or cck_file, if the image was built with one.";
             self.progress.warn(&Fault::new(codes::ORIGIN_NOT_PROVED, detail).hint(hint));
         }
-        // Where the secret is still to be made, this finds out whether all else is right before anything is written.
-        let mut secret: Option<Private> = match &material.secret {
-            SecretState::None => None,
-            SecretState::Known(bytes) => Some(bytes.clone()),
-            SecretState::ToCreate => Some(Zeroizing::new(vec![0; private_file::CREATED_LEN])),
-        };
-        let mut request = material.build(wanted, secret.as_deref().map(Vec::as_slice))?;
-        if let (Some(path), false) = (&wanted.path, self.shared.check_mode) {
-            files::check_writable(path)?;
-            wanted.id_file.as_deref().map_or(Ok(()), files::check_writable)?;
-            if self.shared.key.is_none() {
-                self.shared.key = Some(StateKey::load_or_create(&self.shared.key_path)?);
-            }
-        }
-        if let (SecretState::ToCreate, Some(path)) = (&material.secret, wanted.secret_file()) {
-            let created = if self.shared.check_mode {
-                true
-            } else {
-                let (bytes, created) = private_file::create(path)?;
-                request = material.build(wanted, Some(&bytes))?;
-                secret = Some(bytes);
-                created
-            };
-            self.tell_created(path, created);
-        }
-        let sha256 = encode_hex(&sha256(&request));
-        let hidden = match &wanted.path {
-            Some(path) if !self.shared.check_mode => self.write(path, &request, secret.as_ref(), &sha256)?,
+        let sha256 = encode_hex(&sha256(request));
+        let hidden = match &self.wanted.path {
+            Some(path) if !self.shared.check_mode => self.write(path, request, &sha256)?,
             _ => self.desired.hidden.clone(),
         };
-        tell_request(&request, !self.shared.check_mode, wanted, self.progress);
+        tell_request(request, !self.shared.check_mode, self.wanted, self.progress);
         let diff = self.diff(&hidden, &sha256);
         self.progress.changed(diff);
         Ok(())
     }
 
     /// Manifest first: if the request does not follow, the next run finds that it does not fit and makes it again.
-    fn write(&mut self, path: &Path, request: &[u8], secret: Option<&Private>, sha256: &str) -> Result<Hidden> {
-        let hidden = self.material.hidden(self.key()?, secret.map(|bytes| bytes.as_slice()))?;
+    fn write(&mut self, path: &Path, request: &[u8], sha256: &str) -> Result<Hidden> {
+        if self.shared.key.is_none() {
+            self.shared.key = Some(StateKey::load_or_create(&self.shared.key_path)?);
+        }
+        let hidden = self.material.hidden(self.key()?, self.secret.map(|bytes| bytes.as_slice()))?;
         let sealed = self.manifest(path, sha256, &hidden)?;
 
         // Of two runs at once neither may come between the other's two files.
@@ -245,20 +295,6 @@ impl Apply<'_> {
         let before = self.observed.id_file.as_deref().map(String::from_utf8_lossy).unwrap_or_default().into_owned();
         self.progress.changed(Diff { subject: path.display().to_string(), before, after: text.clone() });
         Ok(())
-    }
-
-    fn tell_created(&mut self, path: &Path, created: bool) {
-        if !created {
-            return;
-        }
-        self.progress.entry.secret_created = true;
-        let verb = if self.shared.check_mode { "would be made" } else { "was made" };
-        let detail = format!("A new secret {verb}; {} is the only place where it is.", path.display());
-        let warning = Fault::new(codes::SECRET_CREATED, detail)
-            .hint("Back it up now: without it no other request for this secret can ever be made.");
-        self.progress.warn(&warning);
-        let after = format!("content: {} random bytes\nmode: 0600\n", private_file::CREATED_LEN);
-        self.progress.changed(Diff { subject: path.display().to_string(), before: String::new(), after });
     }
 
     fn diff(&self, hidden: &Hidden, sha256: &str) -> Diff {
@@ -328,9 +364,20 @@ fn tell_what_is_asked(wanted: &Present, progress: &mut Progress) {
 }
 
 fn tell_hosts(wanted: &Present, material: &Material, progress: &mut Progress) {
-    progress.entry.host_keys = material.hosts.keys.iter().map(|host| host.info.clone()).collect();
+    progress.entry.host_keys = material.hosts.keys.iter().map(|host| Arc::clone(&host.info)).collect();
     progress.entry.root_ca.clone_from(&material.hosts.root_ca);
     progress.entry.kind = material.kind(wanted).ok().map(SecretType::kind);
+}
+
+fn tell_created(path: &Path, check_mode: bool, progress: &mut Progress) {
+    progress.entry.secret_created = true;
+    let verb = if check_mode { "would be made" } else { "was made" };
+    let detail = format!("A new secret {verb}; {} is the only place where it is.", path.display());
+    let warning = Fault::new(codes::SECRET_CREATED, detail)
+        .hint("Back it up now: without it no other request for this secret can ever be made.");
+    progress.warn(&warning);
+    let after = format!("content: {} random bytes\nmode: 0600\n", private_file::CREATED_LEN);
+    progress.changed(Diff { subject: path.display().to_string(), before: String::new(), after });
 }
 
 /// What of a request is told. One that is not `there` only shows its size, for what is built later is another one.

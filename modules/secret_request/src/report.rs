@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 use serde_json::Value;
+use std::sync::Arc;
 
 /// Results of `secret_request`.
 #[derive(Debug, Serialize)]
@@ -41,7 +42,7 @@ pub struct Entry {
     /// SHA-256 of the request, hex. Null in check mode where the request would be made.
     pub sha256: Option<String>,
     /// The host keys that can open the request, in the order of O(host_keys).
-    pub host_keys: Vec<HostKeyInfo>,
+    pub host_keys: Vec<Arc<HostKeyInfo>>,
     /// The root certificate, or bundle of them, by which the host keys were verified.
     pub root_ca: Option<String>,
     /// The YAML file that names the secret.

@@ -1,17 +1,20 @@
 //! The requests of one task, one after the other, and the result of them all.
 
 use crate::absent::{IdFileUsers, absent};
+use crate::builders::{Builders, Built};
 use crate::hosts::KnownHosts;
 use crate::options::{Options, Requests, State};
-use crate::present::{Shared, present};
+use crate::present::{Prepared, Shared};
 use crate::progress::Progress;
 use crate::report::{Entry, Report};
 use crate::state_key::StateKey;
-use crate::wanted::Wanted;
+use crate::wanted::{Absent, Wanted};
 use crate::{codes, files};
 use ansible_contract::{Context, Diff, Failure, Outcome, codes as args, fault_json};
 use fault::{Fault, Result};
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
+use std::sync::mpsc::Receiver;
+use std::thread;
 
 /// In check mode an earlier task may still make what these codes miss.
 const MADE_BY_AN_EARLIER_TASK: [&str; 3] =
@@ -37,6 +40,8 @@ pub struct Task {
     shared: Shared,
     id_file_users: IdFileUsers,
     with_diff: bool,
+    /// Requests that are being built, in their order.
+    under_way: VecDeque<(Progress, Receiver<Built>)>,
     entries: Vec<Entry>,
     warnings: Vec<String>,
     diff: Vec<Diff>,
@@ -56,6 +61,7 @@ impl Task {
             shared: Shared { check_mode, known, key_path, key: None },
             id_file_users: IdFileUsers::default(),
             with_diff: context.diff,
+            under_way: VecDeque::new(),
             entries: Vec::new(),
             warnings: Vec::new(),
             diff: Vec::new(),
@@ -64,8 +70,23 @@ impl Task {
         })
     }
 
-    /// Does one request; why it could not be done is in its entry.
-    pub fn request(&mut self, options: &Options) {
+    /// Does all requests. They are observed, and later written, one by one in their order; what lies between, the
+    /// building, goes on in several threads.
+    pub fn requests(&mut self, requests: Requests) {
+        thread::scope(|scope| {
+            let builders = Builders::start(scope, requests.count());
+            for options in requests.each() {
+                self.request(&options, &builders);
+                while self.under_way.len() > builders.window() {
+                    self.finish_first();
+                }
+            }
+            self.finish_all();
+        });
+    }
+
+    /// Begins one request, or does it; why it could not be done is in its entry.
+    fn request(&mut self, options: &Options, builders: &Builders) {
         let mut progress = Progress {
             entry: Entry {
                 label: options.label.clone(),
@@ -75,7 +96,53 @@ impl Task {
             },
             ..Progress::default()
         };
-        if let Err(fault) = self.attempt(options, &mut progress) {
+        let done = match Wanted::from_options(options) {
+            Ok(Wanted::Present(wanted)) => {
+                self.id_file_users.forget();
+                match Prepared::new(wanted, &mut self.shared, &mut progress) {
+                    Ok(prepared) => {
+                        self.under_way.push_back((progress, builders.build(Box::new(prepared))));
+                        return;
+                    }
+                    Err(fault) => Err(fault),
+                }
+            }
+            Ok(Wanted::Absent(wanted)) => {
+                // It may remove what an earlier one is still to write.
+                self.finish_all();
+                self.absent(&wanted, &mut progress)
+            }
+            Err(fault) => Err(fault),
+        };
+        self.finish_all();
+        self.note(progress, done);
+    }
+
+    fn absent(&mut self, wanted: &Absent, progress: &mut Progress) -> Result<()> {
+        if self.shared.key.is_none() {
+            self.shared.key = StateKey::load(&self.shared.key_path)?;
+        }
+        absent(wanted, self.shared.check_mode, self.shared.key.as_ref(), &mut self.id_file_users, progress)
+    }
+
+    fn finish_all(&mut self) {
+        while !self.under_way.is_empty() {
+            self.finish_first();
+        }
+    }
+
+    fn finish_first(&mut self) {
+        let Some((mut progress, built)) = self.under_way.pop_front() else { return };
+        let done = match built.recv() {
+            Ok((prepared, built)) => built.and_then(|built| prepared.finish(built, &mut self.shared, &mut progress)),
+            Err(_) => Err(Fault::new(args::BUG, "A thread that built requests ended without an answer.")),
+        };
+        self.note(progress, done);
+    }
+
+    /// Enters how one request went.
+    fn note(&mut self, mut progress: Progress, done: Result<()>) {
+        if let Err(fault) = done {
             if self.shared.check_mode && MADE_BY_AN_EARLIER_TASK.contains(&fault.code.name) {
                 progress.warn(&fault);
                 progress.entry.changed = true;
@@ -95,21 +162,6 @@ impl Task {
             self.diff.extend(progress.diff);
         }
         self.entries.push(progress.entry);
-    }
-
-    fn attempt(&mut self, options: &Options, progress: &mut Progress) -> Result<()> {
-        match Wanted::from_options(options)? {
-            Wanted::Present(wanted) => {
-                self.id_file_users.forget();
-                present(&wanted, &mut self.shared, progress)
-            }
-            Wanted::Absent(wanted) => {
-                if self.shared.key.is_none() {
-                    self.shared.key = StateKey::load(&self.shared.key_path)?;
-                }
-                absent(&wanted, self.shared.check_mode, self.shared.key.as_ref(), &mut self.id_file_users, progress)
-            }
-        }
     }
 
     /// The result: a failure if any request failed.

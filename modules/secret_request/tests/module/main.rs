@@ -5,6 +5,7 @@
 mod hosts;
 mod interrupted;
 mod manifests;
+mod many;
 mod requests;
 mod secrets;
 mod world;
