@@ -34,5 +34,14 @@ fault::codes! {
     NOT_A_GUEST = "ap.not_a_guest", "This system is not a Secure Execution guest.";
     BINDINGS_INCOMPLETE = "ap.bindings_incomplete", "The AP bus has not yet given every queue its driver.";
     ATTRIBUTE_UNREADABLE = "ap.attribute_unreadable", "An attribute in sysfs cannot be read or holds what is not understood.";
-    BUSY_ELSEWHERE = "ap.in_use_by_another", "Another ap_bind or pvapconfig is at work on the queues.";
+    BUSY_ELSEWHERE = "ap.in_use_by_another", "Another task of ours or pvapconfig is at work on the queues.";
+    QUEUE_BUSY = "ap.queue_busy", "A queue that would have to be released has requests in it.";
+    BIND_REFUSED = "ap.bind_refused", "The queue could not be bound.";
+    ASSOCIATE_FAILED = "ap.associate_failed", "The queue was bound, but could not be associated with the secret; it was released again.";
+    UNBIND_FAILED = "ap.unbind_failed", "The queue could not be released.";
+    QUEUE_VANISHED = "ap.queue_vanished", "The queue disappeared while it was worked on.";
+    QUEUE_UNUSABLE = "ap.queue_unusable", "The queue belongs to another guest, must be reset before it can be bound, or went out of use while it was worked on.";
+    TIMEOUT = "ap.timeout", "The queue did not reach the state that was asked for in time.";
+    JOURNAL_SETTLED = "ap.journal_settled", "An earlier run ended in the middle of its work; the queues that it left half done were released.";
+    LOOK_SKIPPED = "ap.look_skipped", "A queue could not be looked at, so it was left out.";
 }

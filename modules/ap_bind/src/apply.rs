@@ -3,14 +3,14 @@
 use crate::codes;
 use crate::entries::Wanted;
 use crate::fleet::{Fleet, Job};
-use crate::observe::{self, Observed};
+use crate::observe;
 use crate::options::{Report, Status};
-use crate::plan::{Decision, Fit, Plan, Seen, fit, indices, is_held_for, names, plan, to_look_at};
+use crate::plan::{Decision, Plan, fit, indices, is_held_for, names, plan, to_look_at};
 use crate::report::{self, Served, mismatch, reason};
 use crate::task::{Aim, Task};
 use ansible_contract::{Failure, Outcome, warning};
 use fault::{Fault, Result};
-use pv_guest::ap::{Apqn, Associate, SeState};
+use pv_guest::ap::{Apqn, Associate, Fit, Observed, SeState, Seen};
 use pv_guest::uv::SecretList;
 use std::collections::BTreeSet;
 
@@ -164,7 +164,8 @@ impl<'a> Run<'a> {
     /// A card may hold as many queues as it takes: those that no entry wants are released there, and what was refused
     /// is tried again. Gives the faults of the releases.
     fn make_room(&self, plan: &Plan, jobs: &[Job], answers: &mut [Result<()>]) -> Vec<Fault> {
-        let refused = |answer: &Result<()>| answer.as_ref().is_err_and(|fault| fault.code == codes::BIND_REFUSED);
+        let refused =
+            |answer: &Result<()>| answer.as_ref().is_err_and(|fault| fault.code == pv_guest::codes::BIND_REFUSED);
         let mut faults = Vec::new();
         if self.task.strict && answers.iter().any(|answer| answer.is_err() && !refused(answer)) {
             return faults;

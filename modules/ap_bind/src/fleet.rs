@@ -2,18 +2,12 @@
 
 use crate::codes;
 use crate::entries::Wanted;
-use crate::journal::{self, Journal};
-use crate::observe::{self, Observed};
-use crate::plan::{Fit, Seen, fit};
-use crate::steps::{self, Manner, Patience};
+use crate::plan::fit;
 use fault::{Fault, Result};
-use pv_guest::ap::{Apqn, Associate, Bus, Mode, SeState};
-use std::collections::{BTreeMap, BTreeSet};
+use pv_guest::ap::steps::{self, Manner};
+use pv_guest::ap::{self, Apqn, Associate, Bus, Fit, Journal, Look, Looked, Observed, SeState, Seen};
+use std::collections::BTreeSet;
 use std::thread;
-use std::time::Duration;
-
-/// A queue that is bound shows its master key within this time.
-const READABLE_WITHIN: Duration = Duration::from_secs(1);
 
 /// All queues, with what is written about them.
 pub struct Fleet<'a> {
@@ -37,7 +31,7 @@ impl<'a> Fleet<'a> {
     /// # Errors
     /// `ap.attribute_unreadable`.
     pub fn observe(bus: &Bus, journal: Journal<'a>, manner: Manner) -> Result<Self> {
-        let queues = observe::queues(bus)?;
+        let queues = Observed::all(bus)?;
         Ok(Self { queues, journal, manner, inspected: BTreeSet::new(), looking: BTreeSet::new(), warnings: Vec::new() })
     }
 
@@ -55,41 +49,17 @@ impl<'a> Fleet<'a> {
     /// Looks at every queue again.
     pub fn refresh(&mut self) {
         for observed in &mut self.queues {
-            observed.seen = observe::look(&observed.card, &observed.queue);
+            observed.refresh();
         }
     }
 
-    /// Releases what an earlier run left half done. Whether that run only looked or was about to associate, nobody
-    /// uses such a queue: it is taken again where it is wanted. One that cannot be released, because its card is
-    /// dead, stays in the journal and must not keep the others from being worked on.
+    /// Releases what an earlier run left half done.
     ///
     /// # Errors
     /// Those of the journal.
     pub fn settle(&mut self) -> Result<()> {
-        for apqn in self.journal.left() {
-            let Some(observed) = self.get(apqn).cloned() else {
-                self.journal.finish(apqn)?;
-                continue;
-            };
-            let half_done = journal::is_half_done(observed.seen.state);
-            let released = match observed.seen.state {
-                SeState::Unbound => steps::cancel_bind(&observed.queue),
-                _ if half_done => steps::release(&observed.queue, self.manner),
-                _ => Ok(()),
-            };
-            if let Err(fault) = released {
-                self.warnings.push(fault);
-                continue;
-            }
-            if half_done {
-                self.warnings.push(Fault::new(
-                    codes::JOURNAL_SETTLED,
-                    format!("The queue {apqn} was released: an earlier run bound it and ended before it was finished."),
-                ));
-                self.see(apqn, |o| o.seen = observe::look(&o.card, &o.queue));
-            }
-            self.journal.finish(apqn)?;
-        }
+        let settled = self.journal.settle(&mut self.queues, self.manner)?;
+        self.warnings.extend(settled);
         Ok(())
     }
 
@@ -98,18 +68,8 @@ impl<'a> Fleet<'a> {
     ///
     /// Gives the faults of the journal, and of queues that were bound and cannot be released.
     pub fn look_at(&mut self, apqns: &[Apqn], wanted: &[Wanted]) -> Vec<Fault> {
-        let mut by_card: BTreeMap<u8, Vec<Observed>> = BTreeMap::new();
-        for observed in apqns.iter().filter_map(|apqn| self.get(*apqn)) {
-            by_card.entry(observed.card.number).or_default().push(observed.clone());
-        }
-        let (journal, manner) = (&self.journal, self.manner);
-        let looks: Vec<Look> = thread::scope(|scope| {
-            let look_at_card = |queues: Vec<Observed>| {
-                move || queues.iter().map(|o| look_at_one(o, wanted, journal, manner)).collect::<Vec<_>>()
-            };
-            let threads: Vec<_> = by_card.into_values().map(|queues| scope.spawn(look_at_card(queues))).collect();
-            threads.into_iter().flat_map(|thread| thread.join().unwrap_or_default()).collect()
-        });
+        let queues: Vec<_> = apqns.iter().filter_map(|apqn| self.get(*apqn)).cloned().collect();
+        let looks = ap::look_at(queues, &|seen| fit_any(wanted, seen), &self.journal, self.manner);
         let mut faults = Vec::new();
         for Look { apqn, outcome } in looks {
             match outcome {
@@ -122,7 +82,7 @@ impl<'a> Fleet<'a> {
                     self.see(apqn, |o| o.seen = seen);
                 }
                 Looked::Skipped(fault) => {
-                    self.warnings.push(Fault::new(codes::LOOK_SKIPPED, fault.detail).hint(fault.hint));
+                    self.warnings.push(Fault::new(pv_guest::codes::LOOK_SKIPPED, fault.detail).hint(fault.hint));
                     self.see(apqn, |o| o.seen.state = SeState::Failing);
                 }
                 Looked::Unread(fault) => {
@@ -162,18 +122,18 @@ impl<'a> Fleet<'a> {
     /// may be short of something only while many are bound at once. One answer for each job, in their order.
     pub fn serve(&self, jobs: &[Job]) -> Vec<Result<()>> {
         let serve = |job: &Job| {
-            self.get(job.apqn).map_or_else(|| Err(vanished(job.apqn)), |observed| self.serve_one(observed, job))
+            self.get(job.apqn).map_or_else(|| Err(steps::vanished(job.apqn)), |observed| self.serve_one(observed, job))
         };
         let mut answers: Vec<Result<()>> = thread::scope(|scope| {
             let threads: Vec<_> = jobs.iter().map(|job| scope.spawn(move || serve(job))).collect();
             threads
                 .into_iter()
                 .zip(jobs)
-                .map(|(thread, job)| thread.join().unwrap_or_else(|_| Err(vanished(job.apqn))))
+                .map(|(thread, job)| thread.join().unwrap_or_else(|_| Err(steps::vanished(job.apqn))))
                 .collect()
         });
         for (answer, job) in answers.iter_mut().zip(jobs) {
-            if answer.as_ref().is_err_and(|fault| fault.code == codes::BIND_REFUSED) {
+            if answer.as_ref().is_err_and(|fault| fault.code == pv_guest::codes::BIND_REFUSED) {
                 *answer = serve(job);
             }
         }
@@ -190,13 +150,14 @@ impl<'a> Fleet<'a> {
         self.journal.begin(job.apqn)?;
         let outcome = steps::bind(queue, self.manner).and_then(|()| {
             // The key may have been changed since it was read.
-            let fits = fit(&job.wanted, &look_until_read(observed, std::slice::from_ref(&job.wanted)));
+            let fits = |seen: &Seen| fit(&job.wanted, seen);
+            let fits = fits(&ap::look_until_read(observed, &fits));
             if fits == Fit::Yes {
                 return steps::associate(queue, secret, self.manner);
             }
             steps::release(queue, self.manner)?;
             if fits == Fit::Unknown {
-                return Err(unreadable(job.apqn));
+                return Err(ap::unreadable(job.apqn));
             }
             Err(Fault::new(codes::MKVP_MISMATCH, format!("The queue {} was released again: now that it is bound, its master key or serial number is not the wanted one.", job.apqn)))
         });
@@ -210,14 +171,15 @@ impl<'a> Fleet<'a> {
     /// Releases queues, all at once. One answer for each, in their order.
     pub fn release(&self, apqns: &[Apqn]) -> Vec<Result<()>> {
         let release = |apqn: Apqn| {
-            self.get(apqn).map_or_else(|| Err(vanished(apqn)), |observed| steps::release(&observed.queue, self.manner))
+            self.get(apqn)
+                .map_or_else(|| Err(steps::vanished(apqn)), |observed| steps::release(&observed.queue, self.manner))
         };
         thread::scope(|scope| {
             let threads: Vec<_> = apqns.iter().map(|apqn| scope.spawn(move || release(*apqn))).collect();
             threads
                 .into_iter()
                 .zip(apqns)
-                .map(|(thread, apqn)| thread.join().unwrap_or_else(|_| Err(vanished(*apqn))))
+                .map(|(thread, apqn)| thread.join().unwrap_or_else(|_| Err(steps::vanished(*apqn))))
                 .collect()
         })
     }
@@ -235,78 +197,8 @@ pub struct Job {
     pub secret: Option<Associate>,
 }
 
-struct Look {
-    apqn: Apqn,
-    outcome: Looked,
-}
-
-enum Looked {
-    /// It fits an entry and is still bound.
-    Fits(Seen),
-    /// It does not, and is free again.
-    Released(Seen),
-    /// It could not be bound.
-    Skipped(Fault),
-    /// It could be bound but not read, and is free again.
-    Unread(Fault),
-    /// It was bound and could not be released.
-    Stuck(Fault),
-}
-
-fn look_at_one(observed: &Observed, wanted: &[Wanted], journal: &Journal<'_>, manner: Manner) -> Look {
-    let Observed { queue, card, .. } = observed;
-    let apqn = queue.apqn;
-    let look = |outcome| Look { apqn, outcome };
-    if card.mode != Mode::Ep11 {
-        return look(Looked::Skipped(vanished(apqn)));
-    }
-    if let Err(fault) = journal.begin(apqn) {
-        return look(Looked::Stuck(fault));
-    }
-    if let Err(fault) = steps::bind(queue, manner) {
-        let settled = if queue.state().is_held() {
-            steps::release(queue, manner).and_then(|()| journal.finish(apqn))
-        } else {
-            // One that takes not even this write is free as far as is known; the next run finds it in the journal.
-            steps::cancel_bind(queue).map_or(Ok(()), |()| journal.finish(apqn))
-        };
-        return look(settled.map_or_else(Looked::Stuck, |()| Looked::Skipped(fault)));
-    }
-    let mut seen = look_until_read(observed, wanted);
-    if wanted.iter().any(|entry| fit(entry, &seen) == Fit::Yes) {
-        return look(Looked::Fits(seen));
-    }
-    let released = steps::release(queue, manner).and_then(|()| journal.finish(apqn));
-    let unread = wanted.iter().any(|entry| fit(entry, &seen) == Fit::Unknown);
-    seen.state = SeState::Unbound;
-    look(released.map_or_else(Looked::Stuck, |()| {
-        if unread { Looked::Unread(unreadable(apqn)) } else { Looked::Released(seen) }
-    }))
-}
-
-/// Looks at a queue that was just bound: what the entries must know of it cannot always be read at once.
-fn look_until_read(observed: &Observed, wanted: &[Wanted]) -> Seen {
-    let mut patience = Patience::new(READABLE_WITHIN);
-    loop {
-        let seen = observe::look(&observed.card, &observed.queue);
-        let any = |how| wanted.iter().any(|entry| fit(entry, &seen) == how);
-        if any(Fit::Yes) || !any(Fit::Unknown) || !seen.state.is_held() || !patience.wait() {
-            return seen;
-        }
-    }
-}
-
-fn unreadable(apqn: Apqn) -> Fault {
-    Fault::new(
-        pv_guest::codes::ATTRIBUTE_UNREADABLE,
-        format!(
-            "The queue {apqn} was bound, but its master key or serial number could not be read; it was released again."
-        ),
-    )
-    .hint("Look at its card with lszcrypt -V, and run the task again.")
-}
-
-fn vanished(apqn: Apqn) -> Fault {
-    Fault::new(codes::QUEUE_VANISHED, format!("The queue {apqn} disappeared while it was worked on."))
-        .hint("The host took it away; run the task again.")
+/// Whether a queue has what one of several entries demands.
+fn fit_any(wanted: &[Wanted], seen: &Seen) -> Fit {
+    let any = |how| wanted.iter().any(|entry| fit(entry, seen) == how);
+    [Fit::Yes, Fit::Unknown].into_iter().find(|how| any(*how)).unwrap_or(Fit::No)
 }

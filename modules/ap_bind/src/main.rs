@@ -4,23 +4,20 @@ mod apply;
 mod codes;
 mod entries;
 mod fleet;
-mod journal;
 mod matching;
 mod observe;
 mod options;
 mod plan;
 mod report;
-mod steps;
 mod task;
 
 use ansible_contract::{Context, Failure, Module, Outcome, warning};
 use apply::Run;
 use fault::{Code, Fault};
 use fleet::Fleet;
-use journal::Journal;
 use options::{Options, Report};
-use pv_guest::ap::ToolLock;
-use pv_guest::boot_record::{BootRecord, Topic};
+use pv_guest::ap::{self, Journal};
+use pv_guest::boot_record::BootRecord;
 use task::{Aim, Task};
 
 struct ApBind;
@@ -39,7 +36,7 @@ impl Module for ApBind {
 
         let bus = observe::bus(task.manner.timeout)?;
         let boot = BootRecord::of_this_boot()?;
-        let _alone = if context.check_mode { None } else { Some(alone(&boot)?) };
+        let _alone = if context.check_mode { None } else { Some(ap::alone(&boot)?) };
         let journal = if context.check_mode { Journal::empty(&boot) } else { Journal::open(&boot)? };
         let fleet = Fleet::observe(&bus, journal, task.manner)?;
         let secrets = observe::secrets(task.needs_secrets())?;
@@ -47,18 +44,6 @@ impl Module for ApBind {
         let run = Run::new(task, fleet, secrets);
         if context.check_mode { run.predict() } else { run.apply() }
     }
-}
-
-/// Keeps other runs of ours and pvapconfig out until dropped.
-fn alone(boot: &BootRecord) -> fault::Result<impl Sized> {
-    let ours = boot.exclusively(Topic::QueueJournal)?.ok_or_else(|| {
-        Fault::new(
-            pv_guest::codes::BUSY_ELSEWHERE,
-            "The queues are left alone because another ap_bind is at work on them.",
-        )
-        .hint("Run the task again when it has ended.")
-    })?;
-    Ok((ToolLock::take()?, ours))
 }
 
 fn nothing_wanted() -> Outcome<Report> {

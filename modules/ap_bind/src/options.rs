@@ -1,6 +1,7 @@
 //! What users type, and what they get.
 
 use ansible_contract::{HexText, PathText};
+use pv_guest::ap::steps::WhenBusy;
 use serde::{Deserialize, Serialize};
 
 /// Options of `ap_bind`.
@@ -65,20 +66,6 @@ pub enum State {
     Bound,
     /// Released.
     Unbound,
-}
-
-/// What to do with a queue in use that is to be released.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
-#[cfg_attr(feature = "docs", derive(schemars::JsonSchema))]
-#[serde(rename_all = "snake_case")]
-pub enum WhenBusy {
-    /// Leave it and fail.
-    #[default]
-    Fail,
-    /// Wait until it is not, at most the timeout.
-    Wait,
-    /// Release it: the requests in it are lost.
-    Force,
 }
 
 /// One wanted queue, with the fields of pvapconfig's configuration.

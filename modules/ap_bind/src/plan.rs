@@ -5,40 +5,10 @@
 
 use crate::entries::{Purpose, Wanted};
 use crate::matching;
-use pv_guest::ap::{Apqn, MkvpState, Mode, SeState};
+use pv_guest::ap::{Apqn, Fit, MkvpState, Mode, SeState, Seen};
 use pv_guest::uv::SecretList;
 use pv_wire::{SecretId, SecretType};
 use std::cmp::Reverse;
-
-/// A queue as it was observed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Seen {
-    /// Its name.
-    pub apqn: Apqn,
-    /// What its card works as.
-    pub mode: Mode,
-    /// Generation of its card.
-    pub generation: u32,
-    /// Serial number of its card, if known.
-    pub serialnr: Option<String>,
-    /// Its master key.
-    pub mkvp: MkvpState,
-    /// Whose it is.
-    pub state: SeState,
-    /// Card and queue are online, configured and not checkstopped.
-    pub usable: bool,
-}
-
-/// Whether a queue can serve an entry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fit {
-    /// It can.
-    Yes,
-    /// It cannot.
-    No,
-    /// Master key or serial number cannot be read now.
-    Unknown,
-}
 
 /// Whether a queue has what an entry demands, whoever holds it.
 pub fn fit(wanted: &Wanted, queue: &Seen) -> Fit {

@@ -2,12 +2,11 @@
 
 use crate::codes;
 use crate::entries::{Purpose, Wanted};
-use crate::observe::Observed;
 use crate::options::{Binding, EntryReport, QueueReport, Report, Status};
 use crate::plan::Decision;
 use ansible_contract::Diff;
 use fault::Fault;
-use pv_guest::ap::{Apqn, SeState};
+use pv_guest::ap::{Apqn, Observed, SeState};
 use pv_guest::uv::SecretList;
 
 /// How it went with one entry.
@@ -71,7 +70,7 @@ pub fn mismatch(apqn: Apqn) -> Fault {
 
 /// A queue that was made to serve an entry, or did, and no longer does when the task ends.
 pub fn lost(apqn: Apqn) -> Fault {
-    Fault::new(codes::QUEUE_UNUSABLE, format!("The queue {apqn} had been associated or bound, but was offline, deconfigured, checkstopped or released when the task ended."))
+    Fault::new(pv_guest::codes::QUEUE_UNUSABLE, format!("The queue {apqn} had been associated or bound, but was offline, deconfigured, checkstopped or released when the task ended."))
         .hint("Look at its card with lszcrypt -V, and run the task again when the card is back.")
 }
 

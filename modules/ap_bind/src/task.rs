@@ -3,9 +3,9 @@
 use crate::codes;
 use crate::entries::{self, Wanted};
 use crate::options::{Options, State};
-use crate::steps::Manner;
 use ansible_contract::codes as args;
 use fault::{Fault, Result};
+use pv_guest::ap::steps::Manner;
 use std::time::Duration;
 
 /// What is asked for.

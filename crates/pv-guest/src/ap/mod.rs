@@ -5,12 +5,18 @@
 
 mod attributes;
 mod bus;
+mod journal;
+mod look;
 mod mkvp;
 mod queue;
+mod seen;
+pub mod steps;
 mod tool_lock;
 
 pub use attributes::{Apqn, Mode, SeState};
 pub use bus::{Bus, Card};
+pub use journal::{Journal, alone};
+pub use look::{Fit, Look, Looked, look_at, look_until_read, unreadable};
 pub use mkvp::{Mkvp, MkvpState};
 pub use queue::{Associate, Queue};
-pub use tool_lock::ToolLock;
+pub use seen::{Observed, Seen};

@@ -120,7 +120,8 @@ fn is_another_program(pid: i32) -> bool {
     match fs::read_to_string(format!("/proc/{pid}/comm")) {
         // A module runs under its own name or, sent by Ansible, as AnsiballZ_ap_bind; the kernel cuts at 15 bytes.
         Ok(name) => {
-            !["pvapconfig", "ap_bind", "AnsiballZ_ap_bi"].contains(&name.trim_end()) && !is_hash(name.trim_end())
+            let ours = ["pvapconfig", "ap_bind", "AnsiballZ_ap_bi", "facts", "AnsiballZ_facts"];
+            !ours.contains(&name.trim_end()) && !is_hash(name.trim_end())
         }
         Err(_) => false,
     }

@@ -1,10 +1,11 @@
 //! The three things done to a queue, each until its state says that it is done. Decisions rest on the state that
 //! is read, never on the error of a write: kernels answer EINVAL, EIO and EBUSY in different cases.
 
+use super::attributes::{Apqn, SeState};
+use super::queue::{Associate, Queue};
 use crate::codes;
-use crate::options::WhenBusy;
 use fault::{Code, Fault, Result};
-use pv_guest::ap::{Associate, Queue, SeState};
+use serde::{Deserialize, Serialize};
 use std::io;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -13,6 +14,20 @@ use std::time::{Duration, Instant};
 const MAX_REFUSALS: u32 = 3;
 /// After a write was taken its effect shows within this time, be it only as pending.
 const EFFECT_SHOWS_WITHIN: Duration = Duration::from_secs(1);
+
+/// What to do with a queue in use that is to be released.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(feature = "docs", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum WhenBusy {
+    /// Leave it and fail.
+    #[default]
+    Fail,
+    /// Wait until it is not, at most the timeout.
+    Wait,
+    /// Release it: the requests in it are lost.
+    Force,
+}
 
 /// How long and how carefully to work on one queue.
 #[derive(Clone, Copy, Debug)]
@@ -245,8 +260,13 @@ fn still_there(queue: &Queue) -> Result<()> {
     if queue.exists() {
         return Ok(());
     }
-    Err(Fault::new(codes::QUEUE_VANISHED, format!("The queue {} disappeared while it was worked on.", queue.apqn))
-        .hint("The host took it away; run the task again."))
+    Err(vanished(queue.apqn))
+}
+
+/// The fault of a queue that is gone.
+pub fn vanished(apqn: Apqn) -> Fault {
+    Fault::new(codes::QUEUE_VANISHED, format!("The queue {apqn} disappeared while it was worked on."))
+        .hint("The host took it away; run the task again.")
 }
 
 fn timeout(queue: &Queue, what: &str, manner: Manner) -> Fault {

@@ -1,10 +1,26 @@
 //! What was bound and is not finished yet, so that a run which is killed leaves no queue half done for good.
 
-use fault::Result;
-use pv_guest::ap::{Apqn, SeState};
-use pv_guest::boot_record::{BootRecord, Topic};
+use super::attributes::{Apqn, SeState};
+use super::seen::Observed;
+use super::steps::{self, Manner};
+use super::tool_lock::ToolLock;
+use crate::boot_record::{BootRecord, Topic};
+use crate::codes;
+use fault::{Fault, Result};
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
+
+/// Keeps other runs of ours and pvapconfig off the queues until dropped.
+///
+/// # Errors
+/// `ap.in_use_by_another`, `file.record_unusable`.
+pub fn alone(boot: &BootRecord) -> Result<impl Sized + use<>> {
+    let ours = boot.exclusively(Topic::QueueJournal)?.ok_or_else(|| {
+        Fault::new(codes::BUSY_ELSEWHERE, "The queues are left alone because another task is at work on them.")
+            .hint("Run the task again when it has ended.")
+    })?;
+    Ok((ToolLock::take()?, ours))
+}
 
 /// Queues that this or an earlier run bound without having finished, in this boot.
 #[derive(Debug)]
@@ -27,8 +43,8 @@ impl<'a> Journal<'a> {
         Self { boot, open: Mutex::default() }
     }
 
-    /// Queues that were left, of those that exist.
-    pub fn left(&self) -> Vec<Apqn> {
+    /// Queues that were left.
+    fn left(&self) -> Vec<Apqn> {
         self.names().iter().filter_map(|name| name.parse().ok()).collect()
     }
 
@@ -48,6 +64,42 @@ impl<'a> Journal<'a> {
         self.change(|open| open.remove(&apqn.to_string()))
     }
 
+    /// Releases what an earlier run left half done. Whether that run only looked or was about to associate, nobody
+    /// uses such a queue: it is taken again where it is wanted. One that cannot be released, because its card is
+    /// dead, stays in the journal and must not keep the others from being worked on. Gives what the operator should
+    /// know.
+    ///
+    /// # Errors
+    /// `file.record_unusable`.
+    pub fn settle(&self, queues: &mut [Observed], manner: Manner) -> Result<Vec<Fault>> {
+        let mut warnings = Vec::new();
+        for apqn in self.left() {
+            let Some(observed) = queues.iter_mut().find(|observed| observed.seen.apqn == apqn) else {
+                self.finish(apqn)?;
+                continue;
+            };
+            let half_done = is_half_done(observed.seen.state);
+            let released = match observed.seen.state {
+                SeState::Unbound => steps::cancel_bind(&observed.queue),
+                _ if half_done => steps::release(&observed.queue, manner),
+                _ => Ok(()),
+            };
+            if let Err(fault) = released {
+                warnings.push(fault);
+                continue;
+            }
+            if half_done {
+                warnings.push(Fault::new(
+                    codes::JOURNAL_SETTLED,
+                    format!("The queue {apqn} was released: an earlier run bound it and ended before it was finished."),
+                ));
+                observed.refresh();
+            }
+            self.finish(apqn)?;
+        }
+        Ok(warnings)
+    }
+
     fn change(&self, how: impl FnOnce(&mut BTreeSet<String>) -> bool) -> Result<()> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         if how(&mut open) { self.boot.save(Topic::QueueJournal, &*open) } else { Ok(()) }
@@ -61,7 +113,7 @@ impl<'a> Journal<'a> {
 /// Whether a queue in the journal is left half done: held, and serving nobody; where it fails (an association did
 /// not succeed, a card is dead) it is held as far as is known. Only EP11 queues are written into the journal: a bound
 /// accelerator is finished.
-pub fn is_half_done(state: SeState) -> bool {
+fn is_half_done(state: SeState) -> bool {
     matches!(state, SeState::Bound | SeState::Pending | SeState::AssociatedUnknown | SeState::Failing)
 }
 

@@ -1,0 +1,74 @@
+//! Queues as they were observed, each with its card.
+
+use super::attributes::{Apqn, Mode, SeState};
+use super::bus::{Bus, Card};
+use super::mkvp::MkvpState;
+use super::queue::Queue;
+use fault::Result;
+
+/// A queue as it was observed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// Its name.
+    pub apqn: Apqn,
+    /// What its card works as.
+    pub mode: Mode,
+    /// Generation of its card.
+    pub generation: u32,
+    /// Serial number of its card, if known.
+    pub serialnr: Option<String>,
+    /// Its master key.
+    pub mkvp: MkvpState,
+    /// Whose it is.
+    pub state: SeState,
+    /// Card and queue are online, configured and not checkstopped.
+    pub usable: bool,
+}
+
+/// A queue, its card, and what was seen of it.
+#[derive(Clone, Debug)]
+pub struct Observed {
+    /// The queue in sysfs.
+    pub queue: Queue,
+    /// Its card.
+    pub card: Card,
+    /// What was seen.
+    pub seen: Seen,
+}
+
+impl Observed {
+    /// All queues, by APQN.
+    ///
+    /// # Errors
+    /// `ap.attribute_unreadable`.
+    pub fn all(bus: &Bus) -> Result<Vec<Self>> {
+        let mut observed = Vec::new();
+        for card in bus.cards()? {
+            for queue in card.queues()? {
+                let seen = look(&card, &queue);
+                observed.push(Self { queue, card: card.clone(), seen });
+            }
+        }
+        Ok(observed)
+    }
+
+    /// Looks at it again.
+    pub fn refresh(&mut self) {
+        self.seen = self.look();
+    }
+
+    /// What is to be seen of it now.
+    pub fn look(&self) -> Seen {
+        look(&self.card, &self.queue)
+    }
+}
+
+/// Looks at one queue, and again at its card's serial number.
+fn look(card: &Card, queue: &Queue) -> Seen {
+    // CCA queues are of no use in a guest, and asking them can hang.
+    let state = if card.mode == Mode::Cca { SeState::Unsupported } else { queue.state() };
+    let serialnr = card.serialnr.clone().or_else(|| card.read_serialnr());
+    let mkvp = if state.is_held() { queue.mkvp() } else { MkvpState::NotRead };
+    let usable = card.usable && queue.is_usable();
+    Seen { apqn: queue.apqn, mode: card.mode, generation: card.generation, serialnr, mkvp, state, usable }
+}
