@@ -14,12 +14,15 @@ pub mod codes;
 mod de;
 #[cfg(feature = "docs")]
 mod describe;
+pub mod files;
+mod mode;
 mod nearest;
 mod outcome;
 mod path;
 mod types;
 
 pub use args::Context;
+pub use mode::Mode;
 pub use outcome::{Diff, Failure, Outcome, fault_json, warning};
 pub use path::PathText;
 pub use types::{HexText, NoLog, hex_from_number};

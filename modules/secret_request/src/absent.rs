@@ -1,13 +1,13 @@
 //! A request that is not to be there.
 
 use crate::codes;
-use crate::files;
 use crate::manifest::{Manifest, Recorded, SUFFIX};
 use crate::plan::check_ours;
 use crate::progress::Progress;
 use crate::state_key::StateKey;
 use crate::wanted::Absent;
 use ansible_contract::Diff;
+use ansible_contract::files;
 use fault::{Fault, Result};
 use pv_request::IdFile;
 use pv_wire::layout;
@@ -30,7 +30,7 @@ pub fn absent(
     progress: &mut Progress,
 ) -> Result<()> {
     let (path, manifest) = (&wanted.path, Manifest::path(&wanted.path));
-    let found = files::read(path, layout::MAX_REQUEST_LEN as u64)?;
+    let found = files::read(path, layout::MAX_REQUEST_LEN as u64, codes::NOT_OURS)?;
     let recorded = Manifest::read(path, key)?;
     if let Some(found) = &found {
         check_ours(path, found, &recorded)?;
@@ -80,7 +80,7 @@ fn keep_id_file(
     name: Option<&str>,
     users: &mut IdFileUsers,
 ) -> Result<Option<String>> {
-    let found = files::read(id_file, ID_FILE_LIMIT).ok().flatten();
+    let found = files::read(id_file, ID_FILE_LIMIT, codes::NOT_OURS).ok().flatten();
     let parsed = found.and_then(|found| IdFile::parse(&String::from_utf8(found.bytes).ok()?, "").ok());
     let Some(parsed) = parsed else { return Ok(Some("it is no id file".into())) };
     if name.is_some_and(|name| name != parsed.name) {

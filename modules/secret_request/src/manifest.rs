@@ -3,9 +3,10 @@
 //! An HMAC under the user's key covers all of it; secrets are in it only as HMACs of their own, so there is nothing
 //! to guess at.
 
-use crate::files;
+use crate::codes;
 use crate::options::Flag;
 use crate::state_key::StateKey;
+use ansible_contract::files;
 use fault::{Fault, Result};
 use openssl::memcmp;
 use serde::{Deserialize, Serialize};
@@ -137,7 +138,9 @@ impl Manifest {
     /// # Errors
     /// `file.unreadable`, `request.not_ours`, `request.crypto`.
     pub fn read(request: &Path, key: Option<&StateKey>) -> Result<Recorded> {
-        let Some(found) = files::read(&Self::path(request), LIMIT)? else { return Ok(Recorded::Absent) };
+        let Some(found) = files::read(&Self::path(request), LIMIT, codes::NOT_OURS)? else {
+            return Ok(Recorded::Absent);
+        };
         let Ok(sealed) = serde_json::from_slice::<Sealed>(&found.bytes) else { return Ok(Recorded::Untrusted(None)) };
         let manifest = Box::new(sealed.manifest);
         let ours = match key {

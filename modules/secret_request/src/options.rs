@@ -1,6 +1,6 @@
 //! What users type.
 
-use crate::mode::Mode;
+use ansible_contract::Mode;
 use ansible_contract::{HexText, NoLog, PathText};
 use serde::{Deserialize, Serialize};
 

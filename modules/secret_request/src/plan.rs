@@ -1,8 +1,8 @@
 //! What is to be done about one request, decided without touching anything.
 
 use crate::codes;
-use crate::files::{Attributes, Found};
 use crate::manifest::{Hidden, Inputs, Manifest, Recorded, same};
+use ansible_contract::files::{Attributes, Found};
 use fault::{Fault, Result};
 use openssl::sha::sha256;
 use pv_request::IdFile;

@@ -1,7 +1,6 @@
 //! A request that is to be there: observed, planned, and unless in check mode made.
 
 use crate::codes;
-use crate::files::{self, Attributes, Folder};
 use crate::hosts::KnownHosts;
 use crate::manifest::{Hidden, Manifest, Recorded};
 use crate::material::{Material, SecretState};
@@ -11,6 +10,7 @@ use crate::progress::Progress;
 use crate::state_key::StateKey;
 use crate::wanted::{Present, Proof};
 use ansible_contract::Diff;
+use ansible_contract::files::{self, Attributes, Folder};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use fault::{Fault, Result};
@@ -143,7 +143,7 @@ impl Prepared {
 fn observe(wanted: &Present, key: Option<&StateKey>) -> Result<Observed> {
     let limit = layout::MAX_REQUEST_LEN as u64;
     let (request, recorded) = match &wanted.path {
-        Some(path) => (files::read(path, limit)?, Manifest::read(path, key)?),
+        Some(path) => (files::read(path, limit, codes::NOT_OURS)?, Manifest::read(path, key)?),
         None => (None, Recorded::Absent),
     };
     Ok(Observed { request, recorded, id_file: read_id_file(wanted)? })
@@ -152,7 +152,7 @@ fn observe(wanted: &Present, key: Option<&StateKey>) -> Result<Observed> {
 /// What is in the id file's place.
 fn read_id_file(wanted: &Present) -> Result<Option<Vec<u8>>> {
     let read = |path| {
-        files::read(path, ID_FILE_LIMIT).map_err(|mut fault| {
+        files::read(path, ID_FILE_LIMIT, codes::NOT_OURS).map_err(|mut fault| {
             if fault.code == codes::NOT_OURS {
                 fault.code = codes::ID_FILE_COLLISION;
             }
@@ -216,7 +216,7 @@ impl Apply<'_> {
         if plan.set_attributes {
             let (before, after) = (attribute_lines(&found.attributes, self.desired), self.attribute_lines());
             if !self.shared.check_mode {
-                files::set_attributes(path, found, &self.desired.attributes)?;
+                files::set_attributes(path, found, &self.desired.attributes, codes::NOT_OURS)?;
             }
             self.progress.changed(Diff { subject: path.display().to_string(), before, after });
         }

@@ -1,7 +1,7 @@
 //! Files that hold secrets: who may have them, and making one.
 
 use crate::codes;
-use crate::files::{self, Folder};
+use ansible_contract::files::{self, Folder};
 use fault::{Fault, Result};
 use nix::libc::ELOOP;
 use nix::unistd::geteuid;

@@ -1,7 +1,8 @@
 //! The key that protects manifests: 32 random bytes of the user, far from any request.
 
+use crate::codes;
 use crate::private_file::{self, Private};
-use crate::{codes, files};
+use ansible_contract::files;
 use fault::{Fault, Result};
 use nix::unistd::{User, geteuid};
 use openssl::error::ErrorStack;

@@ -2,6 +2,7 @@
 
 use crate::absent::{IdFileUsers, absent};
 use crate::builders::{Builders, Built};
+use crate::codes;
 use crate::hosts::KnownHosts;
 use crate::options::{Options, Requests, State};
 use crate::present::{Prepared, Shared};
@@ -9,7 +10,7 @@ use crate::progress::Progress;
 use crate::report::{Entry, Report};
 use crate::state_key::StateKey;
 use crate::wanted::{Absent, Wanted};
-use crate::{codes, files};
+use ansible_contract::files;
 use ansible_contract::{Context, Diff, Failure, Outcome, codes as args, fault_json};
 use fault::{Fault, Result};
 use std::collections::{HashMap, VecDeque};
@@ -18,7 +19,7 @@ use std::thread;
 
 /// In check mode an earlier task may still make what these codes miss.
 const MADE_BY_AN_EARLIER_TASK: [&str; 3] =
-    [pv_request::codes::FILE_MISSING.name, codes::SECRET_MISSING.name, codes::NO_SUCH_OWNER.name];
+    [pv_request::codes::FILE_MISSING.name, codes::SECRET_MISSING.name, ansible_contract::codes::NO_SUCH_OWNER.name];
 
 /// No two requests may have one file: the second would replace the first in every run.
 ///

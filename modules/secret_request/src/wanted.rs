@@ -1,17 +1,17 @@
 //! What the options of one request ask for, checked as far as that goes without reading any file.
 
+use crate::cuid;
 use crate::cuid::Cuid;
 use crate::hosts::TrustFiles;
 use crate::manifest::Manifest;
-use crate::mode::Mode;
 use crate::options::{Flag, Kind, Options, State};
 use crate::private_file::Private;
-use crate::{codes, cuid, files};
+use ansible_contract::Mode;
+use ansible_contract::files;
 use ansible_contract::{NoLog, PathText, codes as args};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use fault::{Fault, Result};
-use nix::unistd::{Group, User};
 use pv_request::IdFile;
 use pv_wire::{SecretId, decode_hex};
 use std::collections::BTreeSet;
@@ -379,22 +379,8 @@ impl Present {
     /// # Errors
     /// `file.no_such_owner`.
     pub fn ownership(&self) -> Result<(Option<u32>, Option<u32>)> {
-        let user = |name: &str| User::from_name(name).ok().flatten().map(|user| user.uid.as_raw());
-        let group = |name: &str| Group::from_name(name).ok().flatten().map(|group| group.gid.as_raw());
-        Ok((number(self.owner.as_deref(), "user", user)?, number(self.group.as_deref(), "group", group)?))
+        files::owner_and_group(self.owner.as_deref(), self.group.as_deref())
     }
-}
-
-fn number(name: Option<&str>, what: &str, find: impl Fn(&str) -> Option<u32>) -> Result<Option<u32>> {
-    name.map(|name| {
-        // The kernel takes the largest number for "leave it as it is".
-        let given = || name.parse().ok().filter(|id| *id != u32::MAX && !name.starts_with('+'));
-        find(name).or_else(given).ok_or_else(|| {
-            Fault::new(codes::NO_SUCH_OWNER, format!("There is no {what} {name} on this machine."))
-                .hint("Make it first.")
-        })
-    })
-    .transpose()
 }
 
 #[cfg(test)]

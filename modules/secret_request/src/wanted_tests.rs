@@ -128,6 +128,6 @@ fn owners_are_names_or_numbers() {
     assert_eq!(present.ownership().unwrap(), (Some(0), Some(0)));
     for name in ["no such user", "4294967295", "4294967296", "-1", "+0", ""] {
         let nobody = with(&format!(", \"owner\": \"{name}\"")).unwrap();
-        assert_eq!(nobody.ownership().unwrap_err().code, codes::NO_SUCH_OWNER, "{name}");
+        assert_eq!(nobody.ownership().unwrap_err().code, ansible_contract::codes::NO_SUCH_OWNER, "{name}");
     }
 }

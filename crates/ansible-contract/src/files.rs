@@ -1,11 +1,11 @@
 //! Files written so that a crash or a second run at once leaves the old one or the new one, never a part.
 
 use crate::codes;
-use fault::{Fault, Result};
+use fault::{Code, Fault, Result};
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags, Flock, FlockArg};
 use nix::libc::{ELOOP, O_NOFOLLOW, O_NONBLOCK};
-use nix::unistd::{AccessFlags, faccessat};
+use nix::unistd::{AccessFlags, Group, User, faccessat};
 use std::fs::{self, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
@@ -50,6 +50,28 @@ impl Attributes {
     }
 }
 
+/// The numbers of owner and group, each a name or a number, where they are given.
+///
+/// # Errors
+/// `file.no_such_owner`.
+pub fn owner_and_group(owner: Option<&str>, group: Option<&str>) -> Result<(Option<u32>, Option<u32>)> {
+    let user_of = |name: &str| User::from_name(name).ok().flatten().map(|user| user.uid.as_raw());
+    let group_of = |name: &str| Group::from_name(name).ok().flatten().map(|group| group.gid.as_raw());
+    Ok((number(owner, "user", user_of)?, number(group, "group", group_of)?))
+}
+
+fn number(name: Option<&str>, what: &str, find: impl Fn(&str) -> Option<u32>) -> Result<Option<u32>> {
+    name.map(|name| {
+        // The kernel takes the largest number for "leave it as it is".
+        let given = || name.parse().ok().filter(|id| *id != u32::MAX && !name.starts_with('+'));
+        find(name).or_else(given).ok_or_else(|| {
+            Fault::new(codes::NO_SUCH_OWNER, format!("There is no {what} {name} on this machine."))
+                .hint("Make it first.")
+        })
+    })
+    .transpose()
+}
+
 /// A file that was read: content and attributes belong to each other.
 #[derive(Debug)]
 pub struct Found {
@@ -72,14 +94,14 @@ pub fn open(path: &Path) -> io::Result<Option<File>> {
 /// Reads a file of ours of at most `limit` bytes; `None` if it does not exist.
 ///
 /// # Errors
-/// `request.not_ours` for a link, a folder, a device or something larger; `file.unreadable`.
-pub fn read(path: &Path, limit: u64) -> Result<Option<Found>> {
-    Ok(read_open(path, limit)?.map(|(_, found)| found))
+/// `not_ours` for a link, a folder, a device or something larger; `file.unreadable`.
+pub fn read(path: &Path, limit: u64, not_ours: Code) -> Result<Option<Found>> {
+    Ok(read_open(path, limit, not_ours)?.map(|(_, found)| found))
 }
 
-fn read_open(path: &Path, limit: u64) -> Result<Option<(File, Found)>> {
+fn read_open(path: &Path, limit: u64, not_ours: Code) -> Result<Option<(File, Found)>> {
     let not_ours = |what: &str| {
-        Fault::new(codes::NOT_OURS, format!("{} is {what}; it is left as it is.", path.display()))
+        Fault::new(not_ours, format!("{} is {what}; it is left as it is.", path.display()))
             .hint("Remove it, or choose another path.")
     };
     let file = match open(path) {
@@ -112,12 +134,12 @@ pub fn replace(path: &Path, content: &[u8], attributes: &Attributes) -> Result<(
 ///
 /// # Errors
 /// Those of [`read`], `file.unwritable`.
-pub fn set_attributes(path: &Path, read: &Found, attributes: &Attributes) -> Result<()> {
-    match read_open(path, read.bytes.len() as u64)? {
+pub fn set_attributes(path: &Path, read: &Found, attributes: &Attributes, not_ours: Code) -> Result<()> {
+    match read_open(path, read.bytes.len() as u64, not_ours)? {
         Some((file, now)) if now.bytes == read.bytes => attributes.apply(&file).map_err(|e| unwritable(path, &e)),
         _ => {
             let detail = format!("{} was replaced or removed while its mode or owner was to be set.", path.display());
-            Err(Fault::new(codes::UNWRITABLE, detail).hint("Run the task again."))
+            Err(Fault::new(codes::FILE_UNWRITABLE, detail).hint("Run the task again."))
         }
     }
 }
@@ -193,7 +215,7 @@ impl Folder {
         };
         let opened = File::open(&path).map_err(|e| match e.kind() {
             ErrorKind::NotFound => Fault::new(
-                pv_request::codes::FILE_MISSING,
+                codes::FILE_MISSING,
                 format!("The folder {} does not exist, so {} cannot be written.", path.display(), file.display()),
             )
             .hint("Make it first, for example with ansible.builtin.file and state: directory."),
@@ -215,9 +237,8 @@ impl Folder {
                     "Another process holds the lock of the folder {}, so nothing could be written there.",
                     path.display()
                 );
-                return Err(
-                    Fault::new(codes::UNWRITABLE, detail).hint(format!("Find it with: fuser -v {}", path.display()))
-                );
+                return Err(Fault::new(codes::FILE_UNWRITABLE, detail)
+                    .hint(format!("Find it with: fuser -v {}", path.display())));
             }
             sleep(Duration::from_millis(2));
         }
@@ -309,13 +330,15 @@ impl Drop for Temp {
     }
 }
 
-pub(crate) fn unreadable(path: &Path, error: &io::Error) -> Fault {
+/// The fault of a file or folder that cannot be read.
+pub fn unreadable(path: &Path, error: &io::Error) -> Fault {
     let detail = format!("{} could not be read: {error}.", path.display());
-    Fault::new(pv_request::codes::FILE_UNREADABLE, detail).io(error)
+    Fault::new(codes::FILE_UNREADABLE, detail).io(error)
 }
 
-pub(crate) fn unwritable(path: &Path, error: &io::Error) -> Fault {
-    let fault = Fault::new(codes::UNWRITABLE, format!("{} could not be written: {error}.", path.display())).hint(
+/// The fault of a file that cannot be written.
+pub fn unwritable(path: &Path, error: &io::Error) -> Fault {
+    let fault = Fault::new(codes::FILE_UNWRITABLE, format!("{} could not be written: {error}.", path.display())).hint(
         match error.kind() {
             ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "Make room there, then run the task again.",
             _ => "Check the rights of its folder and of the user who runs the task.",
@@ -327,6 +350,8 @@ pub(crate) fn unwritable(path: &Path, error: &io::Error) -> Fault {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fault::codes! { NOT_OURS = "test.not_ours", "Something else is there."; }
 
     fn names(dir: &Path) -> Vec<String> {
         let mut names: Vec<_> =
@@ -341,12 +366,12 @@ mod tests {
         let path = dir.path().join("request");
         for (content, mode) in [(&b"one"[..], 0o600), (b"two", 0o4750)] {
             replace(&path, content, &Attributes::mode(mode)).unwrap();
-            let found = read(&path, 100).unwrap().unwrap();
+            let found = read(&path, 100, NOT_OURS).unwrap().unwrap();
             assert_eq!((found.bytes.as_slice(), found.attributes.mode), (content, mode));
         }
         assert_eq!(names(dir.path()), ["request"]);
         assert!(remove(&path).unwrap() && !remove(&path).unwrap());
-        assert!(read(&path, 100).unwrap().is_none());
+        assert!(read(&path, 100, NOT_OURS).unwrap().is_none());
     }
 
     #[test]
@@ -354,16 +379,16 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (path, open) = (dir.path().join("request"), Attributes::mode(0o644));
         replace(&path, b"one", &Attributes::mode(0o600)).unwrap();
-        let found = read(&path, 100).unwrap().unwrap();
-        set_attributes(&path, &found, &open).unwrap();
-        assert_eq!(read(&path, 100).unwrap().unwrap().attributes.mode, 0o644);
+        let found = read(&path, 100, NOT_OURS).unwrap().unwrap();
+        set_attributes(&path, &found, &open, NOT_OURS).unwrap();
+        assert_eq!(read(&path, 100, NOT_OURS).unwrap().unwrap().attributes.mode, 0o644);
         for other in ["two", "longer"] {
             replace(&path, other.as_bytes(), &Attributes::mode(0o600)).unwrap();
-            set_attributes(&path, &found, &open).unwrap_err();
-            assert_eq!(read(&path, 100).unwrap().unwrap().attributes.mode, 0o600);
+            set_attributes(&path, &found, &open, NOT_OURS).unwrap_err();
+            assert_eq!(read(&path, 100, NOT_OURS).unwrap().unwrap().attributes.mode, 0o600);
         }
         fs::remove_file(&path).unwrap();
-        assert_eq!(set_attributes(&path, &found, &open).unwrap_err().code, codes::UNWRITABLE);
+        assert_eq!(set_attributes(&path, &found, &open, NOT_OURS).unwrap_err().code, codes::FILE_UNWRITABLE);
     }
 
     #[test]
@@ -391,7 +416,7 @@ mod tests {
         let kept = Flock::lock(open(), FlockArg::LockExclusive).unwrap();
         let hold = || Folder::hold(open(), dir.path().into(), Duration::from_millis(20)).map(|_| ());
         let fault = hold().unwrap_err();
-        assert_eq!(fault.code, codes::UNWRITABLE);
+        assert_eq!(fault.code, codes::FILE_UNWRITABLE);
         assert!(fault.detail.contains("lock"), "{fault}");
         drop(kept);
         hold().unwrap();
@@ -404,14 +429,14 @@ mod tests {
         std::os::unix::fs::symlink("large", &link).unwrap();
         fs::write(&large, [0; 11]).unwrap();
         for path in [&link, &large, dir.path()] {
-            assert_eq!(read(path, 10).unwrap_err().code, codes::NOT_OURS, "{}", path.display());
+            assert_eq!(read(path, 10, NOT_OURS).unwrap_err().code, NOT_OURS, "{}", path.display());
         }
     }
 
     #[test]
     fn a_missing_folder_is_named() {
         let fault = replace(Path::new("/nonexistent/folder/request"), b"", &Attributes::mode(0o600)).unwrap_err();
-        assert_eq!(fault.code, pv_request::codes::FILE_MISSING);
+        assert_eq!(fault.code, codes::FILE_MISSING);
         assert!(fault.detail.contains("/nonexistent/folder "), "{fault}");
     }
 
