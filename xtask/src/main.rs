@@ -1,5 +1,6 @@
 //! Every chore of the project under one name: `cargo xtask CHORE`.
 
+mod bench;
 mod chore;
 mod demo;
 mod docs;
@@ -17,6 +18,7 @@ cargo xtask demo      provision two simulated guests, reboot one, repair it; nee
 cargo xtask test      every check of the project: format, lints, unit and end-to-end tests, documentation
 cargo xtask guest     a shell in a simulated guest, with the modules on its PATH
 cargo xtask prepare   build what ships and install the pinned ansible-core, for running a single test
+cargo xtask bench X   a benchmark; without a name that it knows, it lists them
 cargo xtask docs      write the documentation that is generated from the Rust types (--check: only compare)
 ";
 
@@ -37,6 +39,7 @@ fn run(arguments: &[String]) -> Result<()> {
         ["demo"] => demo::demo(),
         ["test"] => test::test(),
         ["guest"] => guest::guest(),
+        ["bench", name] => bench::bench(name),
         ["prepare"] => prepare::prepare(),
         ["docs"] => docs::write(),
         ["docs", "--check"] => docs::check(),

@@ -25,9 +25,22 @@ pub fn prepare() -> Result<()> {
 }
 
 fn build() -> Result<()> {
+    release(MODULES.iter().chain(&["guest-sim", "test-pki"]))
+}
+
+/// Builds only some packages as they ship.
+///
+/// # Errors
+/// What is missing, or what the compiler said.
+pub fn build_for(what: &str, packages: &[&str]) -> Result<()> {
+    machine::can_build()?;
+    step(&format!("Building what {what} needs"), || release(packages))
+}
+
+fn release<'a>(packages: impl IntoIterator<Item = &'a &'a str>) -> Result<()> {
     let mut command = cargo();
     command.args(["build", "--release"]).args(openssl_features());
-    for package in MODULES.iter().chain(&["guest-sim", "test-pki"]) {
+    for package in packages {
         command.args(["--package", package]);
     }
     quietly(&mut command).map(|_| ())

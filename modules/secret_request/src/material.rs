@@ -13,7 +13,8 @@ use pv_request::{
     AddSecret, Extension, ImageTags, RequestKeys, Secret, SecretClass, Source, UserData, codes as request_codes,
 };
 use pv_wire::{SecretId, SecretType, encode_hex};
-use std::path::Path;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 
 /// The secret, as far as it is there.
 pub enum SecretState {
@@ -23,6 +24,21 @@ pub enum SecretState {
     Known(Private),
     /// It is to be made.
     ToCreate,
+}
+
+/// The images of a task, each read once.
+#[derive(Default)]
+pub struct KnownImages(HashMap<PathBuf, Result<ImageTags>>);
+
+impl KnownImages {
+    fn get(&mut self, path: &Path) -> Result<ImageTags> {
+        if let Some(known) = self.0.get(path) {
+            return known.clone();
+        }
+        let read = ImageTags::read(path);
+        self.0.insert(path.to_owned(), read.clone());
+        read
+    }
 }
 
 /// Everything that was read.
@@ -43,11 +59,11 @@ impl Material {
     ///
     /// # Errors
     /// The `file.*`, `image.*` and `hkd.*` codes, `request.secret_missing`, and those about single inputs.
-    pub fn gather(wanted: &Present, known: &mut KnownHosts) -> Result<Self> {
+    pub fn gather(wanted: &Present, known: &mut KnownHosts, images: &mut KnownImages) -> Result<Self> {
         let hosts = known.get(&wanted.host_keys, wanted.trust.as_ref(), wanted.host_key_hashes.as_deref())?;
         Ok(Self {
             hosts,
-            image: ImageTags::read(&wanted.image)?,
+            image: images.get(&wanted.image)?,
             secret: secret(wanted)?,
             extension: match &wanted.proof {
                 Proof::None => Extension::None,

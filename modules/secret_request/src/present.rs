@@ -3,7 +3,7 @@
 use crate::codes;
 use crate::hosts::KnownHosts;
 use crate::manifest::{Hidden, Manifest, Recorded};
-use crate::material::{Material, SecretState};
+use crate::material::{KnownImages, Material, SecretState};
 use crate::plan::{Desired, Observed, Plan, plan};
 use crate::private_file::{self, Private};
 use crate::progress::Progress;
@@ -36,6 +36,8 @@ pub struct Shared {
     pub check_mode: bool,
     /// The host keys that were read so far.
     pub known: KnownHosts,
+    /// The images that were read so far.
+    pub images: KnownImages,
     /// Where the user's key is.
     pub key_path: PathBuf,
     /// The user's key, once it is known.
@@ -67,7 +69,7 @@ impl Prepared {
             private_file::settle(&shared.key_path)?;
             wanted.secret_file().map_or(Ok(()), private_file::settle)?;
         }
-        let material = Material::gather(&wanted, &mut shared.known)?;
+        let material = Material::gather(&wanted, &mut shared.known, &mut shared.images)?;
         tell_hosts(&wanted, &material, progress);
         if shared.key.is_none() && wanted.path.is_some() {
             shared.key = StateKey::load(&shared.key_path)?;

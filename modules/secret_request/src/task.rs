@@ -4,6 +4,7 @@ use crate::absent::{IdFileUsers, absent};
 use crate::builders::{Builders, Built};
 use crate::codes;
 use crate::hosts::KnownHosts;
+use crate::material::KnownImages;
 use crate::options::{Options, Requests, State};
 use crate::present::{Prepared, Shared};
 use crate::progress::Progress;
@@ -57,9 +58,14 @@ impl Task {
     /// # Errors
     /// `request.state_key`.
     pub fn new(context: &Context) -> Result<Self> {
-        let (check_mode, known, key_path) = (context.check_mode, KnownHosts::default(), StateKey::path()?);
         Ok(Self {
-            shared: Shared { check_mode, known, key_path, key: None },
+            shared: Shared {
+                check_mode: context.check_mode,
+                known: KnownHosts::default(),
+                images: KnownImages::default(),
+                key_path: StateKey::path()?,
+                key: None,
+            },
             id_file_users: IdFileUsers::default(),
             with_diff: context.diff,
             under_way: VecDeque::new(),

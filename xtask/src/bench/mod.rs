@@ -1,0 +1,35 @@
+//! Benchmarks: ratios of two things measured in one run, on the binaries that ship. No test depends on a time.
+
+mod request;
+
+use anyhow::{Result, bail};
+
+struct Benchmark {
+    name: &'static str,
+    compares: &'static str,
+    run: fn() -> Result<()>,
+}
+
+const BENCHMARKS: [Benchmark; 1] = [Benchmark {
+    name: "request",
+    compares: "requests built in one task, beside what OpenSSL's P-521 allows",
+    run: request::request,
+}];
+
+/// Runs the benchmark of this name.
+///
+/// # Errors
+/// If there is none, or it cannot be run.
+pub fn bench(name: &str) -> Result<()> {
+    if let Some(found) = BENCHMARKS.iter().find(|known| known.name == name) {
+        return (found.run)();
+    }
+    let known: Vec<_> = BENCHMARKS.iter().map(|b| format!("    {}: {}", b.name, b.compares)).collect();
+    bail!("there is no benchmark {name}; there are:\n{}", known.join("\n"))
+}
+
+/// The middle one of some measurements.
+pub fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}
