@@ -1,11 +1,12 @@
 //! The plan carried out, or in check mode told.
 
+use crate::choose::{Freedom, plan, to_look_at};
 use crate::codes;
 use crate::entries::Wanted;
 use crate::fleet::{Fleet, Job};
 use crate::observe;
 use crate::options::{Report, Status};
-use crate::plan::{Decision, Plan, fit, indices, is_held_for, names, plan, to_look_at};
+use crate::plan::{Decision, Plan, fit, indices, is_held_for, names};
 use crate::report::{self, Served, mismatch, reason};
 use crate::task::{Aim, Task};
 use ansible_contract::{Failure, Outcome, warning};
@@ -33,20 +34,20 @@ impl<'a> Run<'a> {
 
     /// Tells what would be done. No queue is bound, so an entry whose candidates cannot be read is undetermined.
     pub fn predict(self) -> Answer {
-        let Aim::Serve { exclusive } = self.task.aim else {
+        let Aim::Serve(freedom) = self.task.aim else {
             let released = self.to_release()?;
             let served = self.left_unserved();
             return self.answer(served, true, |o| {
                 if released.contains(&o.seen.apqn) { SeState::Unbound } else { o.seen.state }
             });
         };
-        let plan = self.plan(exclusive);
-        let released = if exclusive { self.unwanted(&plan) } else { BTreeSet::new() };
+        let plan = self.plan(freedom);
+        let released = if freedom.exclusive { self.unwanted(&plan) } else { plan.left() };
         let mut partial = Vec::new();
         let served =
             self.task.wanted.iter().zip(&plan.decisions).enumerate().map(|(at, (wanted, decision))| match decision {
                 Decision::Served(apqn) => Served::by(*apqn, Status::Served),
-                Decision::Serve(apqn, _) => Served::by(*apqn, Status::WouldServe),
+                Decision::Serve(apqn, _) | Decision::Move { to: apqn, .. } => Served::by(*apqn, Status::WouldServe),
                 Decision::Undetermined => Served { status: Status::Undetermined, apqn: None, fault: None },
                 Decision::SecretMissing if self.secrets.is_complete() => {
                     // An earlier task of the play may still add it.
@@ -61,8 +62,10 @@ impl<'a> Run<'a> {
         run.fleet.warnings.extend(partial);
         run.fleet.warnings.extend(plan.mismatched.iter().copied().map(mismatch));
         run.answer(served, true, |o| match plan.entry_of(o.seen.apqn).and_then(|entry| plan.decisions.get(entry)) {
-            Some(Decision::Serve(_, Some(index))) => SeState::Associated(*index),
-            Some(Decision::Serve(_, None)) => SeState::Bound,
+            Some(Decision::Serve(_, Some(index)) | Decision::Move { index: Some(index), .. }) => {
+                SeState::Associated(*index)
+            }
+            Some(Decision::Serve(_, None) | Decision::Move { index: None, .. }) => SeState::Bound,
             _ if released.contains(&o.seen.apqn) => SeState::Unbound,
             _ => o.seen.state,
         })
@@ -71,16 +74,20 @@ impl<'a> Run<'a> {
     /// Does it.
     pub fn apply(mut self) -> Answer {
         self.fleet.settle()?;
-        let Aim::Serve { exclusive } = self.task.aim else {
+        let Aim::Serve(freedom) = self.task.aim else {
             let faults = self.release(self.to_release()?);
             let served = self.left_unserved();
             return self.finish(served, faults);
         };
-        let first = self.plan(exclusive);
-        let seen = self.seen();
-        let looks = to_look_at(&self.task.wanted, &seen, &self.secrets, &first);
-        let mut faults = self.fleet.look_at(&looks, &self.task.wanted);
-        let plan = self.plan(exclusive);
+        let mut faults = Vec::new();
+        loop {
+            let looks = to_look_at(&self.task.wanted, &self.seen(), &self.secrets, freedom);
+            if looks.is_empty() {
+                break;
+            }
+            faults.extend(self.fleet.look_at(&looks, &self.task.wanted));
+        }
+        let plan = self.plan(freedom);
         let chosen =
             |apqn| matches!(plan.entry_of(apqn).and_then(|e| plan.decisions.get(e)), Some(Decision::Serve(..)));
         let serve_all = plan.decisions.iter().all(|d| matches!(d, Decision::Served(_) | Decision::Serve(..)));
@@ -99,9 +106,9 @@ impl<'a> Run<'a> {
             })
             .collect();
         if go {
-            faults.extend(self.serve(&plan, &mut served, exclusive));
+            faults.extend(self.serve(&plan, &mut served, freedom));
             // Nothing is taken away for a plan that did not work out.
-            if exclusive && (!self.task.strict || served.iter().all(|s| s.status == Status::Served)) {
+            if freedom.exclusive && (!self.task.strict || served.iter().all(|s| s.status == Status::Served)) {
                 faults.extend(self.release(self.unwanted(&plan)));
             }
         }
@@ -112,13 +119,13 @@ impl<'a> Run<'a> {
         self.fleet.queues.iter().map(|observed| observed.seen.clone()).collect()
     }
 
-    fn plan(&self, exclusive: bool) -> Plan {
-        plan(&self.task.wanted, &self.seen(), &self.secrets, exclusive)
+    fn plan(&self, freedom: Freedom) -> Plan {
+        plan(&self.task.wanted, &self.seen(), &self.secrets, freedom)
     }
 
     /// Carries out the decisions to serve, and notes how each went. Gives the faults of queues that could not be
     /// released.
-    fn serve(&mut self, plan: &Plan, served: &mut [Served], exclusive: bool) -> Vec<Fault> {
+    fn serve(&mut self, plan: &Plan, served: &mut [Served], freedom: Freedom) -> Vec<Fault> {
         let job = |(entry, (wanted, decision)): (usize, (&Wanted, &Decision))| match decision {
             Decision::Serve(apqn, index) => {
                 Some(Job { entry, wanted: wanted.clone(), apqn: *apqn, secret: index.map(Associate) })
@@ -138,7 +145,7 @@ impl<'a> Run<'a> {
             });
         let mut faults = self.fleet.give_back(|apqn| ready.iter().any(|job| job.apqn == apqn));
         let mut answers = self.fleet.serve(&ready);
-        if exclusive {
+        if freedom.exclusive {
             faults.extend(self.make_room(plan, &ready, &mut answers));
         }
         let moved_answers = moved.iter().map(|job| {
@@ -283,7 +290,7 @@ fn failure(fault: Fault, outcome: Outcome<Report>) -> Failure<Report> {
 fn summary(served: &[Served], changes: usize, predicted: bool, aim: Aim) -> String {
     let (is, change) = if predicted { ("would be", "would change") } else { ("are", "changed") };
     match aim {
-        Aim::Serve { .. } => {
+        Aim::Serve(_) => {
             let count = served.iter().filter(|s| s.apqn.is_some()).count();
             format!("{count} of {} entries {is} served; {changes} queues {change}.", served.len())
         }

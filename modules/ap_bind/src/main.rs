@@ -1,6 +1,7 @@
 //! `ap_bind`: binds crypto queues to this guest and associates them with its association secrets.
 
 mod apply;
+mod choose;
 mod codes;
 mod entries;
 mod fleet;
@@ -8,6 +9,8 @@ mod matching;
 mod observe;
 mod options;
 mod plan;
+#[cfg(test)]
+mod random;
 mod report;
 mod task;
 

@@ -1,5 +1,6 @@
 //! What the options ask for, checked before anything is looked at.
 
+use crate::choose::Freedom;
 use crate::codes;
 use crate::entries::{self, Wanted};
 use crate::options::{Options, State};
@@ -24,8 +25,8 @@ pub struct Task {
 /// What to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Aim {
-    /// Serve the entries; if `exclusive`, take and release what they do not want.
-    Serve { exclusive: bool },
+    /// Serve the entries; with which freedom.
+    Serve(Freedom),
     /// Release what serves the entries.
     ReleaseEntries,
     /// Release everything.
@@ -69,7 +70,7 @@ impl Task {
                 .hint("If that is wanted, say so with state=unbound and all=true."));
             }
             (_, Some(list)) if list.is_empty() => Aim::Nothing,
-            (State::Bound, Some(_)) => Aim::Serve { exclusive },
+            (State::Bound, Some(_)) => Aim::Serve(Freedom { exclusive, rebalance }),
             (State::Unbound, Some(_)) => Aim::ReleaseEntries,
         };
         let wanted = entries::check(&entries.unwrap_or_default())?;
@@ -110,14 +111,18 @@ mod tests {
         Task::from_options(serde_json::from_str(json).unwrap()).map(|task| task.aim).map_err(|fault| fault.code.name)
     }
 
+    fn serving(exclusive: bool) -> Aim {
+        Aim::Serve(Freedom { exclusive, rebalance: false })
+    }
+
     #[test]
     fn what_is_asked_for_must_be_said_and_must_not_contradict_itself() {
         let accel = r#"[{"mode": "accel"}]"#;
-        assert_eq!(aim(&format!(r#"{{"entries": {accel}}}"#)), Ok(Aim::Serve { exclusive: false }));
-        assert_eq!(aim(&format!(r#"{{"entries": {accel}, "exclusive": true}}"#)), Ok(Aim::Serve { exclusive: true }));
+        assert_eq!(aim(&format!(r#"{{"entries": {accel}}}"#)), Ok(serving(false)));
+        assert_eq!(aim(&format!(r#"{{"entries": {accel}, "exclusive": true}}"#)), Ok(serving(true)));
         assert_eq!(aim(&format!(r#"{{"entries": {accel}, "state": "unbound"}}"#)), Ok(Aim::ReleaseEntries));
         assert_eq!(aim(r#"{"state": "unbound", "all": true}"#), Ok(Aim::ReleaseAll));
-        assert_eq!(aim(r#"{"config_content": "- mode: accel"}"#), Ok(Aim::Serve { exclusive: false }));
+        assert_eq!(aim(r#"{"config_content": "- mode: accel"}"#), Ok(serving(false)));
         assert_eq!(aim("{}"), Err("args.missing"));
         assert_eq!(aim(r#"{"state": "unbound"}"#), Err("args.missing"));
         assert_eq!(aim(r#"{"all": true}"#), Err("args.conflict"));

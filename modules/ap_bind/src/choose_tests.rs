@@ -1,9 +1,14 @@
 use super::*;
-use pv_guest::ap::Mkvp;
+use crate::entries::Purpose;
+use pv_guest::ap::{Mkvp, MkvpState};
 use pv_guest::uv::Secret;
+use pv_wire::{SecretId, SecretType};
 
 const KEY: Mkvp = Mkvp([0x11; 16]);
 const OTHER_KEY: Mkvp = Mkvp([0x22; 16]);
+const SERVING: Freedom = Freedom { exclusive: false, rebalance: false };
+const EXCLUSIVE: Freedom = Freedom { exclusive: true, rebalance: false };
+const REBALANCE: Freedom = Freedom { exclusive: false, rebalance: true };
 
 fn store(ids: &[u8]) -> SecretList {
     let secret =
@@ -41,7 +46,7 @@ fn apqn(text: &str) -> Apqn {
 }
 
 fn decide(wanted: &[Wanted], queues: &[Seen], secrets: &SecretList) -> Vec<Decision> {
-    plan(wanted, queues, secrets, false).decisions
+    plan(wanted, queues, secrets, SERVING).decisions
 }
 
 #[test]
@@ -62,18 +67,18 @@ fn a_bound_queue_whose_key_fits_is_chosen_and_associated_with_the_secrets_index(
 fn a_queue_whose_key_is_not_read_neither_satisfies_nor_refutes() {
     let queues = [free("00.0001")];
     let secrets = store(&[1]);
-    let plan = plan(&[ep11(1)], &queues, &secrets, false);
+    let plan = plan(&[ep11(1)], &queues, &secrets, SERVING);
     assert_eq!(plan.decisions, [Decision::Undetermined]);
-    assert_eq!(to_look_at(&[ep11(1)], &queues, &secrets, &plan), [apqn("00.0001")]);
+    assert_eq!(to_look_at(&[ep11(1)], &queues, &secrets, SERVING), [apqn("00.0001")]);
 }
 
 #[test]
 fn an_entry_without_its_secret_in_the_store_gets_no_queue_and_no_look() {
     let queues = [free("00.0001"), bound("00.0002", KEY)];
     let secrets = store(&[]);
-    let plan = plan(&[ep11(1)], &queues, &secrets, false);
+    let plan = plan(&[ep11(1)], &queues, &secrets, SERVING);
     assert_eq!(plan.decisions, [Decision::SecretMissing]);
-    assert!(to_look_at(&[ep11(1)], &queues, &secrets, &plan).is_empty());
+    assert!(to_look_at(&[ep11(1)], &queues, &secrets, SERVING).is_empty());
 }
 
 #[test]
@@ -85,9 +90,9 @@ fn a_queue_with_another_key_or_none_does_not_fit() {
 #[test]
 fn an_associated_queue_whose_key_changed_is_a_mismatch_and_never_silently_kept() {
     let changed = associated("00.0001", 0, OTHER_KEY);
-    let only = plan(&[ep11(1)], std::slice::from_ref(&changed), &store(&[1]), false);
+    let only = plan(&[ep11(1)], std::slice::from_ref(&changed), &store(&[1]), SERVING);
     assert_eq!((only.decisions, only.mismatched), (vec![Decision::Mismatch(apqn("00.0001"))], vec![apqn("00.0001")]));
-    let with_other = plan(&[ep11(1)], &[changed, bound("00.0002", KEY)], &store(&[1]), false);
+    let with_other = plan(&[ep11(1)], &[changed, bound("00.0002", KEY)], &store(&[1]), SERVING);
     assert_eq!(with_other.decisions, [Decision::Serve(apqn("00.0002"), Some(0))]);
     assert_eq!(with_other.mismatched, [apqn("00.0001")]);
 }
@@ -97,7 +102,7 @@ fn a_queue_that_serves_another_entry_of_the_same_secret_or_is_merely_offline_is_
     let mut other = ep11(1);
     other.purpose = Purpose::Ep11 { mkvp: OTHER_KEY, serialnr: None, secret: SecretId([1; 32]) };
     let queues = [associated("00.0001", 0, KEY)];
-    let shared = plan(&[ep11(1), other], &queues, &store(&[1]), false);
+    let shared = plan(&[ep11(1), other], &queues, &store(&[1]), SERVING);
     assert_eq!(shared.decisions, [Decision::Served(apqn("00.0001")), Decision::NoQueue]);
     assert_eq!(shared.mismatched, []);
     let mut offline = associated("00.0001", 0, KEY);
@@ -108,8 +113,11 @@ fn a_queue_that_serves_another_entry_of_the_same_secret_or_is_merely_offline_is_
 #[test]
 fn queues_held_for_something_else_are_taken_only_if_exclusive() {
     let queues = [associated("00.0001", 7, KEY)];
-    assert_eq!(plan(&[ep11(1)], &queues, &store(&[1]), false).decisions, [Decision::NoQueue]);
-    assert_eq!(plan(&[ep11(1)], &queues, &store(&[1]), true).decisions, [Decision::Serve(apqn("00.0001"), Some(0))]);
+    assert_eq!(plan(&[ep11(1)], &queues, &store(&[1]), SERVING).decisions, [Decision::NoQueue]);
+    assert_eq!(
+        plan(&[ep11(1)], &queues, &store(&[1]), EXCLUSIVE).decisions,
+        [Decision::Serve(apqn("00.0001"), Some(0))]
+    );
 }
 
 #[test]
@@ -172,9 +180,9 @@ fn an_accelerator_is_never_looked_at_and_an_unusable_queue_is_no_candidate() {
     offline.usable = false;
     let queues = [accelerator, offline];
     let secrets = store(&[1]);
-    let plan = plan(&[ep11(1)], &queues, &secrets, false);
+    let plan = plan(&[ep11(1)], &queues, &secrets, SERVING);
     assert_eq!(plan.decisions, [Decision::NoQueue]);
-    assert!(to_look_at(&[ep11(1)], &queues, &secrets, &plan).is_empty());
+    assert!(to_look_at(&[ep11(1)], &queues, &secrets, SERVING).is_empty());
 }
 
 #[test]
@@ -182,4 +190,69 @@ fn two_entries_of_one_secret_get_two_queues() {
     let queues = [associated("00.0001", 0, KEY), bound("00.0002", KEY)];
     let decisions = decide(&[ep11(1), ep11(1)], &queues, &store(&[1]));
     assert_eq!(decisions, [Decision::Served(apqn("00.0001")), Decision::Serve(apqn("00.0002"), Some(0))]);
+}
+
+#[test]
+fn a_queue_of_two_entries_serves_the_one_that_can_have_no_other() {
+    let mut pinned = ep11(1);
+    pinned.apqn = Some(apqn("00.0001"));
+    let queues = [associated("00.0001", 0, KEY), bound("00.0002", KEY)];
+    let decisions = decide(&[ep11(1), pinned], &queues, &store(&[1]));
+    assert_eq!(decisions, [Decision::Serve(apqn("00.0002"), Some(0)), Decision::Served(apqn("00.0001"))]);
+}
+
+#[test]
+fn a_served_entry_moves_only_with_rebalance_and_only_to_a_better_queue() {
+    let queues = [associated("00.0002", 0, KEY), bound("00.0001", KEY), bound("00.0003", KEY)];
+    assert_eq!(decide(&[ep11(1)], &queues, &store(&[1])), [Decision::Served(apqn("00.0002"))]);
+    let moved = plan(&[ep11(1)], &queues, &store(&[1]), REBALANCE);
+    let (from, to) = (apqn("00.0002"), apqn("00.0001"));
+    assert_eq!(moved.decisions, [Decision::Move { from, to, index: Some(0) }]);
+    assert_eq!(Vec::from_iter(moved.left()), [from]);
+    let best = plan(&[ep11(1)], &queues[..1], &store(&[1]), REBALANCE);
+    assert_eq!((best.decisions.clone(), best.left().len()), (vec![Decision::Served(from)], 0));
+}
+
+#[test]
+fn rebalance_lets_a_served_entry_make_room_for_a_choosy_one() {
+    let mut choosy = ep11(2);
+    choosy.apqn = Some(apqn("00.0001"));
+    let queues = [associated("00.0001", 0, KEY), bound("00.0002", KEY)];
+    let wanted = [ep11(1), choosy];
+    let staying = [Decision::Served(apqn("00.0001")), Decision::NoQueue];
+    assert_eq!(decide(&wanted, &queues, &store(&[1, 2])), staying);
+    let moved = plan(&wanted, &queues, &store(&[1, 2]), REBALANCE);
+    let (from, to) = (apqn("00.0001"), apqn("00.0002"));
+    assert_eq!(
+        moved.decisions,
+        [Decision::Move { from, to, index: Some(0) }, Decision::Serve(apqn("00.0001"), Some(1))]
+    );
+    assert!(moved.left().is_empty());
+}
+
+#[test]
+fn rebalance_alone_takes_nothing_that_is_held_for_something_else_or_cannot_be_read() {
+    let elsewhere = associated("00.0001", 7, KEY);
+    let mut unread = associated("00.0003", 0, KEY);
+    unread.mkvp = MkvpState::NotRead;
+    let queues = [elsewhere, bound("00.0002", KEY), unread];
+    let decisions = plan(&[ep11(1)], &queues, &store(&[1]), REBALANCE).decisions;
+    assert_eq!(decisions, [Decision::Unreadable(apqn("00.0003"))]);
+    assert_eq!(
+        plan(&[ep11(1)], &queues[..2], &store(&[1]), REBALANCE).decisions,
+        [Decision::Serve(apqn("00.0002"), Some(0))]
+    );
+}
+
+#[test]
+fn only_queues_that_would_make_the_plan_better_are_looked_at_one_of_a_card_at_a_time() {
+    let look = |queues: &[Seen], freedom| to_look_at(&[ep11(1)], queues, &store(&[1]), freedom);
+    let names = |names: &[&str]| names.iter().map(|name| apqn(name)).collect::<Vec<_>>();
+    let queues = [free("00.0001"), free("00.0002"), free("01.0003"), free("02.0001")];
+    assert_eq!(look(&queues, SERVING), names(&["00.0001", "01.0003", "02.0001"]));
+    let found = [free("00.0001"), bound("01.0001", KEY), free("02.0001")];
+    assert_eq!(look(&found, SERVING), names(&["00.0001"]));
+    let served = [free("00.0001"), associated("01.0001", 0, KEY), free("02.0001")];
+    assert_eq!(look(&served, SERVING), names(&[]));
+    assert_eq!(look(&served, REBALANCE), names(&["00.0001"]));
 }
