@@ -51,8 +51,8 @@ fn a_user_without_rights_gets_facts_and_clear_refusals_and_changes_nothing() -> 
         assert_eq!(codes, ["uv.not_permitted"]);
         // What everybody may read is there all the same.
         assert_eq!(facts["ap"]["queues"].as_array().unwrap().len(), 5, "{facts}");
-        // Whoever binds reserves the queues first, and may not even that.
-        let no_binding = if arguments.is_empty() { "file.record_unusable" } else { "uv.not_permitted" };
+        // Check mode binds nothing, but needs the store.
+        let no_binding = if arguments.is_empty() { "ap.not_permitted" } else { "uv.not_permitted" };
         for (task, code) in [(LOCK, "uv.not_permitted"), (BIND, no_binding)] {
             let error = error(&play, "guest1", task)?;
             assert_eq!(error["code"], code, "{task}: {error}");

@@ -62,7 +62,7 @@ options:
         type: str
       name:
         description:
-        - Name of the association secret, whose id is its SHA-256 hash.
+        - Name of the association secret, whose id is its SHA-256 hash. Blanks around it do not count, as pvapconfig has it; a secret whose name has such blanks is given by V(secretid).
         type: str
       secretid:
         description:
@@ -116,7 +116,6 @@ options:
     type: str
 seealso:
 - module: seguest.pv.secret_request
-- module: seguest.pv.request_info
 - module: seguest.pv.secret_add
 - module: seguest.pv.secret_lock
 - module: seguest.pv.facts

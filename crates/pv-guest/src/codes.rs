@@ -34,6 +34,7 @@ fault::codes! {
     NOT_A_GUEST = "ap.not_a_guest", "This system is not a Secure Execution guest.";
     BINDINGS_INCOMPLETE = "ap.bindings_incomplete", "The AP bus has not yet given every queue its driver.";
     ATTRIBUTE_UNREADABLE = "ap.attribute_unreadable", "An attribute in sysfs cannot be read or holds what is not understood.";
+    BIND_NOT_PERMITTED = "ap.not_permitted", "Only root may bind and release queues.";
     BUSY_ELSEWHERE = "ap.in_use_by_another", "Another task of ours or pvapconfig is at work on the queues.";
     QUEUE_BUSY = "ap.queue_busy", "A queue that would have to be released has requests in it.";
     BIND_REFUSED = "ap.bind_refused", "The queue could not be bound.";

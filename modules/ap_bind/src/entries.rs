@@ -95,7 +95,7 @@ pub fn parse_config(name: &str, text: &str) -> Result<Vec<Entry>> {
     })
 }
 
-/// Checks the entries. All fields are trimmed, as pvapconfig does it.
+/// Checks the entries. All fields are trimmed, as pvapconfig does it; of a field that is empty then nothing is known.
 ///
 /// # Errors
 /// [`codes::ENTRY_INVALID`], naming entry and field.
@@ -104,8 +104,12 @@ pub fn check(entries: &[Entry]) -> Result<Vec<Wanted>> {
 }
 
 fn invalid(at: usize, entry: &Entry, what: &str) -> Fault {
-    let name = entry.name.as_deref().map_or_else(String::new, |name| format!(" ({name})"));
-    Fault::new(codes::ENTRY_INVALID, format!("Entry {}{name}: {what}.", at + 1))
+    Fault::new(codes::ENTRY_INVALID, format!("The entry {}: {what}.", called(at, entry.name.as_deref())))
+}
+
+/// How messages call an entry: by its place, as options and results count it, and its name if it has one.
+pub fn called(at: usize, name: Option<&str>) -> String {
+    format!("entries[{at}]{}", name.map_or_else(String::new, |name| format!(" ({})", name.trim())))
 }
 
 fn check_one(entry: &Entry) -> std::result::Result<Wanted, String> {
@@ -127,14 +131,15 @@ fn check_one(entry: &Entry) -> std::result::Result<Wanted, String> {
 fn ep11(entry: &Entry, name: Option<&str>) -> std::result::Result<Purpose, String> {
     let mkvp = entry.mkvp.as_ref().ok_or("mkvp is required with mode ep11")?;
     let mkvp = Mkvp::from_hex(mkvp.0.trim()).ok_or("mkvp must be 32 or 64 hex digits, optionally after 0x")?;
-    let given = entry
-        .secretid
-        .as_ref()
-        .map(|id| id.0.trim().parse::<SecretId>().map_err(|expected| format!("secretid {expected}")));
+    let given = entry.secretid.as_ref().map(|id| id.0.trim()).filter(|text| !text.is_empty());
+    let given = given.map(|id| id.parse::<SecretId>().map_err(|expected| format!("secretid {expected}")));
+    // pvsecret does not trim a name, so a secret may have one with blanks around it. Its id says so.
+    let untrimmed = entry.name.as_deref().map(SecretId::of_name);
     let secret = match (given.transpose()?, name.map(SecretId::of_name)) {
-        (Some(id), Some(of_name)) if id != of_name => {
+        (Some(id), Some(of_name)) if id != of_name && Some(id) != untrimmed => {
             return Err(format!(
-                "secretid is not the SHA-256 of name, which is {of_name}; give one of them, or the right one"
+                "secretid is not the SHA-256 of name, which is {of_name}; give one of them, or the right one, and \
+                 secretid alone for a secret that was made with use_name"
             ));
         }
         (Some(id), _) | (None, Some(id)) => id,
@@ -199,9 +204,57 @@ mod tests {
     }
 
     #[test]
-    fn the_name_is_trimmed_before_it_is_hashed() {
-        let text = format!("- {{mode: ep11, mkvp: '{}', name: '  a '}}", "1".repeat(32));
-        assert_eq!(wanted(&text).unwrap()[0].secret(), Some(SecretId::of_name("a")));
+    fn the_name_is_trimmed_before_it_is_hashed_unless_the_id_says_otherwise() {
+        let secret = |rest: &str| {
+            let text = format!("- {{mode: ep11, mkvp: '{}', name: '  a '{rest}}}", "1".repeat(32));
+            wanted(&text).map(|wanted| wanted[0].secret())
+        };
+        assert_eq!(secret("").unwrap(), Some(SecretId::of_name("a")));
+        for name in ["a", "  a "] {
+            assert_eq!(
+                secret(&format!(", secretid: {}", SecretId::of_name(name))).unwrap(),
+                Some(SecretId::of_name(name))
+            );
+        }
+        assert_eq!(secret(&format!(", secretid: {}", SecretId::of_name("a "))).unwrap_err().code, codes::ENTRY_INVALID);
+    }
+
+    #[test]
+    fn every_form_that_pvapconfig_documents_is_read() {
+        let (half, whole) =
+            ("dB3c3b3c3f097dd55ec7eb0e7fdbcb93", "dB3c3b3c3f097dd55ec7eb0e7fdbcb933b773619640a1a75a9161cec00000000");
+        let id = "a1".repeat(32);
+        for mode in ["ep11", "EP11", "Ep11", "' eP11 '"] {
+            for mkvp in [half, whole, &format!("0x{half}"), &format!("0x{whole}"), &format!("' 0x{whole} '")] {
+                for rest in [
+                    format!("secretid: {id}"),
+                    format!("secretid: 0x{id}, serialnr: ' 93AADFK719460083 ', mingen: cex8"),
+                    format!("name: '', secretid: '{id}', serialnr: '', mingen: CEX8, description: 'free: text'"),
+                ] {
+                    let wanted = wanted(&format!("- {{mode: {mode}, mkvp: {mkvp}, {rest}}}")).unwrap();
+                    let Purpose::Ep11 { mkvp, serialnr, secret } = &wanted[0].purpose else { panic!("not ep11") };
+                    assert_eq!((Some(*mkvp), secret.0), (Mkvp::from_hex(half), [0xa1; 32]));
+                    assert!(serialnr.as_deref().is_none_or(|serial| serial == "93AADFK719460083"));
+                }
+            }
+        }
+        for (mingen, generation) in [("cex4", 4), ("Cex8", 8), ("CEX9", 9), ("cex12", 12)] {
+            assert_eq!(wanted(&format!("- {{mode: ACCEL, mingen: {mingen}}}")).unwrap()[0].min_generation, generation);
+        }
+    }
+
+    #[test]
+    fn what_only_ep11_has_is_ignored_for_an_accelerator() {
+        let wanted = wanted("- {mode: accel, name: a, mkvp: '12', serialnr: short, secretid: none}").unwrap();
+        assert_eq!((&wanted[0].purpose, wanted[0].secret()), (&Purpose::Accel, None));
+    }
+
+    #[test]
+    fn a_serial_number_has_exactly_16_characters_without_blanks() {
+        for serial in ["93AADFK71946008", "93AADFK7194600833", "93AADFK 19460083"] {
+            let text = format!("- {{mode: ep11, name: a, mkvp: '{}', serialnr: '{serial}'}}", "1".repeat(32));
+            assert!(wanted(&text).unwrap_err().detail.contains("serialnr must be"), "{serial}");
+        }
     }
 
     #[test]
@@ -233,7 +286,7 @@ mod tests {
         for (text, expected) in cases {
             let fault = wanted(&text).unwrap_err();
             assert_eq!(fault.code, codes::ENTRY_INVALID, "{text}");
-            assert!(fault.detail.starts_with("Entry 1") && fault.detail.contains(expected), "{fault}");
+            assert!(fault.detail.starts_with("The entry entries[0]") && fault.detail.contains(expected), "{fault}");
         }
     }
 

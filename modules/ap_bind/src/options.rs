@@ -73,7 +73,8 @@ pub enum State {
 #[cfg_attr(feature = "docs", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct Entry {
-    /// Name of the association secret, whose id is its SHA-256 hash.
+    /// Name of the association secret, whose id is its SHA-256 hash. Blanks around it do not count, as pvapconfig has
+    /// it; a secret whose name has such blanks is given by V(secretid).
     pub name: Option<String>,
     /// Free text.
     pub description: Option<String>,

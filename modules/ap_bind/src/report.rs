@@ -1,7 +1,7 @@
 //! What is told about entries and queues at the end.
 
 use crate::codes;
-use crate::entries::{Purpose, Wanted};
+use crate::entries::{Purpose, Wanted, called};
 use crate::options::{Binding, EntryReport, QueueReport, Report, Status};
 use crate::plan::Decision;
 use ansible_contract::Diff;
@@ -34,8 +34,7 @@ impl Served {
 
 /// Why an entry with this decision is not served.
 pub fn reason(at: usize, wanted: &Wanted, decision: &Decision, secrets: &SecretList) -> Fault {
-    let name = wanted.name.as_deref().map_or_else(String::new, |name| format!(" ({name})"));
-    let who = format!("Entry {}{name} is not served", at + 1);
+    let who = format!("The entry {} is not served", called(at, wanted.name.as_deref()));
     match decision {
         Decision::SecretMissing if !secrets.is_complete() => secrets.incomplete(),
         Decision::SecretMissing => {
@@ -49,7 +48,7 @@ pub fn reason(at: usize, wanted: &Wanted, decision: &Decision, secrets: &SecretL
             format!("{who}: the queue {apqn} is associated with its secret, but its master key or serial number cannot be read now."),
         )
         .hint("It was left as it is. Look at its card with lszcrypt -V, and run the task again."),
-        Decision::Serve(..) => Fault::new(
+        Decision::Serve(..) | Decision::Move { .. } => Fault::new(
             codes::LEFT_UNDONE,
             format!("{who}: another entry cannot be served, and strict demands all or nothing."),
         )

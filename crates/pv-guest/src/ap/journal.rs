@@ -13,8 +13,16 @@ use std::sync::{Mutex, PoisonError};
 /// Keeps other runs of ours and pvapconfig off the queues until dropped.
 ///
 /// # Errors
-/// `ap.in_use_by_another`, `file.record_unusable`.
+/// `ap.not_permitted`, `ap.in_use_by_another`, `file.record_unusable`.
 pub fn alone(boot: &BootRecord) -> Result<impl Sized + use<>> {
+    let user = nix::unistd::geteuid();
+    if !user.is_root() {
+        return Err(Fault::new(
+            codes::BIND_NOT_PERMITTED,
+            format!("Only root may bind and release queues, and this task runs as the user of id {user}."),
+        )
+        .hint("Run the task as root (become: true)."));
+    }
     let ours = boot.exclusively(Topic::QueueJournal)?.ok_or_else(|| {
         Fault::new(codes::BUSY_ELSEWHERE, "The queues are left alone because another task is at work on them.")
             .hint("Run the task again when it has ended.")
