@@ -6,5 +6,6 @@ mod domains;
 mod machines;
 mod provisioning;
 mod rights;
+mod roles;
 mod secrets;
 mod support;

@@ -5,7 +5,7 @@ use anyhow::Result;
 use e2e::{Controller, Guest, Host, can_simulate, fleet_cards, variables};
 use serde_json::json;
 
-const BUILD_COMMON: &str = "Build the request for the secret that all guests share";
+const BUILD: &str = "Build the requests";
 const ADD: &str = "Add the secrets to the guest's store";
 
 #[test]
@@ -22,7 +22,7 @@ fn a_lost_secret_is_reported_and_never_made_anew() -> Result<()> {
     // The playbook sets create_secret.
     let second = controller.playbook("provision.yml", &[])?;
     assert!(!second.ok);
-    let error = error(&second, "localhost", BUILD_COMMON)?;
+    let error = error(&second, "localhost", BUILD)?;
     assert_eq!(error["code"], "request.secret_missing", "{}", second.output);
     let told = format!("{} {}", error["detail"], error["hint"]);
     assert!(told.contains("secrets/common") && told.contains("backup"), "{told}");

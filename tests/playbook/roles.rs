@@ -1,0 +1,142 @@
+//! The roles by themselves, beyond what `playbooks/provision.yml` does with them.
+
+use crate::support::{Single, asked, associated, secrets};
+use anyhow::Result;
+use e2e::{Play, can_simulate};
+use serde_json::{Value, json};
+
+const ADD: &str = "Add the secrets to the guest's store";
+const LOCK: &str = "Lock the secret store";
+const VERIFY: &str = "Verify that the guest has its secrets";
+
+/// The role `guest` with these variables, in a play of its own.
+fn role(single: &Single, vars: &Value, arguments: &[&str]) -> Result<Play> {
+    let tasks = json!([{"name": "Include", "ansible.builtin.import_role": {"name": "seguest.pv.guest"}, "vars": vars}]);
+    single.controller.tasks("guests", &tasks, arguments)
+}
+
+/// What the role is given by `provision.yml`, with the requests as files on the controller.
+fn provisioned(single: &Single) -> Value {
+    let request = |name: &str| single.world.path(&format!("trusted/requests/{name}.request"));
+    json!({"guest_secrets": [{"name": "cluster key", "src": request("common")}, {"name": "key of guest1", "src": request("guest1")}],
+           "guest_queues": "{{ provision_queues }}"})
+}
+
+/// Builds the requests only.
+fn built() -> Result<Single> {
+    let single = Single::new(json!({}))?;
+    let play = single.controller.playbook("provision.yml", &["--limit", "trusted"])?;
+    assert!(play.ok, "{}", play.output);
+    Ok(single)
+}
+
+fn with(mut vars: Value, more: Value) -> Value {
+    if let (Value::Object(all), Value::Object(more)) = (&mut vars, more) {
+        all.extend(more);
+    }
+    vars
+}
+
+#[test]
+fn nothing_is_locked_where_no_secrets_are_named_or_no_lock_is_wanted() -> Result<()> {
+    if !can_simulate("nothing_is_locked_where_no_secrets_are_named_or_no_lock_is_wanted") {
+        return Ok(());
+    }
+    let single = &built()?;
+    let none = role(single, &json!({"guest_queues": [{"mode": "accel"}]}), &[])?;
+    assert!(none.ok, "{}", none.output);
+    assert_eq!(none.record("guest1", LOCK)?.status, "skipped");
+    let open = role(single, &with(provisioned(single), json!({"guest_lock": false})), &[])?;
+    assert!(open.ok, "{}", open.output);
+    assert_eq!((single.guest.state()?["locked"].as_bool(), secrets(&single.guest)?.len()), (Some(false), 2));
+    Ok(())
+}
+
+#[test]
+fn each_step_runs_alone_by_its_tag() -> Result<()> {
+    if !can_simulate("each_step_runs_alone_by_its_tag") {
+        return Ok(());
+    }
+    let single = &built()?;
+    let vars = provisioned(single);
+    let changed = |tag: &str| -> Result<Vec<String>> {
+        let play = role(single, &vars, &["--tags", tag])?;
+        assert!(play.ok, "{tag}: {}", play.output);
+        Ok(play.changes())
+    };
+    assert_eq!(changed("add")?, ["guest1: Add the secrets to the guest's store"]);
+    assert_eq!(single.guest.state()?["locked"], false);
+    assert_eq!(changed("verify")?, Vec::<String>::new());
+    assert_eq!(changed("bind")?, ["guest1: Bind crypto queues and associate them with the secrets"]);
+    assert_eq!(associated(&single.guest)?, secrets(&single.guest)?);
+    assert_eq!(changed("lock")?, ["guest1: Lock the secret store"]);
+    assert_eq!(single.guest.state()?["locked"], true);
+    Ok(())
+}
+
+#[test]
+fn a_secret_that_is_missing_is_named_and_the_store_left_open() -> Result<()> {
+    if !can_simulate("a_secret_that_is_missing_is_named_and_the_store_left_open") {
+        return Ok(());
+    }
+    let single = &built()?;
+    let mut vars = provisioned(single);
+    // The request is of another secret than the name says.
+    vars["guest_secrets"][1]["name"] = json!("another name");
+    let play = role(single, &vars, &[])?;
+    assert!(!play.ok);
+    let msg = play.result("guest1", VERIFY)?["msg"].to_string();
+    assert!(msg.contains("secret store lacks 0x"), "{msg}");
+    assert_eq!(single.guest.state()?["locked"], false);
+    assert!(associated(&single.guest)?.is_empty());
+    Ok(())
+}
+
+#[test]
+fn a_secret_known_by_its_id_only_can_be_refused() -> Result<()> {
+    if !can_simulate("a_secret_known_by_its_id_only_can_be_refused") {
+        return Ok(());
+    }
+    let single = &built()?;
+    let vars = with(provisioned(single), json!({"guest_proved_only": true}));
+    let proved = role(single, &vars, &[])?;
+    assert!(proved.ok, "{}", proved.output);
+    // The record of this boot is gone, as if something else had added them.
+    let removed = single.guest.run(std::path::Path::new("/bin/rm"), &["-r", "/run/seguest-pv"], b"")?;
+    assert!(removed.status.success(), "{}", String::from_utf8_lossy(&removed.stderr));
+    let unproved = role(single, &vars, &["--tags", "add"])?;
+    assert_eq!(unproved.result("guest1", ADD)?["requests"][0]["evidence"], "id_only");
+    assert!(!unproved.ok && unproved.output.contains("nothing shows that they come from these"), "{}", unproved.output);
+    Ok(())
+}
+
+#[test]
+fn wrong_variables_are_refused_before_the_guest_is_asked() -> Result<()> {
+    if !can_simulate("wrong_variables_are_refused_before_the_guest_is_asked") {
+        return Ok(());
+    }
+    let single = &Single::new(json!({}))?;
+    let play = role(single, &json!({"guest_lock": "perhaps"}), &[])?;
+    assert!(!play.ok && play.output.contains("guest_lock"), "{}", play.output);
+    assert!(asked(&single.guest, 0)?.is_empty());
+    Ok(())
+}
+
+#[test]
+fn defaults_of_the_collections_group_reach_every_module() -> Result<()> {
+    if !can_simulate("defaults_of_the_collections_group_reach_every_module") {
+        return Ok(());
+    }
+    let single = &Single::new(json!({}))?;
+    let book = single.world.path("defaults.yml");
+    let tasks = json!([{"name": "Facts", "seguest.pv.facts": {}}, {"name": "Bind", "seguest.pv.ap_bind": {"entries": [{"mode": "accel"}]}}]);
+    let play = json!([{"hosts": "guests", "gather_facts": false, "tasks": tasks,
+                       "module_defaults": {"group/seguest.pv.all": {"timeout": 17}}}]);
+    std::fs::write(&book, play.to_string())?;
+    let play = single.controller.playbook(book.to_str().unwrap_or_default(), &[])?;
+    assert!(play.ok, "{}", play.output);
+    for task in ["Facts", "Bind"] {
+        assert_eq!(play.result("guest1", task)?["invocation"]["module_args"]["timeout"], 17, "{task}");
+    }
+    Ok(())
+}
