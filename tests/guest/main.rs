@@ -9,6 +9,7 @@ mod ap_bind_others;
 mod ap_bind_release;
 mod facts;
 mod queues;
+mod scenarios;
 mod secret_add;
 mod secret_add_faults;
 mod secret_lock;

@@ -34,7 +34,7 @@ pub fn world() -> &'static World {
 }
 
 /// A name that no other test uses.
-fn unique(kind: &str) -> String {
+pub fn unique(kind: &str) -> String {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     format!("{kind}{}", COUNT.fetch_add(1, Ordering::Relaxed))
 }

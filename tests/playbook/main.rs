@@ -5,7 +5,6 @@ mod command_line;
 mod domains;
 mod machines;
 mod provisioning;
-mod requests;
 mod rights;
 mod roles;
 mod secrets;

@@ -1,8 +1,9 @@
 //! Documentation generated from the Rust types: what ansible-doc reads, which results the action plugins let pass,
-//! the list of error codes.
+//! the list of error codes; and the page of rows.
 
 use crate::chore::{cargo, openssl_features, quietly, step};
 use crate::prepare::MODULES;
+use crate::rows;
 use anyhow::{Context, Result, bail, ensure};
 use e2e::place;
 use serde_json::{Map, Value, json};
@@ -59,6 +60,8 @@ pub fn check() -> Result<()> {
 }
 
 fn generate() -> Result<Vec<(PathBuf, String)>> {
+    // First, for it needs no build.
+    let mut files = vec![rows::page()?];
     let mut command = cargo();
     // One build for all: features apply to every package that has them.
     command.args(["build", "--features"]).arg(MODULES.map(|module| format!("{module}/docs")).join(","));
@@ -71,7 +74,6 @@ fn generate() -> Result<Vec<(PathBuf, String)>> {
     step("Building the modules with their descriptions", || quietly(command.arg("--target-dir").arg(&target)))?;
 
     let collection = place::repository().join("collection");
-    let mut files = Vec::new();
     let mut codes: BTreeMap<_, _> =
         CONTROLLER_CODES.map(|(code, meaning)| (code.to_owned(), meaning.to_owned())).into();
     let mut result_keys = String::new();

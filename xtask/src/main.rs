@@ -7,6 +7,7 @@ mod docs;
 mod guest;
 mod machine;
 mod prepare;
+mod rows;
 mod test;
 mod unprivileged;
 

@@ -1,0 +1,254 @@
+//! The catalogue of rows, `tests/guest/rows.yaml`: every rule of kernel, ultravisor, crypto adapters and pvapconfig that
+//! the guest side rests on, and the tests that show it. A row that nothing shows is an error, and so is a test that is
+//! named and does not exist.
+
+use anyhow::{Context, Result, bail, ensure};
+use e2e::place;
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+const CATALOGUE: &str = "tests/guest/rows.yaml";
+const SCENARIOS: &str = "tests/guest/scenarios.yaml";
+const PAGE: &str = "tests/guest/ROWS.md";
+/// Its example names every switch, and a test of the simulator keeps it so.
+const SIMULATOR: &str = "crates/guest-sim/README.md";
+/// Folders with Rust sources.
+const SOURCES: [&str; 4] = ["crates", "modules", "tests", "xtask"];
+
+const HEAD: &str = "\
+# Rows: every rule the guest side rests on, and the tests that show it
+
+Rules of `/dev/uv`, the ultravisor, its files in sysfs, the AP bus, pvapconfig and the simulator, in the project's own words.
+*Shown by* names tests as file and function, and as *scenario* the cases of [scenarios.yaml](scenarios.yaml), which the test
+`scenarios::every_scenario_ends_as_promised_under_every_switch` runs under all settings of what nobody can know without hardware.
+";
+
+/// The page of rows with its path.
+///
+/// # Errors
+/// Rows that nothing shows, tests and rows that are named and do not exist, and files that cannot be read.
+pub fn page() -> Result<(PathBuf, String)> {
+    let root = place::repository();
+    let read = |path: &str| fs::read_to_string(root.join(path)).with_context(|| path.to_owned());
+    let mut tests = Vec::new();
+    for folder in SOURCES {
+        collect_tests(root, &root.join(folder), &mut tests)?;
+    }
+    let catalogue = Catalogue::parse(&read(CATALOGUE)?, &read(SCENARIOS)?, tests)?;
+    catalogue.has_every_switch(&read(SIMULATOR)?)?;
+    Ok((root.join(PAGE), catalogue.page()?))
+}
+
+/// A test: its file below the repository without `.rs`, and its name.
+type Test = (String, String);
+
+struct Row {
+    id: String,
+    says: String,
+    tests: Vec<Test>,
+    scenarios: Vec<String>,
+}
+
+struct Catalogue {
+    sections: Vec<(String, Vec<Row>)>,
+}
+
+impl Catalogue {
+    fn parse(catalogue: &str, scenarios: &str, tests: Vec<Test>) -> Result<Self> {
+        let mut cases = cases_by_row(scenarios)?;
+        let sections: Vec<Value> = serde_yaml::from_str(catalogue).context(CATALOGUE)?;
+        let (mut seen, mut wrong) = (BTreeSet::new(), Vec::new());
+        let mut read_row = |row: &Value| {
+            let [id, says] = ["id", "says"].map(|key| row[key].as_str().unwrap_or_default().to_owned());
+            let mut found = Vec::new();
+            for name in row["tests"].as_array().into_iter().flatten() {
+                match find(&tests, name.as_str().unwrap_or_default()) {
+                    Ok(test) => found.push(test.clone()),
+                    Err(why) => wrong.push(format!("{id}: {why}")),
+                }
+            }
+            let scenarios = cases.remove(&id).unwrap_or_default();
+            let known = |key: &String| ["id", "says", "tests"].contains(&key.as_str());
+            if id.is_empty() || says.is_empty() || !row.as_object().is_some_and(|row| row.keys().all(known)) {
+                wrong.push(format!("{row}: a row has id, says, and tests if it has any"));
+            }
+            if found.is_empty() && scenarios.is_empty() {
+                wrong.push(format!("{id}: no test shows it"));
+            }
+            if !seen.insert(id.clone()) {
+                wrong.push(format!("{id}: there are two rows of this id"));
+            }
+            Row { id, says, tests: found, scenarios }
+        };
+        let sections = sections
+            .iter()
+            .map(|section| {
+                let rows = section["rows"].as_array().into_iter().flatten().map(&mut read_row).collect();
+                (section["section"].as_str().unwrap_or_default().to_owned(), rows)
+            })
+            .collect();
+        wrong.extend(cases.iter().map(|(row, cases)| format!("{}: there is no row {row}", cases.join(", "))));
+        ensure!(wrong.is_empty(), "{CATALOGUE} and {SCENARIOS}:\n    {}", wrong.join("\n    "));
+        Ok(Self { sections })
+    }
+
+    fn rows(&self) -> impl Iterator<Item = &Row> {
+        self.sections.iter().flat_map(|(_, rows)| rows)
+    }
+
+    /// What nobody can know without hardware is a switch of the simulator, and every switch is a row.
+    fn has_every_switch(&self, readme: &str) -> Result<()> {
+        let example = readme.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next());
+        let example: Value = serde_yaml::from_str(example.context("no example")?).context(SIMULATOR)?;
+        let switches = example["switches"].as_object().context("no switches")?;
+        let missing: Vec<_> =
+            switches.keys().filter(|name| !self.rows().any(|row| row.id == format!("switch.{name}"))).collect();
+        ensure!(missing.is_empty(), "{CATALOGUE}: no row switch.NAME for {missing:?}");
+        Ok(())
+    }
+
+    fn page(&self) -> Result<String> {
+        let mut page = HEAD.to_owned();
+        for (title, rows) in &self.sections {
+            writeln!(page, "\n## {title}\n\n| row | rule | shown by |\n| --- | --- | --- |")?;
+            for Row { id, says, tests, scenarios } in rows {
+                let tests = tests.iter().map(|(file, name)| format!("[{}](../../{file}.rs)::`{name}`", short(file)));
+                let scenarios = scenarios.iter().map(|case| format!("scenario `{case}`"));
+                let shown: Vec<_> = tests.chain(scenarios).collect();
+                writeln!(page, "| `{id}` | {} | {} |", says.replace('|', "\\|"), shown.join(", "))?;
+            }
+        }
+        let count = self.rows().count();
+        writeln!(page, "\n{count} rows. Generated by `cargo xtask docs` from [rows.yaml](rows.yaml).")?;
+        Ok(page)
+    }
+}
+
+/// The scenarios that show each row.
+fn cases_by_row(scenarios: &str) -> Result<BTreeMap<String, Vec<String>>> {
+    let cases: Vec<Value> = serde_yaml::from_str(scenarios).context(SCENARIOS)?;
+    let (mut by_row, mut seen) = (BTreeMap::<_, Vec<_>>::new(), BTreeSet::new());
+    for case in &cases {
+        let id = case["id"].as_str().with_context(|| format!("{SCENARIOS}: {case} has no id"))?;
+        ensure!(seen.insert(id), "{SCENARIOS}: there are two of the id {id}");
+        let rows = case["rows"].as_array().into_iter().flatten().filter_map(Value::as_str);
+        let mut any = false;
+        for row in rows {
+            any = true;
+            by_row.entry(row.to_owned()).or_default().push(id.to_owned());
+        }
+        ensure!(any, "{SCENARIOS}: {id} shows no row");
+    }
+    Ok(by_row)
+}
+
+/// The end of a file's path that tells it from others of its name.
+fn short(file: &str) -> String {
+    let parts: Vec<_> = file.split('/').collect();
+    let crate_name = (parts.len() > 2 && parts[0] != "tests").then(|| parts[1]);
+    let last = parts.last().copied().unwrap_or_default();
+    crate_name.map_or_else(|| last.to_owned(), |name| format!("{name}/{last}"))
+}
+
+/// The one test of a name, or of a name behind the end of its file's path: `uv/tests::name`.
+fn find<'a>(tests: &'a [Test], wanted: &str) -> std::result::Result<&'a Test, String> {
+    let (file, name) = wanted.rsplit_once("::").unwrap_or(("", wanted));
+    let ends = |path: &str| {
+        file.is_empty() || path.strip_suffix(file).is_some_and(|rest| rest.is_empty() || rest.ends_with('/'))
+    };
+    let mut found = tests.iter().filter(|(path, test)| test == name && ends(path));
+    match (found.next(), found.next()) {
+        (Some(test), None) => Ok(test),
+        (None, _) => Err(format!("there is no test {wanted}")),
+        (Some((first, _)), Some((second, _))) => {
+            Err(format!("{wanted} is a test in {first} and in {second}: write the end of its file's path before it"))
+        }
+    }
+}
+
+fn collect_tests(root: &Path, folder: &Path, tests: &mut Vec<Test>) -> Result<()> {
+    let mut entries: Vec<_> = fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<Result<_>>()?;
+    entries.sort();
+    for path in entries {
+        if path.is_dir() {
+            collect_tests(root, &path, tests)?;
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let Ok(file) = path.with_extension("").strip_prefix(root).map(|file| file.display().to_string()) else {
+                bail!("{} is outside the repository", path.display());
+            };
+            tests.extend(test_names(&fs::read_to_string(&path)?).into_iter().map(|name| (file.clone(), name)));
+        }
+    }
+    Ok(())
+}
+
+/// The functions of a source that are run as tests. One that is ignored shows nothing.
+fn test_names(source: &str) -> Vec<String> {
+    let (mut names, mut is_test, mut ignored) = (Vec::new(), false, false);
+    for line in source.lines().map(str::trim_start) {
+        is_test |= line == "#[test]";
+        ignored |= line.starts_with("#[ignore");
+        if let Some(rest) = line.strip_prefix("fn ") {
+            let name = rest.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or_default();
+            names.extend((is_test && !ignored).then(|| name.to_owned()));
+            (is_test, ignored) = (false, false);
+        }
+    }
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(rows: &str, scenarios: &str) -> std::result::Result<Catalogue, String> {
+        let test = |(file, name): (&str, &str)| (file.to_owned(), name.to_owned());
+        let tests = [("crates/a/src/tests", "one"), ("crates/b/src/tests", "one"), ("tests/guest/c", "two")];
+        let catalogue = format!("- section: All\n  rows:\n{rows}");
+        Catalogue::parse(&catalogue, scenarios, tests.map(test).into()).map_err(|error| format!("{error:#}"))
+    }
+
+    fn refused(rows: &str, scenarios: &str, why: &str) {
+        let said = parse(rows, scenarios).err().unwrap_or_default();
+        assert!(said.contains(why), "{rows:?} {scenarios:?}: {said:?}");
+    }
+
+    #[test]
+    fn a_row_names_tests_by_the_end_of_their_path_or_has_scenarios() {
+        let rows = "    - {id: x, says: A thing., tests: [two, b/src/tests::one]}\n    - {id: y, says: 'An a|b.'}\n";
+        let page = parse(rows, "- {id: first, rows: [y]}").unwrap().page().unwrap();
+        assert!(page.contains(
+            "| `x` | A thing. | [c](../../tests/guest/c.rs)::`two`, [b/tests](../../crates/b/src/tests.rs)::`one` |"
+        ));
+        assert!(page.contains("| `y` | An a\\|b. | scenario `first` |"), "{page}");
+    }
+
+    #[test]
+    fn a_row_that_nothing_shows_and_a_test_that_does_not_exist_are_refused() {
+        refused("    - {id: x, says: A.}", "[]", "x: no test shows it");
+        refused("    - {id: x, says: A., tests: [three]}", "[]", "there is no test three");
+        refused("    - {id: x, says: A., tests: [d::two]}", "[]", "there is no test d::two");
+        refused("    - {id: x, says: A., tests: [one]}", "[]", "one is a test in crates/a/src/tests and in");
+        refused("    - {id: x, says: A., tests: [two]}\n    - {id: x, says: B., tests: [two]}", "[]", "two rows");
+        refused("    - {id: x, says: A., test: [two]}", "[]", "a row has");
+        refused("    - {id: x, says: A., tests: [two]}", "- {id: s, rows: [z]}", "s: there is no row z");
+        refused("    - {id: x, says: A., tests: [two]}", "- {id: s, rows: []}", "s shows no row");
+    }
+
+    #[test]
+    fn every_switch_of_the_simulator_must_be_a_row() {
+        let catalogue = parse("    - {id: switch.a, says: A., tests: [two]}", "[]").unwrap();
+        let readme = |switches: &str| format!("# x\n```yaml\nswitches: {switches}\n```\n");
+        assert!(catalogue.has_every_switch(&readme("{a: true}")).is_ok());
+        assert!(catalogue.has_every_switch(&readme("{a: true, b: 1}")).unwrap_err().to_string().contains("\"b\""));
+    }
+
+    #[test]
+    fn what_is_no_test_or_ignored_is_not_counted() {
+        let source = "fn a() {}\n#[test]\n#[allow(x)]\nfn b() {}\nfn c() {}\n#[test]\n#[ignore]\nfn d() {}\n    #[test]\n    fn e() {}\n// #[test]\nfn f() {}";
+        assert_eq!(test_names(source), ["b", "e"]);
+    }
+}
