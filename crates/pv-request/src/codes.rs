@@ -31,6 +31,7 @@ fault::codes! {
     WEAK_SIGNATURE = "hkd.weak_signature", "The host key document is signed with a digest that can be forged.";
     REVOKED = "hkd.revoked", "IBM has revoked the host key document.";
     NO_CRL = "hkd.no_crl", "No revocation list of the certificate's issuer is there, so revocation cannot be ruled out.";
+    CRL_DOWNLOAD = "hkd.crl_download", "No revocation list of the certificate's issuer is there, and none could be fetched from where the certificate says that it is.";
     CRL_OUTDATED = "hkd.crl_outdated", "The revocation list of the certificate's issuer has passed its next update.";
     CRL_NOT_YET_VALID = "hkd.crl_not_yet_valid", "The revocation list of the certificate's issuer is not valid yet.";
     CRL_SIGNATURE = "hkd.crl_signature", "A revocation list is not signed by the key of the issuer that it names.";

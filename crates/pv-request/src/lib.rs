@@ -1,12 +1,13 @@
 //! Add-secret requests for IBM Secure Execution guests: building them ([`AddSecret`]), reading what an image
 //! header says ([`ImageTags`]), and verifying that host key documents come from IBM ([`verify::Verifier`]).
 //!
-//! Nothing here knows Ansible, writes a file or talks to a device. Formats that readers share, and reading a
+//! Nothing here knows Ansible, writes a file or talks to a device; only [`Downloads`] uses the network. Formats that readers share, and reading a
 //! request back, are in `pv_wire`. Facts: IBM Secure Execution documentation and s390-tools 2.43 (`rust/pv`).
 
 mod build;
 pub mod codes;
 mod crypto;
+mod download;
 mod host_key;
 mod id_file;
 mod image;
@@ -16,6 +17,7 @@ mod user_data;
 pub mod verify;
 
 pub use build::{AddSecret, Extension, RequestKeys};
+pub use download::{Downloads, Limits};
 pub use host_key::{HostKey, HostKeyDocument};
 pub use id_file::IdFile;
 pub use image::ImageTags;

@@ -99,8 +99,8 @@ pub struct Issue {
     pub not_after: i64,
     /// Key id of the issuer that it names: the authority's own, another, or none.
     pub authority_key_id: Option<Vec<u8>>,
-    /// Where it says that its issuer's revocation list is.
-    pub crl_uri: Option<String>,
+    /// Where it says that its issuer's revocation list is; each names the same list.
+    pub crl_uris: Vec<String>,
     /// Digest of the signature.
     pub digest: MessageDigest,
 }
@@ -147,7 +147,7 @@ impl Authority {
             not_before: days_from_now(-1),
             not_after: days_from_now(3650),
             authority_key_id: None,
-            crl_uri: None,
+            crl_uris: Vec::new(),
             digest: MessageDigest::sha256(),
         };
         let certificate = sign(&issue, &key, &issue.subject, &key)?;
@@ -167,7 +167,7 @@ impl Authority {
             not_before: days_from_now(-1),
             not_after: days_from_now(days),
             authority_key_id: self.key_id(),
-            crl_uri: None,
+            crl_uris: Vec::new(),
             digest: if role == Role::Host { MessageDigest::sha512() } else { MessageDigest::sha256() },
         })
     }
@@ -254,8 +254,8 @@ fn sign<T: HasPublic>(
     if let Some(key_id) = &issue.authority_key_id {
         builder.append_extension(extension("2.5.29.35", &der::authority_key_id(key_id))?)?;
     }
-    if let Some(uri) = &issue.crl_uri {
-        builder.append_extension(extension("2.5.29.31", &der::distribution_point(uri))?)?;
+    if !issue.crl_uris.is_empty() {
+        builder.append_extension(extension("2.5.29.31", &der::distribution_point(&issue.crl_uris))?)?;
     }
     builder.sign(issuer_key, issue.digest)?;
     Ok(builder.build())

@@ -1,13 +1,14 @@
 //! The few extensions that OpenSSL's builders have no safe call for, as DER.
 
-/// Tag, length, content. Contents here stay below 256 bytes.
+/// Tag, length, content. Contents here stay below 64 KiB.
 fn tlv(tag: u8, content: &[u8]) -> Vec<u8> {
-    let length = u8::try_from(content.len()).unwrap_or(u8::MAX);
+    let [high, low] = u16::try_from(content.len()).unwrap_or(u16::MAX).to_be_bytes();
     let mut out = vec![tag];
-    if length >= 0x80 {
-        out.push(0x81);
+    match (high, low) {
+        (0, ..0x80) => out.push(low),
+        (0, _) => out.extend([0x81, low]),
+        _ => out.extend([0x82, high, low]),
     }
-    out.push(length);
     out.extend(content);
     out
 }
@@ -22,7 +23,8 @@ pub(crate) fn crl_number(number: u8) -> Vec<u8> {
     tlv(0x02, &[number & 0x7f])
 }
 
-/// CRLDistributionPoints with one URI.
-pub(crate) fn distribution_point(uri: &str) -> Vec<u8> {
-    tlv(0x30, &tlv(0x30, &tlv(0xa0, &tlv(0xa0, &tlv(0x86, uri.as_bytes())))))
+/// CRLDistributionPoints with one point, whose list is at each of the URIs.
+pub(crate) fn distribution_point(uris: &[String]) -> Vec<u8> {
+    let names: Vec<u8> = uris.iter().flat_map(|uri| tlv(0x86, uri.as_bytes())).collect();
+    tlv(0x30, &tlv(0x30, &tlv(0xa0, &tlv(0xa0, &names))))
 }

@@ -55,25 +55,36 @@ pub struct Pki {
     pub intermediate: Authority,
     /// Issued by the intermediate; signs host key documents.
     pub signing: Authority,
+    crls_at: String,
 }
 
 impl Pki {
-    /// A new hierarchy whose signing key names `locality`: `Poughkeepsie` or `Armonk`.
+    /// A new hierarchy whose signing key names `locality`: `Poughkeepsie` or `Armonk`. Its revocation lists are
+    /// nowhere.
     ///
     /// # Errors
     /// What OpenSSL answers.
     pub fn new(locality: &str) -> Result<Self> {
+        Self::with_crls_at(locality, "http://crl.invalid")
+    }
+
+    /// A new hierarchy whose certificates say that the revocation lists are below the URI `crls_at`: `root_ca.crl`,
+    /// `inter_ca.crl` and `ibm.crl`.
+    ///
+    /// # Errors
+    /// What OpenSSL answers.
+    pub fn with_crls_at(locality: &str, crls_at: &str) -> Result<Self> {
         let ca =
             |unit: &str| name(&[(Nid::COUNTRYNAME, "US"), (Nid::ORGANIZATIONNAME, "Pretend"), (Nid::COMMONNAME, unit)]);
         let root = Authority::root(ca("Pretend Root CA")?)?;
         let mut issue = root.usual(&*ca("Pretend Intermediate CA")?, Role::Ca, 1825)?;
-        issue.crl_uri = Some("http://crl.invalid/root_ca.crl".into());
+        issue.crl_uris = vec![format!("{crls_at}/root_ca.crl")];
         let intermediate = root.issue_authority(&issue)?;
         let subject = signing_name(locality, "IBM Z Host Key Signing Service")?;
         let mut issue = intermediate.usual(&subject, Role::Signing, 730)?;
-        issue.crl_uri = Some("http://crl.invalid/inter_ca.crl".into());
+        issue.crl_uris = vec![format!("{crls_at}/inter_ca.crl")];
         let signing = intermediate.issue_authority(&issue)?;
-        Ok(Self { root, intermediate, signing })
+        Ok(Self { root, intermediate, signing, crls_at: crls_at.into() })
     }
 
     /// A host key document over `key`, good or with one flaw.
@@ -87,7 +98,7 @@ impl Pki {
             (Nid::COMMONNAME, "Pretend host key"),
         ])?;
         let mut issue = self.signing.usual(&subject, Role::Host, 365)?;
-        issue.crl_uri = Some("http://crl.invalid/ibm.crl".into());
+        issue.crl_uris = vec![format!("{}/ibm.crl", self.crls_at)];
         let own = |authority: &Authority, issue| authority.issue(issue, key);
         let document = match flaw {
             None => own(&self.signing, &issue),

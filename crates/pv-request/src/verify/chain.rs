@@ -3,6 +3,7 @@
 use super::{
     Certificates, Outdated,
     crls::NamedCrl,
+    fetch::Missed,
     names::{crl_uris, shown},
     time::Instant,
 };
@@ -43,8 +44,19 @@ mod answer {
 /// What a chain is built from.
 pub(super) struct Chain<'a> {
     pub(super) certificates: &'a Certificates,
-    pub(super) crls: &'a [NamedCrl],
     pub(super) root: &'a Source,
+    /// Without lists, revocation is not looked at.
+    pub(super) crls: Option<&'a [NamedCrl]>,
+    /// What could not be fetched.
+    pub(super) missed: &'a [Missed],
+}
+
+/// A chain that leads to a trusted root.
+pub(super) struct Checked {
+    /// The signing key first, the root last.
+    pub(super) certificates: Vec<X509>,
+    /// What is outdated about it, if that is to be reported.
+    pub(super) outdated: Vec<Fault>,
 }
 
 /// Why OpenSSL did not take the chain.
@@ -55,10 +67,13 @@ struct Refusal {
 }
 
 impl Chain<'_> {
-    /// Checks the chain of the signing key, which is in `file`. Returns what is outdated, if that is to be reported.
-    pub(super) fn check(&self, file: &str, signing: &X509Ref, now: &Instant, outdated: Outdated) -> Result<Vec<Fault>> {
+    /// Checks the chain of the signing key, which is in `file`.
+    pub(super) fn check(&self, file: &str, signing: &X509Ref, now: &Instant, outdated: Outdated) -> Result<Checked> {
         let refusal = match self.verify(signing, Some(now))? {
-            Ok(chain) => return self.check_length(file, &chain).map(|()| Vec::new()),
+            Ok(certificates) => {
+                self.check_length(file, &certificates)?;
+                return Ok(Checked { certificates, outdated: Vec::new() });
+            }
             Err(refusal) => refusal,
         };
         let fault = self.fault(file, &refusal);
@@ -74,7 +89,7 @@ impl Chain<'_> {
         }
         match outdated {
             Outdated::Refuse => Err(fault),
-            Outdated::Report => Ok(vec![fault]),
+            Outdated::Report => Ok(Checked { certificates: chain, outdated: vec![fault] }),
         }
     }
 
@@ -123,7 +138,7 @@ impl Chain<'_> {
             store.add_cert(root).map_err(&failed)?;
         }
         self.load_crls(&mut store)?;
-        let rules = rules(now).map_err(&failed)?;
+        let rules = rules(now, self.crls.is_some()).map_err(&failed)?;
         store.set_param(&rules).map_err(&failed)?;
         Ok(store.build())
     }
@@ -131,16 +146,14 @@ impl Chain<'_> {
     /// OpenSSL's safe interface takes revocation lists from a file only, so they go through one in memory: what is
     /// checked is what was read, and nothing is written to disk.
     fn load_crls(&self, store: &mut X509StoreBuilder) -> Result<()> {
-        if self.crls.is_empty() {
-            return Ok(());
-        }
+        let Some(crls) = self.crls.filter(|crls| !crls.is_empty()) else { return Ok(()) };
         let no_memory = |e: String| {
             Fault::new(codes::CRYPTO, format!("The revocation lists could not be handed to OpenSSL: {e}."))
                 .hint("Check that /proc is mounted.")
         };
         let mut file =
             memfd_create("crls", MFdFlags::MFD_CLOEXEC).map(File::from).map_err(|e| no_memory(e.to_string()))?;
-        for (_, crl) in self.crls {
+        for (_, crl) in crls {
             let pem = crl.to_pem().map_err(refused("copy a revocation list"))?;
             file.write_all(&pem).map_err(|e| no_memory(e.to_string()))?;
         }
@@ -155,47 +168,55 @@ impl Chain<'_> {
             Some(certificate) => self.name_of(certificate),
             None => file.to_owned(),
         };
-        let fetch = |certificate: Option<&X509>| match certificate.map(|c| crl_uris(c)).unwrap_or_default() {
-            uris if uris.is_empty() => format!("Name the current list of the issuer of {at} in crls."),
-            uris => format!("Fetch the current list from {} and name it in crls.", uris.join(" or ")),
+        let fetch = |certificate: Option<&X509>| {
+            hint_to_fetch(&certificate.map(|c| crl_uris(c)).unwrap_or_default(), &format!("the issuer of {at}"))
         };
+        let missed = refusal.at.as_ref().and_then(|certificate| Missed::reasons_for(self.missed, certificate));
         let clock = || "Check this machine's clock.".to_owned();
-        let (code, detail, hint): (Code, String, String) = match refusal.answer {
-            answer::UNABLE_TO_GET_CRL => (
+        let (code, detail, hint): (Code, String, String) = match (refusal.answer, missed) {
+            (answer::UNABLE_TO_GET_CRL, Some(why)) => return not_fetched(&at, &why),
+            (answer::CRL_HAS_EXPIRED, Some(why)) => (
+                codes::CRL_OUTDATED,
+                format!(
+                    "The revocation list that covers {at} is outdated, and no current one could be fetched: {why}."
+                ),
+                HINT_NOT_FETCHED.into(),
+            ),
+            (answer::UNABLE_TO_GET_CRL, None) => (
                 codes::NO_CRL,
                 format!("No revocation list of the issuer of {at} is there, so its revocation cannot be ruled out."),
                 fetch(refusal.at.as_ref()),
             ),
-            answer::CRL_HAS_EXPIRED => (
+            (answer::CRL_HAS_EXPIRED, None) => (
                 codes::CRL_OUTDATED,
                 format!("The revocation list that covers {at} is outdated."),
                 fetch(refusal.at.as_ref()),
             ),
-            answer::CRL_NOT_YET_VALID => {
+            (answer::CRL_NOT_YET_VALID, _) => {
                 (codes::CRL_NOT_YET_VALID, format!("The revocation list that covers {at} is not valid yet."), clock())
             }
-            answer::CRL_SIGNATURE_FAILURE => (
+            (answer::CRL_SIGNATURE_FAILURE, _) => (
                 codes::CRL_SIGNATURE,
                 format!("A revocation list for {at} is not signed by the issuer that it names."),
                 fetch(refusal.at.as_ref()),
             ),
-            answer::CERT_REVOKED => (
+            (answer::CERT_REVOKED, _) => (
                 codes::CHAIN_REVOKED,
                 format!("{at} is revoked."),
                 "Never use it again; get the current signing key from IBM Resource Link.".into(),
             ),
-            answer::CERT_HAS_EXPIRED => (
+            (answer::CERT_HAS_EXPIRED, _) => (
                 codes::CHAIN_EXPIRED,
                 format!("{at} is no longer valid."),
                 "Get the current certificate from IBM Resource Link.".into(),
             ),
-            answer::CERT_NOT_YET_VALID => (codes::CHAIN_NOT_YET_VALID, format!("{at} is not valid yet."), clock()),
-            answer::UNABLE_TO_GET_ISSUER_CERT_LOCALLY => (
+            (answer::CERT_NOT_YET_VALID, _) => (codes::CHAIN_NOT_YET_VALID, format!("{at} is not valid yet."), clock()),
+            (answer::UNABLE_TO_GET_ISSUER_CERT_LOCALLY, _) => (
                 codes::SIGNING_KEY_INVALID,
                 format!("The issuer of {at} is neither among certificates nor a root of {}.", self.root.name),
                 "Name the intermediate authority's certificate in certificates, and its root in root_ca.".into(),
             ),
-            other => (
+            (other, _) => (
                 codes::SIGNING_KEY_INVALID,
                 format!(
                     "{file} leads to no trusted root of {}: OpenSSL refuses {at}, {} ({other}).",
@@ -217,16 +238,35 @@ impl Chain<'_> {
     }
 }
 
-fn rules(now: Option<&Instant>) -> std::result::Result<X509VerifyParam, ErrorStack> {
+/// What to do about a list that could not be fetched.
+pub(super) const HINT_NOT_FETCHED: &str =
+    "Check the network, and the proxy in the task's environment; or fetch the list elsewhere and name it in crls.";
+
+/// Where to get a list of `whose` that is not there, if anywhere.
+pub(super) fn hint_to_fetch(uris: &[String], whose: &str) -> String {
+    if uris.is_empty() {
+        return format!("Name the current list of {whose} in crls.");
+    }
+    format!("Fetch the current list from {} and name it in crls, or set download_crls: true.", uris.join(" or "))
+}
+
+/// That there is no list for `what`, and what came of fetching one.
+pub(super) fn not_fetched(what: &str, why: &str) -> Fault {
+    let detail = format!("No revocation list is there for {what}, and none could be fetched: {why}.");
+    Fault::new(codes::CRL_DOWNLOAD, detail).hint(HINT_NOT_FETCHED)
+}
+
+fn rules(now: Option<&Instant>, with_crls: bool) -> std::result::Result<X509VerifyParam, ErrorStack> {
     let mut rules = X509VerifyParam::new()?;
     rules.set_flags(
         X509VerifyFlags::X509_STRICT
-            | X509VerifyFlags::CRL_CHECK
-            | X509VerifyFlags::CRL_CHECK_ALL
             | X509VerifyFlags::TRUSTED_FIRST
             | X509VerifyFlags::CHECK_SS_SIGNATURE
             | X509VerifyFlags::POLICY_CHECK,
     )?;
+    if with_crls {
+        rules.set_flags(X509VerifyFlags::CRL_CHECK | X509VerifyFlags::CRL_CHECK_ALL)?;
+    }
     rules.set_purpose(X509PurposeId::ANY)?;
     rules.set_depth(DEPTH);
     rules.set_auth_level(SECURITY_LEVEL);

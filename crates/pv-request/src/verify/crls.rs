@@ -68,7 +68,35 @@ pub(super) enum CrlState {
     None,
 }
 
+/// What one list is worth for the certificates of an issuer.
+pub(super) enum Standing {
+    /// It is of now.
+    Current { next_update: i64 },
+    /// It should have been replaced by now.
+    Outdated { next_update: i64 },
+    /// It begins in the future.
+    NotYetValid,
+    /// The issuer has not issued and signed it, or it has no end: it says nothing.
+    None,
+}
+
+impl Standing {
+    /// Of `crl`, where `issuer` has this `key`.
+    pub(super) fn of(crl: &X509Crl, issuer: &X509Ref, key: &PKeyRef<Public>, now: &Instant) -> Self {
+        if !same_name(crl.issuer_name(), issuer.subject_name()) || !crl.verify(key).unwrap_or(false) {
+            return Self::None;
+        }
+        match crl.next_update().map(time::unix) {
+            Some(Ok(_)) if now.is_before(crl.last_update()) => Self::NotYetValid,
+            Some(Ok(next_update)) if next_update < now.unix => Self::Outdated { next_update },
+            Some(Ok(next_update)) => Self::Current { next_update },
+            _ => Self::None,
+        }
+    }
+}
+
 /// The revocation lists that the IBM signing key has signed; others say nothing about host key documents.
+#[derive(Default)]
 pub(super) struct SignedCrls {
     current: Vec<(NamedCrl, i64)>,
     outdated: Vec<(NamedCrl, i64)>,
@@ -78,21 +106,28 @@ pub(super) struct SignedCrls {
 impl SignedCrls {
     /// Those of `crls` that `signing` has issued and signed and that have an end.
     pub(super) fn select(crls: Vec<NamedCrl>, signing: &X509Ref, key: &PKeyRef<Public>, now: &Instant) -> Self {
-        let mut selected = Self { current: Vec::new(), outdated: Vec::new(), future: Vec::new() };
-        for (file, crl) in crls {
-            if !same_name(crl.issuer_name(), signing.subject_name()) || !crl.verify(key).unwrap_or(false) {
-                continue;
-            }
-            let Some(Ok(next_update)) = crl.next_update().map(time::unix) else { continue };
-            if now.is_before(crl.last_update()) {
-                selected.future.push((file, crl));
-            } else if next_update < now.unix {
-                selected.outdated.push(((file, crl), next_update));
-            } else {
-                selected.current.push(((file, crl), next_update));
+        let mut selected = Self::default();
+        for named in crls {
+            match Standing::of(&named.1, signing, key, now) {
+                Standing::Current { next_update } => selected.current.push((named, next_update)),
+                Standing::Outdated { next_update } => selected.outdated.push((named, next_update)),
+                Standing::NotYetValid => selected.future.push(named),
+                Standing::None => {}
             }
         }
         selected
+    }
+
+    /// Whether one of them is of now.
+    pub(super) fn has_current(&self) -> bool {
+        !self.current.is_empty()
+    }
+
+    /// Adds those of another selection for the same signing key.
+    pub(super) fn add(&mut self, other: Self) {
+        self.current.extend(other.current);
+        self.outdated.extend(other.outdated);
+        self.future.extend(other.future);
     }
 
     /// What they say of the document with this serial number. Lists of another time count only where no current one

@@ -6,15 +6,17 @@
 
 mod chain;
 mod crls;
+mod fetch;
 mod names;
 mod roots;
 mod time;
 
+pub use fetch::Fetch;
 pub use pv_wire::iso8601;
 pub use roots::system_root;
 
 use crate::{HostKeyDocument, Source, codes, crypto::refused, host_key};
-use chain::Chain;
+use chain::{Chain, HINT_NOT_FETCHED, hint_to_fetch, not_fetched};
 use crls::{CrlState, SignedCrls};
 use fault::{Code, Fault, Result};
 use names::{crl_uris, is_signing_key, same_name, shown};
@@ -23,6 +25,7 @@ use openssl::{
     pkey::{PKey, Public},
     x509::{X509, X509Ref},
 };
+use std::sync::{Arc, Mutex, PoisonError};
 use time::Instant;
 
 /// What to do about certificates and revocation lists that were good and are only too old by now.
@@ -51,7 +54,9 @@ pub struct Verifier {
     signing: X509,
     signing_key: PKey<Public>,
     signing_file: String,
-    crls: SignedCrls,
+    /// Those that were fetched are added: one that covers a document covers the next one too.
+    crls: Mutex<SignedCrls>,
+    fetch: Option<Arc<dyn Fetch>>,
     now: Instant,
     outdated: Outdated,
     /// What about the chain is outdated; always empty with [`Outdated::Refuse`].
@@ -79,15 +84,31 @@ impl Verifier {
     /// # Errors
     /// The `hkd.*` codes about certificates, revocation lists and the chain.
     pub fn new(trust: &Trust, now: i64, outdated: Outdated) -> Result<Self> {
+        Self::with_fetch(trust, now, outdated, None)
+    }
+
+    /// As [`Verifier::new`]; where `trust` has no current revocation list, one is fetched from where a certificate
+    /// says that it is, as soon as that certificate's signature is verified.
+    ///
+    /// # Errors
+    /// Those of [`Verifier::new`], and [`codes::CRL_DOWNLOAD`].
+    pub fn with_fetch(trust: &Trust, now: i64, outdated: Outdated, fetch: Option<Arc<dyn Fetch>>) -> Result<Self> {
         let now = Instant::new(now)?;
         let certificates = Certificates::read(&trust.certificates)?;
-        let crls = crls::read(trust)?;
+        let mut crls = crls::read(trust)?;
         let (signing_file, signing) = certificates.signing_key()?;
-        let chain = Chain { certificates: &certificates, crls: &crls, root: &trust.root };
-        let chain_outdated = chain.check(signing_file, signing, &now, outdated)?;
+        let mut missed = Vec::new();
+        if let Some(fetch) = &fetch {
+            let unrevoked = Chain { certificates: &certificates, root: &trust.root, crls: None, missed: &[] };
+            let chain = unrevoked.check(signing_file, signing, &now, outdated)?;
+            missed = fetch::complete(&chain.certificates, &mut crls, fetch.as_ref(), &now)?;
+        }
+        let chain = Chain { certificates: &certificates, root: &trust.root, crls: Some(&crls), missed: &missed };
+        let chain_outdated = chain.check(signing_file, signing, &now, outdated)?.outdated;
         let signing_key = signing.public_key().map_err(refused("read the IBM signing key"))?;
         Ok(Self {
-            crls: SignedCrls::select(crls, signing, &signing_key, &now),
+            crls: Mutex::new(SignedCrls::select(crls, signing, &signing_key, &now)),
+            fetch,
             signing: signing.to_owned(),
             signing_key,
             signing_file: signing_file.to_owned(),
@@ -113,18 +134,22 @@ impl Verifier {
         self.check_origin(name, certificate)?;
 
         let mut outdated = Vec::new();
-        let hint_crl = || match crl_uris(certificate) {
-            uris if uris.is_empty() => format!("Name the current list of {} in crls.", self.signing_file),
-            uris => format!("Fetch the current list from {} and name it in crls.", uris.join(" or ")),
-        };
-        let crl_next_update = match self.crls.state(certificate.serial_number()) {
+        let hint_crl = || hint_to_fetch(&crl_uris(certificate), &self.signing_file);
+        let (state, missed) = self.revocation(certificate);
+        let crl_next_update = match state {
             CrlState::Good { next_update } => next_update,
             CrlState::Outdated { file, next_update } => {
-                let detail = format!(
-                    "The revocation list {file}, which covers {name}, is outdated since {}.",
+                let what = format!(
+                    "The revocation list {file}, which covers {name}, is outdated since {}",
                     iso8601(next_update)
                 );
-                outdated.push(Fault::new(codes::CRL_OUTDATED, detail).hint(hint_crl()));
+                let (detail, hint) = match missed {
+                    Some(why) => {
+                        (format!("{what}, and no current one could be fetched: {why}."), HINT_NOT_FETCHED.to_owned())
+                    }
+                    None => (format!("{what}."), hint_crl()),
+                };
+                outdated.push(Fault::new(codes::CRL_OUTDATED, detail).hint(hint));
                 next_update
             }
             CrlState::Revoked { file } => {
@@ -137,7 +162,8 @@ impl Verifier {
             }
             CrlState::None => {
                 let detail = format!("No revocation list that {} signed is there for {name}.", self.signing_file);
-                return Err(Fault::new(codes::NO_CRL, detail).hint(hint_crl()));
+                let missing = || Fault::new(codes::NO_CRL, detail).hint(hint_crl());
+                return Err(missed.map_or_else(missing, |why| not_fetched(name, &why)));
             }
         };
         if !self.now.is_before(certificate.not_after()) {
@@ -157,6 +183,19 @@ impl Verifier {
             crl_next_update,
             outdated,
         })
+    }
+
+    /// What the revocation lists say of a document whose origin is checked, and why no current one could be fetched.
+    fn revocation(&self, certificate: &X509Ref) -> (CrlState, Option<String>) {
+        let mut crls = self.crls.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut missed = None;
+        if let Some(fetch) = self.fetch.as_ref().filter(|_| !crls.has_current()) {
+            match fetch::current(certificate, &self.signing, &self.signing_key, fetch.as_ref(), &self.now) {
+                Ok(found) => crls.add(SignedCrls::select(found, &self.signing, &self.signing_key, &self.now)),
+                Err(reasons) => missed = fetch::told(&reasons),
+            }
+        }
+        (crls.state(certificate.serial_number()), missed)
     }
 
     /// That the IBM signing key issued this document, by key id, by name and by signature.

@@ -1,0 +1,126 @@
+//! Revocation lists that no file has: fetched from where a certificate says that they are, and only if that
+//! certificate's signature is verified already. Whoever could name an address without being known would have this
+//! machine send requests anywhere.
+
+use super::{
+    crls::{self, NamedCrl, Standing},
+    names::crl_uris,
+    time::Instant,
+};
+use crate::crypto::refused;
+use fault::Result;
+use openssl::{
+    pkey::{PKeyRef, Public},
+    x509::{X509, X509Ref},
+};
+use pv_wire::iso8601;
+use std::sync::Arc;
+
+/// Gets what is at an address. Asked for the same one again and again, by several threads.
+pub trait Fetch: Send + Sync {
+    /// The content of an `http` or `https` URI.
+    ///
+    /// # Errors
+    /// Why it could not be had: words that follow the URI, such as "answered 404".
+    fn fetch(&self, uri: &str) -> std::result::Result<Arc<[u8]>, String>;
+}
+
+impl<F: Fn(&str) -> std::result::Result<Arc<[u8]>, String> + Send + Sync> Fetch for F {
+    fn fetch(&self, uri: &str) -> std::result::Result<Arc<[u8]>, String> {
+        self(uri)
+    }
+}
+
+/// A certificate for which no current list came from anywhere that it names, and why, one reason for each URI.
+/// No reasons: it names none.
+pub(super) struct Missed {
+    certificate: X509,
+    pub(super) reasons: Vec<String>,
+}
+
+impl Missed {
+    /// The reasons, if there are any, among `all` for one certificate.
+    pub(super) fn reasons_for(all: &[Self], certificate: &X509Ref) -> Option<String> {
+        let der = certificate.to_der().ok()?;
+        let missed = all.iter().find(|missed| missed.certificate.to_der().is_ok_and(|known| known == der))?;
+        told(&missed.reasons)
+    }
+}
+
+/// Reasons as a sentence without its end.
+pub(super) fn told(reasons: &[String]) -> Option<String> {
+    (!reasons.is_empty()).then(|| reasons.join("; "))
+}
+
+/// Adds to `crls` what they lack for a chain whose signatures are verified: a current list of each certificate's
+/// issuer. Where one is there already nothing is fetched. Gives the certificates that remain without.
+pub(super) fn complete(
+    chain: &[X509],
+    crls: &mut Vec<NamedCrl>,
+    fetch: &dyn Fetch,
+    now: &Instant,
+) -> Result<Vec<Missed>> {
+    let mut missed = Vec::new();
+    for (at, certificate) in chain.iter().enumerate() {
+        // The last one is the root, which has issued itself.
+        let issuer = chain.get(at + 1).unwrap_or(certificate);
+        let key = issuer.public_key().map_err(refused("read the key of a certificate's issuer"))?;
+        let is_current = |(_, crl): &NamedCrl| matches!(Standing::of(crl, issuer, &key, now), Standing::Current { .. });
+        if crls.iter().any(is_current) {
+            continue;
+        }
+        match current(certificate, issuer, &key, fetch, now) {
+            Ok(found) => crls.extend(found),
+            Err(reasons) => missed.push(Missed { certificate: certificate.clone(), reasons }),
+        }
+    }
+    Ok(missed)
+}
+
+/// Current lists of `issuer` from the first address in `certificate` that has any, or why there are none.
+pub(super) fn current(
+    certificate: &X509Ref,
+    issuer: &X509Ref,
+    key: &PKeyRef<Public>,
+    fetch: &dyn Fetch,
+    now: &Instant,
+) -> std::result::Result<Vec<NamedCrl>, Vec<String>> {
+    let mut reasons = Vec::new();
+    for uri in crl_uris(certificate) {
+        match usable(&uri, issuer, key, fetch, now) {
+            Ok(found) => return Ok(found),
+            Err(reason) => reasons.push(format!("{uri} {reason}")),
+        }
+    }
+    Err(reasons)
+}
+
+fn usable(
+    uri: &str,
+    issuer: &X509Ref,
+    key: &PKeyRef<Public>,
+    fetch: &dyn Fetch,
+    now: &Instant,
+) -> std::result::Result<Vec<NamedCrl>, String> {
+    let scheme = uri.split_once(':').map(|(scheme, _)| scheme.to_ascii_lowercase()).unwrap_or_default();
+    if scheme != "http" && scheme != "https" {
+        return Err("was not asked, for it is neither http nor https".into());
+    }
+    let found = crls::parse(&fetch.fetch(uri)?);
+    let mut reason = match found.len() {
+        0 => "holds no revocation list".to_owned(),
+        _ => "holds a revocation list that the certificate's issuer has not signed".into(),
+    };
+    let mut current = Vec::new();
+    for crl in found {
+        match Standing::of(&crl, issuer, key, now) {
+            Standing::Current { .. } => current.push((uri.to_owned(), crl)),
+            Standing::Outdated { next_update } => {
+                reason = format!("holds a revocation list that is outdated since {}", iso8601(next_update));
+            }
+            Standing::NotYetValid => reason = "holds a revocation list that is not valid yet".into(),
+            Standing::None => {}
+        }
+    }
+    if current.is_empty() { Err(reason) } else { Ok(current) }
+}

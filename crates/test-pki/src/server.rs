@@ -1,0 +1,158 @@
+//! A web server on this machine from which revocation lists are fetched, and which knows what it was asked.
+
+use anyhow::Result;
+use openssl::{
+    pkey::{PKeyRef, Private},
+    ssl::{SslAcceptor, SslMethod},
+    x509::X509Ref,
+};
+use std::{
+    collections::HashMap,
+    io::{Read, Write},
+    net::{SocketAddr, TcpListener, TcpStream},
+    sync::{Arc, Mutex, PoisonError},
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+/// After this a client that says nothing is given up.
+const PATIENCE: Duration = Duration::from_secs(10);
+const LONGEST_REQUEST: u64 = 64 << 10;
+
+/// What is answered.
+#[derive(Clone, Debug)]
+pub enum Reply {
+    /// This content.
+    Content(Vec<u8>),
+    /// This status and no content.
+    Status(u16),
+    /// That it is at this address.
+    Redirect(String),
+    /// Nothing, but the connection stays open.
+    Silence,
+}
+
+#[derive(Default)]
+struct State {
+    replies: HashMap<String, Reply>,
+    asked: Vec<String>,
+    ended: bool,
+}
+
+/// The server. It ends when it is dropped.
+pub struct CrlServer {
+    address: SocketAddr,
+    scheme: &'static str,
+    state: Arc<Mutex<State>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl CrlServer {
+    /// Starts one for `http` on a free port; it has nothing yet.
+    ///
+    /// # Errors
+    /// What the system answers.
+    pub fn start() -> Result<Self> {
+        Self::listen(None)
+    }
+
+    /// Starts one for `https`.
+    ///
+    /// # Errors
+    /// What the system or OpenSSL answers.
+    pub fn start_tls(key: &PKeyRef<Private>, certificate: &X509Ref) -> Result<Self> {
+        let mut acceptor = SslAcceptor::mozilla_intermediate_v5(SslMethod::tls_server())?;
+        acceptor.set_private_key(key)?;
+        acceptor.set_certificate(certificate)?;
+        Self::listen(Some(acceptor.build()))
+    }
+
+    fn listen(tls: Option<SslAcceptor>) -> Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let (address, state) = (listener.local_addr()?, Arc::new(Mutex::new(State::default())));
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let shared = Arc::clone(&state);
+        let thread = thread::spawn(move || serve(&listener, tls.as_ref(), &shared));
+        Ok(Self { address, scheme, state, thread: Some(thread) })
+    }
+
+    /// The address of what is at `path`, which begins with a slash; of `""`, the server's own.
+    pub fn uri(&self, path: &str) -> String {
+        format!("{}://{}{path}", self.scheme, self.address)
+    }
+
+    /// From now on answers so for `path`. For others the status is 404.
+    pub fn put(&self, path: &str, reply: Reply) {
+        lock(&self.state).replies.insert(path.into(), reply);
+    }
+
+    /// What was asked for so far, in order: the second word of each request.
+    pub fn asked(&self) -> Vec<String> {
+        lock(&self.state).asked.clone()
+    }
+}
+
+impl Drop for CrlServer {
+    fn drop(&mut self) {
+        lock(&self.state).ended = true;
+        // The thread looks at the flag once it has a connection.
+        let woken = TcpStream::connect(self.address).is_ok();
+        if let Some(thread) = self.thread.take().filter(|_| woken) {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn lock(state: &Mutex<State>) -> std::sync::MutexGuard<'_, State> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn serve(listener: &TcpListener, tls: Option<&SslAcceptor>, state: &Mutex<State>) {
+    // Kept open to the end, for there is no answer.
+    let mut silent: Vec<Box<dyn Send>> = Vec::new();
+    for stream in listener.incoming().flatten() {
+        if lock(state).ended {
+            break;
+        }
+        let _ = stream.set_read_timeout(Some(PATIENCE));
+        let kept: Option<Box<dyn Send>> = match tls {
+            None => answer(stream, state).map(|stream| Box::new(stream) as _),
+            // A client that does not trust the server hangs up.
+            Some(tls) => tls
+                .accept(stream)
+                .ok()
+                .and_then(|stream| answer(stream, state).map(|stream| Box::new(stream) as Box<dyn Send>)),
+        };
+        silent.extend(kept);
+    }
+}
+
+/// Answers one request. Gives the connection back if it is to stay open.
+fn answer<S: Read + Write>(mut stream: S, state: &Mutex<State>) -> Option<S> {
+    let path = asked_for(&mut stream)?;
+    let reply = {
+        let mut state = lock(state);
+        state.asked.push(path.clone());
+        state.replies.get(&path).cloned().unwrap_or(Reply::Status(404))
+    };
+    let (status, header, content) = match reply {
+        Reply::Content(content) => (200, String::new(), content),
+        Reply::Status(status) => (status, String::new(), Vec::new()),
+        Reply::Redirect(to) => (302, format!("Location: {to}\r\n"), Vec::new()),
+        Reply::Silence => return Some(stream),
+    };
+    let head = format!("HTTP/1.1 {status} -\r\n{header}Content-Length: {}\r\nConnection: close\r\n\r\n", content.len());
+    // A client may hang up when it has seen enough.
+    let _ = stream.write_all(&[head.into_bytes(), content].concat());
+    let _ = stream.flush();
+    None
+}
+
+fn asked_for(stream: &mut impl Read) -> Option<String> {
+    let mut head = Vec::new();
+    let mut bytes = stream.take(LONGEST_REQUEST).bytes();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(bytes.next()?.ok()?);
+    }
+    String::from_utf8(head).ok()?.split(' ').nth(1).map(str::to_owned)
+}
