@@ -8,7 +8,7 @@ DOCUMENTATION = r"""
 attributes:
   check_mode:
     description: Can run in check mode and say what would change.
-    details: Nothing is written; verification runs as usual.
+    details: Nothing is written; verification runs as usual, with the downloads that O(download_crls) allows.
     support: full
   diff_mode:
     description: Shows what changes, or would change.
@@ -62,7 +62,7 @@ options:
   download_crls:
     default: false
     description:
-    - Whether to fetch revocation lists. Not supported yet.
+    - Whether to fetch the revocation lists that are not among O(crls), or are outdated there, from the C(http) and C(https) addresses in the certificates; also in check mode. A certificate's addresses are asked only after its signature is verified. Without it, the error for a missing list names the addresses. Of the task's environment C(all_proxy), C(https_proxy) or C(http_proxy) counts, whose proxy must take CONNECT, and C(no_proxy) and C(SSL_CERT_FILE).
     type: bool
   extension_secret_file:
     description:

@@ -23,8 +23,8 @@ pub struct Limits {
     pub bytes: u64,
     /// How many redirects are followed.
     pub redirects: u32,
-    /// Whether the proxy is used that `ALL_PROXY`, `HTTPS_PROXY` or `HTTP_PROXY` names, in capitals or not, and that
-    /// `NO_PROXY` does not exclude.
+    /// Whether the proxy is used, by CONNECT, that the first of `ALL_PROXY`, `HTTPS_PROXY` and `HTTP_PROXY` names, in
+    /// capitals or not, unless `NO_PROXY` names the host.
     pub proxy_from_environment: bool,
 }
 
@@ -95,7 +95,9 @@ impl Downloads {
             Error::BadUri(_) => "is or redirects to an address that is neither http nor https".into(),
             Error::BodyExceedsLimit(_) => format!("is larger than {} KiB", self.limits.bytes >> 10),
             // It may quote what the environment says of the proxy.
-            Error::ConnectProxyFailed(_) => "was refused by the proxy".into(),
+            Error::ConnectProxyFailed(_) => {
+                "was refused by the proxy, which must let CONNECT through to this port".into()
+            }
             Error::Io(error) => format!("could not be asked ({})", error.to_string().escape_debug()),
             other => format!("could not be fetched ({})", other.to_string().escape_debug()),
         }

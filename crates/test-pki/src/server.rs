@@ -39,7 +39,7 @@ struct State {
     ended: bool,
 }
 
-/// The server. It ends when it is dropped.
+/// The server; as a proxy, of whatever host it is asked for. It ends when it is dropped.
 pub struct CrlServer {
     address: SocketAddr,
     scheme: &'static str,
@@ -129,7 +129,16 @@ fn serve(listener: &TcpListener, tls: Option<&SslAcceptor>, state: &Mutex<State>
 
 /// Answers one request. Gives the connection back if it is to stay open.
 fn answer<S: Read + Write>(mut stream: S, state: &Mutex<State>) -> Option<S> {
-    let path = asked_for(&mut stream)?;
+    let (mut method, mut path) = asked_for(&mut stream)?;
+    if method == "CONNECT" {
+        // As a proxy it is itself what is at the other end.
+        lock(state).asked.push(path);
+        stream.write_all(b"HTTP/1.1 200 -\r\n\r\n").ok()?;
+        (method, path) = asked_for(&mut stream)?;
+    }
+    if method != "GET" {
+        return None;
+    }
     let reply = {
         let mut state = lock(state);
         state.asked.push(path.clone());
@@ -148,11 +157,14 @@ fn answer<S: Read + Write>(mut stream: S, state: &Mutex<State>) -> Option<S> {
     None
 }
 
-fn asked_for(stream: &mut impl Read) -> Option<String> {
+/// The first two words of a request.
+fn asked_for(stream: &mut impl Read) -> Option<(String, String)> {
     let mut head = Vec::new();
     let mut bytes = stream.take(LONGEST_REQUEST).bytes();
     while !head.ends_with(b"\r\n\r\n") {
         head.push(bytes.next()?.ok()?);
     }
-    String::from_utf8(head).ok()?.split(' ').nth(1).map(str::to_owned)
+    let head = String::from_utf8(head).ok()?;
+    let mut words = head.split(' ').map(str::to_owned);
+    Some((words.next()?, words.next()?))
 }

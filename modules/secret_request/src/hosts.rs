@@ -3,8 +3,8 @@
 use crate::codes;
 use crate::report::HostKeyInfo;
 use fault::{Fault, Result};
-use pv_request::verify::{Outdated, Trust, Verifier, iso8601, system_root};
-use pv_request::{HostKey, HostKeyDocument, Source};
+use pv_request::verify::{Fetch, Outdated, Trust, Verifier, iso8601, system_root};
+use pv_request::{Downloads, HostKey, HostKeyDocument, Limits, Source};
 use pv_wire::encode_hex;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -20,6 +20,8 @@ pub struct TrustFiles {
     pub crls: Vec<PathBuf>,
     /// The trusted root; `None`: the system's.
     pub root_ca: Option<PathBuf>,
+    /// Whether revocation lists that are not there are fetched.
+    pub download_crls: bool,
 }
 
 /// A host key that may be used.
@@ -55,6 +57,8 @@ pub struct Hosts {
 pub struct KnownHosts {
     chains: HashMap<TrustFiles, Cached<Checked>>,
     hosts: HashMap<(PathBuf, Option<TrustFiles>), Cached<Host>>,
+    /// What was fetched, once anything may be.
+    downloads: Option<Arc<Downloads>>,
 }
 
 impl KnownHosts {
@@ -87,7 +91,11 @@ impl KnownHosts {
         if let Some(known) = self.chains.get(trust) {
             return known.clone();
         }
-        let checked = check(trust).map(Arc::new);
+        let downloads = trust.download_crls.then(|| {
+            let downloads = self.downloads.get_or_insert_with(|| Arc::new(Downloads::new(Limits::default())));
+            Arc::clone(downloads) as Arc<dyn Fetch>
+        });
+        let checked = check(trust, downloads).map(Arc::new);
         self.chains.insert(trust.clone(), checked.clone());
         checked
     }
@@ -103,14 +111,15 @@ impl KnownHosts {
     }
 }
 
-fn check(trust: &TrustFiles) -> Result<Checked> {
+fn check(trust: &TrustFiles, downloads: Option<Arc<dyn Fetch>>) -> Result<Checked> {
     let sources = |paths: &[PathBuf]| paths.iter().map(|path| Source::read(path)).collect::<Result<Vec<_>>>();
     let root = trust.root_ca.as_deref().map_or_else(system_root, Source::read)?;
     let root_ca = root.name.clone();
     let trust = Trust { certificates: sources(&trust.certificates)?, crls: sources(&trust.crls)?, root };
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let now = i64::try_from(now).unwrap_or(i64::MAX);
     // What is outdated is an error only where something is built, which is not known yet.
-    let verifier = Verifier::new(&trust, i64::try_from(now).unwrap_or(i64::MAX), Outdated::Report)?;
+    let verifier = Verifier::with_fetch(&trust, now, Outdated::Report, downloads)?;
     Ok(Checked { verifier, root_ca })
 }
 

@@ -73,7 +73,11 @@ options! {
         crls: Vec<PathText>,
         /// The trusted root certificate. Without it the system's bundle is used; the result names it.
         root_ca: PathText,
-        /// Whether to fetch revocation lists. Not supported yet.
+        /// Whether to fetch the revocation lists that are not among O(crls), or are outdated there, from the C(http) and
+        /// C(https) addresses in the certificates; also in check mode. A certificate's addresses are asked only after
+        /// its signature is verified. Without it, the error for a missing list names the addresses.
+        /// Of the task's environment C(all_proxy), C(https_proxy) or C(http_proxy) counts, whose proxy must take CONNECT,
+        /// and C(no_proxy) and C(SSL_CERT_FILE).
         download_crls: bool = false,
         /// Whether to verify that the host key documents come from IBM and are not revoked. V(false) warns in every
         /// result.

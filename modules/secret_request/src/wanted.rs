@@ -138,19 +138,13 @@ impl Wanted {
 
 fn refuse_unsupported(options: &Options) -> Result<()> {
     let unsupported = [
-        ("download_crls", options.download_crls()),
         ("secret_recipients", options.secret_recipients.as_ref().is_some_and(|list| !list.is_empty())),
         ("secret_key_file", options.secret_key_file.is_some()),
         ("secret_key_passphrase", options.secret_key_passphrase.is_some()),
     ];
     unsupported.into_iter().filter(|(_, given)| *given).try_for_each(|(name, _)| {
-        Err(Fault::new(args::NOT_SUPPORTED_YET, format!("The option {name} is planned, but not supported yet.")).hint(
-            if name == "download_crls" {
-                "Fetch the revocation lists and name them in crls; without them the error says where they are."
-            } else {
-                "Keep the secret in a vault and give it as secret, or in a file of mode 0600 as secret_file."
-            },
-        ))
+        Err(Fault::new(args::NOT_SUPPORTED_YET, format!("The option {name} is planned, but not supported yet."))
+            .hint("Keep the secret in a vault and give it as secret, or in a file of mode 0600 as secret_file."))
     })
 }
 
@@ -241,6 +235,7 @@ fn refuse_conflicts(options: &Options) -> Result<()> {
         (given(&options.certificates), "certificates", unverified, no_verify),
         (given(&options.crls), "crls", unverified, no_verify),
         (options.root_ca.is_some(), "root_ca", unverified, no_verify),
+        (options.download_crls(), "download_crls", unverified, no_verify),
         (options.name.is_some(), "name", nameless, nameless_type),
         (options.use_name(), "use_name", nameless, nameless_type),
         (options.id_file.is_some(), "id_file", nameless, nameless_type),
@@ -300,7 +295,12 @@ fn trust(options: &Options) -> Result<TrustFiles> {
         missing("certificates", "the IBM signing key's certificate is needed to verify host key documents")
     })?;
     let crls = list(&options.crls).unwrap_or_default();
-    Ok(TrustFiles { certificates, crls, root_ca: options.root_ca.as_ref().map(|path| path.as_path().to_owned()) })
+    Ok(TrustFiles {
+        certificates,
+        crls,
+        root_ca: options.root_ca.as_ref().map(|path| path.as_path().to_owned()),
+        download_crls: options.download_crls(),
+    })
 }
 
 fn id_file(options: &Options, path: Option<&Path>) -> Result<Option<PathBuf>> {

@@ -21,7 +21,7 @@ fn the_usual_options_give_an_association_request_with_an_id_file_beside_it() {
     let present = with("").unwrap();
     assert_eq!(present.id_file.as_deref(), Some(Path::new("/r/n.yaml")));
     assert_eq!(present.id, Some(SecretId::of_name("n")));
-    assert!(present.trust.is_some() && present.flags.is_empty());
+    assert!(present.trust.is_some_and(|trust| !trust.download_crls) && present.flags.is_empty());
 }
 
 #[test]
@@ -45,6 +45,7 @@ fn options_that_would_be_ignored_are_refused() {
         r#", "verify_host_keys": false"#,
         r#", "verify_host_keys": false, "certificates": [], "crls": ["/l"]"#,
         r#", "verify_host_keys": false, "certificates": [], "root_ca": "/l""#,
+        r#", "verify_host_keys": false, "certificates": [], "download_crls": true"#,
         r#", "type": "meta""#,
         r#", "type": "meta", "name": null"#,
         r#", "type": "update_cck""#,
@@ -60,17 +61,14 @@ fn options_that_would_be_ignored_are_refused() {
 
 #[test]
 fn what_is_not_built_yet_is_refused_by_name() {
-    for (name, value) in [
-        ("download_crls", "true"),
-        ("secret_recipients", "[\"/c\"]"),
-        ("secret_key_file", "\"/k\""),
-        ("secret_key_passphrase", "\"s3cret\""),
-    ] {
+    for (name, value) in
+        [("secret_recipients", "[\"/c\"]"), ("secret_key_file", "\"/k\""), ("secret_key_passphrase", "\"s3cret\"")]
+    {
         let fault = with(&format!(", \"{name}\": {value}")).err().unwrap();
         assert_eq!(fault.code, args::NOT_SUPPORTED_YET);
         assert!(fault.detail.contains(name) && !fault.to_string().contains("s3cret"), "{fault}");
     }
-    assert!(with(r#", "download_crls": false, "secret_recipients": []"#).is_ok());
+    assert!(with(r#", "secret_recipients": []"#).is_ok());
 }
 
 #[test]

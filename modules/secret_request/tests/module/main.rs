@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
+mod downloads;
 mod hosts;
 mod interrupted;
 mod manifests;

@@ -18,12 +18,21 @@ pub struct World {
 
 impl World {
     pub fn new() -> Self {
-        let world = Self { dir: tempfile::tempdir().unwrap(), pki: Pki::new("Armonk").unwrap() };
+        Self::with_crls_at("http://crl.invalid")
+    }
+
+    /// One whose certificates say that the revocation lists are below this address.
+    pub fn with_crls_at(uri: &str) -> Self {
+        let world = Self { dir: tempfile::tempdir().unwrap(), pki: Pki::with_crls_at("Armonk", uri).unwrap() };
         world.pki.write(world.dir.path()).unwrap();
         world.document("host1", None);
         world.document("host2", None);
         write_file(&world.path("header"), &header(0x51)).unwrap();
         world
+    }
+
+    pub fn pki(&self) -> &Pki {
+        &self.pki
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -84,6 +93,9 @@ impl World {
     pub fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_secret_request"));
         command.env("XDG_STATE_HOME", self.path("state"));
+        for variable in ["http_proxy", "https_proxy", "all_proxy", "no_proxy"] {
+            command.env_remove(variable).env_remove(variable.to_uppercase());
+        }
         command
     }
 

@@ -1,0 +1,170 @@
+//! The option `download_crls`, with a web server on this machine.
+
+use crate::world::{World, code, warns};
+use openssl::nid::Nid;
+use openssl::x509::extension::SubjectAlternativeName;
+use openssl::x509::{X509, X509Builder};
+use serde_json::{Value, json};
+use std::io::Write as _;
+use std::process::Stdio;
+use test_pki::{Authority, Crl, CrlServer, Pki, Reply, days_from_now, host_key, write_file};
+
+const LISTS: [&str; 3] = ["/inter_ca.crl", "/root_ca.crl", "/ibm.crl"];
+
+/// A world whose certificates say that the lists are on the server, where they are.
+fn world(server: &CrlServer) -> World {
+    let world = World::with_crls_at(&server.uri(""));
+    serve(&world, server);
+    world
+}
+
+fn serve(world: &World, server: &CrlServer) {
+    for path in LISTS {
+        server.put(path, Reply::Content(std::fs::read(world.path(&path[1..])).unwrap()));
+    }
+}
+
+fn options(world: &World, path: &str) -> Value {
+    world.options(path, json!({"crls": [], "download_crls": true}))
+}
+
+#[test]
+fn lists_are_fetched_once_in_a_task_and_nothing_of_them_is_kept() {
+    let server = CrlServer::start().unwrap();
+    let world = world(&server);
+    let mut task = options(&world, "");
+    task["path"] = json!(null);
+    task["requests"] = (0..20).map(|at| json!({"path": world.text(&format!("request{at}"))})).collect();
+    let made = world.run(&task);
+    assert_eq!(made["changed"], true, "{made}");
+    assert_eq!(server.asked(), LISTS);
+    for entry in made["requests"].as_array().unwrap() {
+        assert!(entry["host_keys"].as_array().unwrap().iter().all(|host| host["crl_next_update"].is_string()));
+    }
+    // Requests with their manifests, the secret, the id file, the user's key; no list that was not there.
+    let names: Vec<_> = world.files().into_iter().map(|(path, ..)| path.display().to_string()).collect();
+    assert_eq!(names.iter().filter(|name| name.ends_with(".crl")).count(), 3, "{names:?}");
+    assert_eq!(world.run(&task)["changed"], false);
+    assert_eq!(server.asked().len(), 6, "the next run asks again");
+}
+
+#[test]
+fn check_mode_fetches_and_writes_nothing() {
+    let server = CrlServer::start().unwrap();
+    let world = world(&server);
+    let before = world.files();
+    let mut options = options(&world, "request");
+    options["_ansible_check_mode"] = json!(true);
+    let result = world.run(&options);
+    assert_eq!(result["changed"], true, "{result}");
+    assert_eq!((world.files(), server.asked().len()), (before, 3));
+}
+
+#[test]
+fn without_the_option_nothing_is_asked_and_the_error_names_each_address() {
+    let server = CrlServer::start().unwrap();
+    let world = world(&server);
+    let all = ["inter_ca.crl", "root_ca.crl", "ibm.crl"];
+    for (at, missing) in all.into_iter().enumerate() {
+        let crls: Vec<_> = all.iter().filter(|name| **name != missing).map(|name| world.text(name)).collect();
+        let result = world.run(&world.options("request", json!({"crls": crls})));
+        assert_eq!(code(&result), "hkd.no_crl");
+        let hint = result["error"]["hint"].as_str().unwrap();
+        assert!(hint.contains(&server.uri(LISTS[at])) && hint.contains("download_crls: true"), "{hint}");
+    }
+    assert_eq!(server.asked(), Vec::<String>::new());
+}
+
+#[test]
+fn lists_that_cannot_be_had_are_an_error_that_says_why_and_lists_in_files_count() {
+    let server = CrlServer::start().unwrap();
+    let world = world(&server);
+    server.put("/ibm.crl", Reply::Status(500));
+    let result = world.run(&options(&world, "request"));
+    assert_eq!(code(&result), "hkd.crl_download", "{result}");
+    let told = format!("{} answered 500", server.uri("/ibm.crl"));
+    assert!(result["error"]["detail"].as_str().unwrap().contains(&told), "{result}");
+    assert!(!world.path("secret").exists() && !world.path("request").exists());
+
+    let with_file = world.options("request", json!({"crls": [world.text("ibm.crl")], "download_crls": true}));
+    let asked = server.asked().len();
+    assert_eq!(world.run(&with_file)["changed"], true);
+    assert_eq!(server.asked()[asked..], LISTS[..2]);
+}
+
+#[test]
+fn a_request_that_is_there_stays_with_a_warning_where_a_list_is_outdated_and_no_other_can_be_had() {
+    let server = CrlServer::start().unwrap();
+    let world = world(&server);
+    let old = Crl { last_update: days_from_now(-9), next_update: days_from_now(-1), ..Crl::default() };
+    let options = world.options("request", json!({"download_crls": true}));
+    assert_eq!(world.run(&options)["changed"], true);
+    assert_eq!(server.asked(), Vec::<String>::new());
+    server.put("/ibm.crl", Reply::Status(404));
+    write_file(&world.path("ibm.crl"), &world.pki().signing.crl(&old).unwrap().to_pem().unwrap()).unwrap();
+    let unchanged = world.run(&options);
+    assert_eq!(unchanged["changed"], false, "{unchanged}");
+    assert!(warns(&unchanged, "hkd.crl_outdated"));
+    assert!(unchanged["warnings"].to_string().contains("answered 404"), "{unchanged}");
+    assert_eq!(code(&world.run(&world.options("other", json!({"download_crls": true})))), "hkd.crl_outdated");
+    // Once there is a current one, that is used.
+    serve(&world, &server);
+    server.put("/ibm.crl", Reply::Content(world.pki().signing_crl().unwrap().to_der().unwrap()));
+    assert_eq!(world.run(&world.options("other", json!({"download_crls": true})))["changed"], true);
+}
+
+fn run_in(world: &World, variable: (&str, &str), options: &Value) -> Value {
+    let mut child = world.command();
+    let mut child =
+        child.env(variable.0, variable.1).arg("-").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(options.to_string().as_bytes()).unwrap();
+    serde_json::from_slice(&child.wait_with_output().unwrap().stdout).unwrap()
+}
+
+#[test]
+fn the_proxy_of_the_environment_is_asked() {
+    let proxy = CrlServer::start().unwrap();
+    // Nobody knows this host but the proxy.
+    let world = World::with_crls_at("http://crl.invalid");
+    for path in LISTS {
+        let content = std::fs::read(world.path(&path[1..])).unwrap();
+        proxy.put(path, Reply::Content(content));
+    }
+    let result = run_in(&world, ("http_proxy", &proxy.uri("")), &options(&world, "request"));
+    assert_eq!(result["changed"], true, "{result}");
+    assert_eq!(proxy.asked(), LISTS.map(|path| ["crl.invalid:80", path]).concat());
+
+    let result = world.run(&options(&world, "other"));
+    assert_eq!(code(&result), "hkd.crl_download", "{result}");
+    assert_eq!(proxy.asked().len(), 6);
+}
+
+/// A server's certificate for 127.0.0.1, issued by `authority`.
+fn server_certificate(authority: &Authority, key: &openssl::pkey::PKeyRef<openssl::pkey::Private>) -> X509 {
+    let mut builder: X509Builder = X509::builder().unwrap();
+    builder.set_version(2).unwrap();
+    builder.set_subject_name(authority.certificate.subject_name()).unwrap();
+    builder.set_issuer_name(authority.certificate.subject_name()).unwrap();
+    builder.set_not_before(&openssl::asn1::Asn1Time::days_from_now(0).unwrap()).unwrap();
+    builder.set_not_after(&openssl::asn1::Asn1Time::days_from_now(9).unwrap()).unwrap();
+    builder.set_pubkey(key).unwrap();
+    let name = SubjectAlternativeName::new().ip("127.0.0.1").build(&builder.x509v3_context(None, None)).unwrap();
+    builder.append_extension(name).unwrap();
+    builder.sign(&authority.key, openssl::hash::MessageDigest::sha256()).unwrap();
+    builder.build()
+}
+
+#[test]
+fn https_needs_a_server_that_is_trusted() {
+    let web = Pki::new("Armonk").unwrap().root;
+    let key = host_key(Nid::X9_62_PRIME256V1).unwrap();
+    let server = CrlServer::start_tls(&key, &server_certificate(&web, &key)).unwrap();
+    let world = world(&server);
+    let refused = world.run(&options(&world, "request"));
+    assert_eq!(code(&refused), "hkd.crl_download", "{refused}");
+    assert_eq!(server.asked(), Vec::<String>::new());
+    write_file(&world.path("web.crt"), &web.certificate.to_pem().unwrap()).unwrap();
+    let result = run_in(&world, ("SSL_CERT_FILE", &world.text("web.crt")), &options(&world, "request"));
+    assert_eq!(result["changed"], true, "{result}");
+    assert_eq!(server.asked(), LISTS);
+}
