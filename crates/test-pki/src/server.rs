@@ -17,7 +17,7 @@ use std::{
 
 /// After this a client that says nothing is given up.
 const PATIENCE: Duration = Duration::from_secs(10);
-const LONGEST_REQUEST: u64 = 64 << 10;
+const LONGEST_REQUEST: usize = 64 << 10;
 
 /// What is answered.
 #[derive(Clone, Debug)]
@@ -160,9 +160,11 @@ fn answer<S: Read + Write>(mut stream: S, state: &Mutex<State>) -> Option<S> {
 /// The first two words of a request.
 fn asked_for(stream: &mut impl Read) -> Option<(String, String)> {
     let mut head = Vec::new();
-    let mut bytes = stream.take(LONGEST_REQUEST).bytes();
+    // Byte by byte: what follows may be TLS or the next request.
     while !head.ends_with(b"\r\n\r\n") {
-        head.push(bytes.next()?.ok()?);
+        let mut byte = [0];
+        stream.read_exact(&mut byte).ok().filter(|()| head.len() < LONGEST_REQUEST)?;
+        head.extend(byte);
     }
     let head = String::from_utf8(head).ok()?;
     let mut words = head.split(' ').map(str::to_owned);
