@@ -5,6 +5,7 @@ mod command_line;
 mod domains;
 mod machines;
 mod provisioning;
+mod requests;
 mod rights;
 mod roles;
 mod secrets;

@@ -116,6 +116,7 @@ options:
     type: str
 seealso:
 - module: seguest.pv.secret_request
+- module: seguest.pv.request_info
 - module: seguest.pv.secret_add
 - module: seguest.pv.secret_lock
 - module: seguest.pv.facts

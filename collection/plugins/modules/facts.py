@@ -45,6 +45,7 @@ options:
     type: int
 seealso:
 - module: seguest.pv.secret_request
+- module: seguest.pv.request_info
 - module: seguest.pv.secret_add
 - module: seguest.pv.secret_lock
 - module: seguest.pv.ap_bind

@@ -71,6 +71,7 @@ options:
     type: int
 seealso:
 - module: seguest.pv.secret_request
+- module: seguest.pv.request_info
 - module: seguest.pv.secret_lock
 - module: seguest.pv.ap_bind
 - module: seguest.pv.facts

@@ -36,6 +36,7 @@ options:
     type: list
 seealso:
 - module: seguest.pv.secret_request
+- module: seguest.pv.request_info
 - module: seguest.pv.secret_add
 - module: seguest.pv.ap_bind
 - module: seguest.pv.facts

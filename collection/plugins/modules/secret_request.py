@@ -196,6 +196,7 @@ options:
     - Whether to verify that the host key documents come from IBM and are not revoked. V(false) warns in every result.
     type: bool
 seealso:
+- module: seguest.pv.request_info
 - module: seguest.pv.secret_add
 - module: seguest.pv.secret_lock
 - module: seguest.pv.ap_bind

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 RESULT_KEYS: dict[str, tuple[str, ...]] = {
     "secret_request": ("requests",),
+    "request_info": ("cuid", "customer_key", "encrypted_size", "fits", "flags", "flags_hex", "host_key_hashes", "host_keys", "id", "image", "iv", "keyslots", "kind", "name", "path", "secret_size", "sha256", "signature", "size", "tag", "type", "user_data", "user_data_type", "version"),
     "secret_add": ("requests", "secrets", "total", "reboot_required", "host_key_match"),
     "secret_lock": ("locked", "secrets", "reboot_required"),
     "ap_bind": ("entries", "inspected", "queues"),

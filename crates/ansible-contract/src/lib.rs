@@ -10,6 +10,7 @@
 //! describe; typed options, masking that follows from a type, diffs and generated documentation are not in it.
 
 mod args;
+mod base64_text;
 pub mod codes;
 mod de;
 #[cfg(feature = "docs")]
@@ -22,6 +23,7 @@ mod path;
 mod types;
 
 pub use args::Context;
+pub use base64_text::from_base64;
 pub use mode::Mode;
 pub use outcome::{Diff, Failure, Outcome, fault_json, warning};
 pub use path::PathText;

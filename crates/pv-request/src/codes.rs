@@ -14,6 +14,7 @@ fault::codes! {
     EXTENSION_SIZE = "request.extension_size", "An extension secret or a customer communication key is not 32 bytes long.";
     USER_DATA_SIZE = "request.user_data_size", "The user data is longer than its kind allows.";
     SIGNING_KEY = "request.user_signing_key", "The key that is to sign the user data cannot be read or is of a kind that cannot.";
+    USER_CERT_MISMATCH = "request.user_cert_mismatch", "The certificate's key is of another kind than the request's user data are signed with, or they are not signed at all.";
     ID_FILE = "request.id_file", "The YAML file that names a secret is not as pvsecret writes it.";
     NO_HOST_KEY = "request.no_host_key", "The request names no host key document, so no machine could open it.";
     TOO_MANY_HOST_KEYS = "request.too_many_host_keys", "A request has room for 255 host keys.";

@@ -1,5 +1,6 @@
 //! Add-secret requests for IBM Secure Execution guests: building them ([`AddSecret`]), reading what an image
-//! header says ([`ImageTags`]), and verifying that host key documents come from IBM ([`verify::Verifier`]).
+//! header says ([`ImageTags`]), verifying that host key documents come from IBM ([`verify::Verifier`]) and that a
+//! request's user data are signed by a certificate's key ([`Signer`]).
 //!
 //! Nothing here knows Ansible, writes a file or talks to a device; only [`Downloads`] uses the network. Formats that readers share, and reading a
 //! request back, are in `pv_wire`. Facts: IBM Secure Execution documentation and s390-tools 2.43 (`rust/pv`).
@@ -12,6 +13,7 @@ mod host_key;
 mod id_file;
 mod image;
 mod secret;
+mod signature;
 mod source;
 mod user_data;
 pub mod verify;
@@ -22,5 +24,6 @@ pub use host_key::{HostKey, HostKeyDocument};
 pub use id_file::IdFile;
 pub use image::ImageTags;
 pub use secret::{Secret, SecretClass};
+pub use signature::{Signature, Signer};
 pub use source::Source;
 pub use user_data::UserData;

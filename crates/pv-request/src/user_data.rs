@@ -6,17 +6,14 @@ use openssl::{
     error::ErrorStack,
     hash::MessageDigest,
     nid::Nid,
-    pkey::{PKey, PKeyRef, Private},
+    pkey::{HasPublic, Id, PKey, PKeyRef, Private},
     rsa::Padding,
     sign::Signer,
 };
-use pv_wire::{
-    UserDataType,
-    layout::{USER_DATA, USER_DATA_LEN},
-};
+use pv_wire::{UserDataType, layout::USER_DATA};
 
 /// Where the length of a DER encoded ECDSA signature is, within the user data.
-const EC_LENGTH_AT: usize = 0x190;
+pub(crate) const EC_LENGTH_AT: usize = 0x190;
 
 /// User data and the key that signs it, if any.
 #[derive(Clone)]
@@ -58,7 +55,7 @@ impl UserData {
     }
 
     fn checked(self, name: &str) -> Result<Self> {
-        let most = signature_at(self.kind);
+        let most = self.kind.data_len();
         if self.data.len() > most {
             return Err(Fault::new(
                 codes::USER_DATA_SIZE,
@@ -70,13 +67,7 @@ impl UserData {
 
     /// The number of its layout in the request.
     pub(crate) fn number(&self) -> u16 {
-        match self.kind {
-            UserDataType::None => 0,
-            UserDataType::Unsigned => 1,
-            UserDataType::EcP521 => 2,
-            UserDataType::Rsa2048 => 3,
-            UserDataType::Rsa3072 => 4,
-        }
+        self.kind.number()
     }
 
     /// The data, as the request holds them before they are signed.
@@ -89,7 +80,7 @@ impl UserData {
         let Some(key) = &self.key else { return Ok(Vec::new()) };
         let signature = sign(key, message).map_err(refused("sign the user data"))?;
         let length = u16::try_from(signature.len()).unwrap_or(u16::MAX);
-        let mut parts = vec![(USER_DATA + signature_at(self.kind), signature)];
+        let mut parts = vec![(USER_DATA + self.kind.data_len(), signature)];
         if self.kind == UserDataType::EcP521 {
             parts.push((USER_DATA + EC_LENGTH_AT, length.to_be_bytes().to_vec()));
         }
@@ -97,21 +88,12 @@ impl UserData {
     }
 }
 
-/// Where a signature begins, and so where the data end.
-fn signature_at(kind: UserDataType) -> usize {
-    match kind {
-        UserDataType::None => 0,
-        UserDataType::Unsigned => USER_DATA_LEN,
-        UserDataType::EcP521 | UserDataType::Rsa2048 => 256,
-        UserDataType::Rsa3072 => 128,
-    }
-}
-
-fn kind_of(key: &PKeyRef<Private>) -> Option<UserDataType> {
-    match (key.ec_key(), key.rsa()) {
-        (Ok(ec), _) if ec.group().curve_name() == Some(Nid::SECP521R1) => Some(UserDataType::EcP521),
-        (_, Ok(rsa)) if rsa.n().num_bits() == 2048 => Some(UserDataType::Rsa2048),
-        (_, Ok(rsa)) if rsa.n().num_bits() == 3072 => Some(UserDataType::Rsa3072),
+/// The kind of user data that this key, or the private one to it, signs.
+pub(crate) fn kind_of<T: HasPublic>(key: &PKeyRef<T>) -> Option<UserDataType> {
+    match (key.id(), key.ec_key(), key.rsa()) {
+        (Id::EC, Ok(ec), _) if ec.group().curve_name() == Some(Nid::SECP521R1) => Some(UserDataType::EcP521),
+        (Id::RSA, _, Ok(rsa)) if rsa.n().num_bits() == 2048 => Some(UserDataType::Rsa2048),
+        (Id::RSA, _, Ok(rsa)) if rsa.n().num_bits() == 3072 => Some(UserDataType::Rsa3072),
         _ => None,
     }
 }

@@ -22,6 +22,8 @@ pub const REQUEST_VERSION: usize = 0x008;
 pub const LENGTH: usize = 0x00c;
 /// 12 bytes: initialisation vector of the request.
 pub const IV: usize = 0x010;
+/// Length of [`IV`].
+pub const IV_LEN: usize = 12;
 /// u8: number of keyslots.
 pub const SLOT_COUNT: usize = 0x027;
 /// u32: size of the encrypted area, without the tag.
@@ -43,6 +45,8 @@ pub const USER_DATA: usize = 0x218;
 pub const USER_DATA_LEN: usize = 512;
 /// 160 bytes: the customer's public key, x then y, each left padded to 80 bytes.
 pub const CUSTOMER_KEY: usize = 0x418;
+/// Length of [`CUSTOMER_KEY`].
+pub const CUSTOMER_KEY_LEN: usize = 160;
 /// The first keyslot.
 pub const SLOTS: usize = 0x4b8;
 /// Length of a keyslot: hash of the host's public key (32), wrapped request key (32), GCM tag (16).

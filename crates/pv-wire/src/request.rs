@@ -19,9 +19,27 @@ pub enum UserDataType {
 }
 
 impl UserDataType {
+    /// All of them, each at the place of its number.
+    const ALL: [Self; 5] = [Self::None, Self::Unsigned, Self::EcP521, Self::Rsa2048, Self::Rsa3072];
+
     /// From the number in the request.
     pub fn from_number(number: u16) -> Option<Self> {
-        [Self::None, Self::Unsigned, Self::EcP521, Self::Rsa2048, Self::Rsa3072].get(usize::from(number)).copied()
+        Self::ALL.get(usize::from(number)).copied()
+    }
+
+    /// The number in the request.
+    pub fn number(self) -> u16 {
+        (0..).zip(Self::ALL).find(|(_, kind)| *kind == self).map_or(0, |(number, _)| number)
+    }
+
+    /// For how many bytes of data there is room. Behind them, in the rest of the 512 bytes, is the signature.
+    pub fn data_len(self) -> usize {
+        match self {
+            Self::None => 0,
+            Self::Unsigned => layout::USER_DATA_LEN,
+            Self::EcP521 | Self::Rsa2048 => 256,
+            Self::Rsa3072 => 128,
+        }
     }
 }
 
@@ -135,15 +153,39 @@ impl<'a> RequestView<'a> {
         array_at(self.bytes, layout::CUID).filter(|cuid| *cuid != [0; 16])
     }
 
-    /// The 512 bytes of user data with any signature in it.
+    /// The initialisation vector of the request.
+    pub fn iv(&self) -> &'a [u8] {
+        self.slice(layout::IV, layout::IV_LEN)
+    }
+
+    /// The user data without any signature, padded with zeros to [`UserDataType::data_len`]: what `pvsecret verify`
+    /// puts out.
     pub fn user_data(&self) -> &'a [u8] {
-        self.slice(layout::USER_DATA, layout::USER_DATA_LEN)
+        self.slice(layout::USER_DATA, self.user_data_type.data_len())
+    }
+
+    /// What follows the user data in their 512 bytes: a signature, or zeros.
+    pub fn behind_user_data(&self) -> &'a [u8] {
+        let len = self.user_data_type.data_len();
+        self.slice(layout::USER_DATA + len, layout::USER_DATA_LEN - len)
+    }
+
+    /// The customer's public key on P-521: x, then y, each left padded to 80 bytes. Nobody has checked that the point
+    /// is on the curve.
+    pub fn customer_key(&self) -> &'a [u8] {
+        self.slice(layout::CUSTOMER_KEY, layout::CUSTOMER_KEY_LEN)
     }
 
     /// SHA-256 of each host's public key that can open the request, in the order of the slots.
     pub fn host_key_hashes(&self) -> impl Iterator<Item = [u8; 32]> + use<'a> {
         let slots = self.slice(layout::SLOTS, self.header_at - layout::SLOTS);
         slots.chunks_exact(layout::SLOT_LEN).filter_map(|slot| array_at(slot, 0))
+    }
+
+    /// Size of the encrypted part: the secret and the extension secret.
+    pub fn encrypted_size(&self) -> usize {
+        // `parse` has seen that this is what lies between the secret header and the tag.
+        self.secret_size as usize + layout::EXTENSION_SECRET_LEN
     }
 
     /// The request's GCM tag: its last 16 bytes. It identifies the request, but anybody can copy it onto another.
@@ -187,7 +229,10 @@ mod tests {
         bytes[0x027] = 2;
         bytes[0x02c..0x030].copy_from_slice(&[0, 0, 0, 64]);
         bytes[0x030] = 0x80;
+        bytes[0x010..0x01c].fill(0x55);
         bytes[0x0f8..0x108].fill(4);
+        bytes[0x418..0x468].fill(0xc1);
+        bytes[0x468..0x4b8].fill(0xc2);
         bytes[0x108..0x118].fill(0x42);
         bytes[0x4b8..0x4b8 + 32].fill(0xa1);
         bytes[0x508..0x508 + 32].fill(0xa2);
@@ -211,6 +256,25 @@ mod tests {
         assert_eq!(view.host_key_hashes().collect::<Vec<_>>(), [[0xa1; 32], [0xa2; 32]]);
         assert_eq!(view.tag(), [0x7a; 16]);
         assert_eq!(view.user_data_type, UserDataType::None);
+        assert_eq!(view.iv(), [0x55; 12]);
+        assert_eq!(view.customer_key(), [[0xc1; 80], [0xc2; 80]].concat());
+    }
+
+    #[test]
+    fn user_data_and_signature_are_told_apart_by_the_type() {
+        let mut bytes = association();
+        for (at, byte) in bytes[0x218..0x418].iter_mut().enumerate() {
+            *byte = u8::try_from(at / 128).unwrap();
+        }
+        for (number, len) in [(0_u8, 0), (1, 512), (2, 256), (3, 256), (4, 128)] {
+            bytes[7] = number;
+            let view = RequestView::parse(&bytes).unwrap();
+            assert_eq!((view.user_data_type.number(), view.user_data().len()), (u16::from(number), len));
+            assert_eq!([view.user_data(), view.behind_user_data()].concat(), bytes[0x218..0x418]);
+        }
+        bytes[7] = 5;
+        let fault = RequestView::parse(&bytes).unwrap_err();
+        assert!(fault.code == codes::NOT_A_REQUEST && fault.detail.contains("0x0005"), "{fault}");
     }
 
     #[test]

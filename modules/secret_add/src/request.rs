@@ -1,9 +1,7 @@
 //! The requests that the options name, read and looked through.
 
 use crate::options::Options;
-use ansible_contract::{PathText, codes as args};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use ansible_contract::{PathText, codes as args, from_base64};
 use fault::{Fault, Result};
 use pv_wire::{RequestView, SecretId, SecretType, layout};
 use sha2::{Digest, Sha256};
@@ -113,14 +111,12 @@ impl Source {
         let (name, bytes) = match (&self.path, &self.content) {
             (Some(path), _) => (path.to_string(), read(path)?),
             (None, Some(content)) => {
-                // Blanks and line ends come with block scalars and from base64(1).
-                let compact: String = content.split_whitespace().collect();
-                let bytes = STANDARD.decode(compact).map_err(|_| {
+                let bytes = from_base64(content).ok_or_else(|| {
                     Fault::new(args::INVALID, "The option content is not base64.").hint(
                         "Pass the content that secret_request returns with return_content, or use src for a file.",
                     )
                 })?;
-                ("content".into(), bytes)
+                ("content".into(), bytes.to_vec())
             }
             (None, None) => ("nothing".into(), Vec::new()),
         };

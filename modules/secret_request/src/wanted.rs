@@ -6,17 +6,12 @@ use crate::hosts::TrustFiles;
 use crate::manifest::Manifest;
 use crate::options::{Flag, Kind, Options, State};
 use crate::private_file::Private;
-use ansible_contract::Mode;
-use ansible_contract::files;
-use ansible_contract::{NoLog, PathText, codes as args};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use ansible_contract::{Mode, NoLog, PathText, codes as args, files, from_base64};
 use fault::{Fault, Result};
 use pv_request::IdFile;
 use pv_wire::{SecretId, decode_hex};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use zeroize::Zeroizing;
 
 /// In bytes. Id file and manifest hold the name and must stay readable.
 const LONGEST_NAME: usize = 4096;
@@ -268,19 +263,14 @@ fn secret(options: &Options, kind: Kind) -> Result<SecretSource> {
 
 /// The secret from its base64; messages never quote it.
 fn decode(text: &NoLog) -> Result<Private> {
-    // Blanks and line ends come with block scalars and from base64(1).
-    let mut compact = Zeroizing::new(String::with_capacity(text.expose().len()));
-    compact.extend(text.expose().split_whitespace());
-    if compact.is_empty() {
+    if text.expose().trim().is_empty() {
         return Err(Fault::new(args::INVALID, "The option secret is empty.")
             .hint("Check the lookup that it comes from; an empty plaintext can be given as an empty secret_file."));
     }
-    let mut bytes = Zeroizing::new(Vec::with_capacity(compact.len()));
-    STANDARD.decode_vec(compact.as_bytes(), &mut bytes).map_err(|_| {
+    from_base64(text.expose()).ok_or_else(|| {
         Fault::new(args::INVALID, "The option secret is not base64.")
             .hint("Give the raw bytes in base64, for example with the filter b64encode.")
-    })?;
-    Ok(bytes)
+    })
 }
 
 fn hash(text: &ansible_contract::HexText<64, 64>) -> Result<[u8; 32]> {
