@@ -4,6 +4,7 @@ mod bench;
 mod chore;
 mod demo;
 mod docs;
+mod fuzz;
 mod guest;
 mod machine;
 mod prepare;
@@ -11,7 +12,7 @@ mod rows;
 mod test;
 mod unprivileged;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use std::process::ExitCode;
 
 const USAGE: &str = "\
@@ -21,6 +22,7 @@ cargo xtask guest     a shell in a simulated guest, with the modules on its PATH
 cargo xtask prepare   build what ships and install the pinned ansible-core, for running a single test
 cargo xtask bench X   a benchmark; without a name that it knows, it lists them
 cargo xtask docs      write the documentation that is generated from the Rust types (--check: only compare)
+cargo xtask fuzz      look for inputs that what reads them does not bear, for 300 seconds or as many as are named
 ";
 
 fn main() -> ExitCode {
@@ -44,6 +46,8 @@ fn run(arguments: &[String]) -> Result<()> {
         ["prepare"] => prepare::prepare(),
         ["docs"] => docs::write(),
         ["docs", "--check"] => docs::check(),
+        ["fuzz"] => fuzz::fuzz(300),
+        ["fuzz", seconds] => fuzz::fuzz(seconds.parse().context("the number of seconds")?),
         ["--help" | "-h" | "help"] => {
             print!("{USAGE}");
             Ok(())

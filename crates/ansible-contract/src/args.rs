@@ -67,6 +67,14 @@ pub(crate) fn read(argument: Option<OsString>) -> Result<Args> {
     from_json(&text)
 }
 
+/// Options and context from the text of the arguments, as [`crate::run`] takes them.
+///
+/// # Errors
+/// The `args.*` codes.
+pub fn parse_arguments<O: DeserializeOwned>(text: &[u8]) -> Result<(O, Context)> {
+    from_json(text)?.parse()
+}
+
 fn from_json(text: &[u8]) -> Result<Args> {
     let no_object = |what: String| {
         Fault::new(codes::UNREADABLE, format!("The arguments are not one JSON object: {what}."))

@@ -22,7 +22,7 @@ mod outcome;
 mod path;
 mod types;
 
-pub use args::Context;
+pub use args::{Context, parse_arguments};
 pub use base64_text::from_base64;
 pub use mode::Mode;
 pub use outcome::{Diff, Failure, Outcome, fault_json, warning};

@@ -88,8 +88,8 @@ pub fn host_key_hashes() -> io::Result<Option<Vec<[u8; 32]>>> {
     Ok(sysfs::read_optional(&path("keys/all"))?.and_then(|text| hashes(&text)))
 }
 
-/// The hashes in the text of `keys/all`, 64 hex digits a line.
-fn hashes(text: &str) -> Option<Vec<[u8; 32]>> {
+/// The hashes in the text of `keys/all`, 64 hex digits a line; `None` where anything else is in it.
+pub fn hashes(text: &str) -> Option<Vec<[u8; 32]>> {
     let hash = |word: &str| pv_wire::decode_hex(word)?.try_into().ok();
     let mut hashes: Vec<[u8; 32]> = text.split_whitespace().map(hash).collect::<Option<_>>()?;
     // A backup key that does not exist is shown as zeros.

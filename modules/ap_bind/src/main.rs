@@ -2,12 +2,9 @@
 
 mod apply;
 mod choose;
-mod codes;
-mod entries;
 mod fleet;
 mod matching;
 mod observe;
-mod options;
 mod plan;
 #[cfg(test)]
 mod random;
@@ -15,6 +12,7 @@ mod report;
 mod task;
 
 use ansible_contract::{Context, Failure, Module, Outcome, warning};
+use ap_bind::{codes, entries, options};
 use apply::Run;
 use fault::{Code, Fault};
 use fleet::Fleet;

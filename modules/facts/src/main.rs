@@ -1,6 +1,5 @@
 //! `facts`: what inventory and compliance ask of a Secure Execution guest. It changes nothing.
 
-mod options;
 mod problems;
 mod queues;
 mod secrets;
@@ -8,6 +7,7 @@ mod subset;
 mod ultravisor;
 
 use ansible_contract::{Context, Failure, Module, Outcome, warning};
+use facts::options;
 use fault::{Code, Fault};
 use options::{AnsibleFacts, Options, Report, SecureExecution};
 use problems::{Problems, codes};

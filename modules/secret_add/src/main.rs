@@ -1,7 +1,6 @@
 //! `secret_add`: hands add-secret requests to the ultravisor, those whose secrets are missing.
 
 mod apply;
-mod options;
 mod plan;
 mod record;
 mod request;
@@ -13,6 +12,7 @@ use options::{Options, Report};
 use pv_guest::boot_record::{BootRecord, Topic};
 use pv_guest::uv::{Device, SecretList};
 use record::Record;
+use secret_add::options;
 use std::time::Duration;
 
 struct SecretAdd;

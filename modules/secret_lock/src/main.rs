@@ -1,6 +1,5 @@
 //! `secret_lock`: locks the secret store once it holds what it must hold.
 
-mod options;
 mod plan;
 
 use ansible_contract::{Context, Diff, Failure, Module, Outcome, warning};
@@ -9,6 +8,7 @@ use options::{Options, Report};
 use plan::{Guard, Plan, codes, plan};
 use pv_guest::boot_record::{BootRecord, Topic};
 use pv_guest::uv::{Device, LockState, SecretList};
+use secret_lock::options;
 use std::time::Duration;
 
 /// For how long another task that works on the store is waited for.

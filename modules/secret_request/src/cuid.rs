@@ -29,12 +29,20 @@ pub fn from_option(text: &HexText<32, 32>) -> Result<Cuid> {
     })
 }
 
-/// From a file: 16 raw bytes, or YAML that is `0x` and 32 hex digits or a mapping with such a value under `cuid`.
+/// From a file; see [`from_source`].
 ///
 /// # Errors
 /// The `file.*` codes, `request.cuid`.
 pub fn from_file(path: &Path) -> Result<Cuid> {
-    let source = Source::read(path)?;
+    from_source(&Source::read(path)?)
+}
+
+/// From what a file holds: 16 raw bytes, or YAML that is `0x` and 32 hex digits or a mapping with such a value under
+/// `cuid`.
+///
+/// # Errors
+/// `request.cuid`.
+pub fn from_source(source: &Source) -> Result<Cuid> {
     let raw = Cuid::try_from(source.bytes.as_slice()).ok().filter(|cuid| *cuid != [0; 16]);
     let text = std::str::from_utf8(&source.bytes).ok().filter(|text| text.len() <= LONGEST_YAML);
     raw.or_else(|| from_yaml(text?)).ok_or_else(|| {

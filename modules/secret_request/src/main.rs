@@ -2,18 +2,12 @@
 
 mod absent;
 mod builders;
-mod codes;
-mod cuid;
 mod hosts;
-mod manifest;
 mod material;
-mod options;
 mod plan;
 mod present;
-mod private_file;
 mod progress;
 mod report;
-mod state_key;
 mod task;
 mod wanted;
 
@@ -21,6 +15,7 @@ use ansible_contract::{Context, Failure, Module, Outcome};
 use fault::Code;
 use options::{Options, Requests};
 use report::Report;
+use secret_request::{codes, cuid, manifest, options, private_file, state_key};
 use task::Task;
 
 struct SecretRequest;

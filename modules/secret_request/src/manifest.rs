@@ -141,7 +141,15 @@ impl Manifest {
         let Some(found) = files::read(&Self::path(request), LIMIT, codes::NOT_OURS)? else {
             return Ok(Recorded::Absent);
         };
-        let Ok(sealed) = serde_json::from_slice::<Sealed>(&found.bytes) else { return Ok(Recorded::Untrusted(None)) };
+        Self::parse(&found.bytes, key)
+    }
+
+    /// Reads what a manifest's file holds. Without a key nothing is trusted.
+    ///
+    /// # Errors
+    /// `request.crypto`.
+    pub fn parse(bytes: &[u8], key: Option<&StateKey>) -> Result<Recorded> {
+        let Ok(sealed) = serde_json::from_slice::<Sealed>(bytes) else { return Ok(Recorded::Untrusted(None)) };
         let manifest = Box::new(sealed.manifest);
         let ours = match key {
             Some(key) => same(&manifest.mac(key)?, &sealed.hmac) && manifest.version == VERSION,

@@ -56,7 +56,7 @@ impl Mode {
 }
 
 /// Reads a card's type, such as `CEX8P`: its generation and mode. `None` for what is not understood.
-pub(super) fn card_type(text: &str) -> Option<(u32, Mode)> {
+pub fn card_type(text: &str) -> Option<(u32, Mode)> {
     let rest = text.strip_prefix("CEX")?;
     let (letter_at, letter) = rest.char_indices().next_back()?;
     let mode = match letter {
@@ -96,7 +96,7 @@ impl SeState {
     ///
     /// `ap_functions` is the most exact: bits 0xc000 are 0 usable, 1 bound without secure keys, 2 available for
     /// binding, 3 unusable (Linux `drivers/s390/crypto/ap_queue.c`); where it is missing the two texts decide.
-    pub(super) fn from_texts(mode: Mode, bind: Option<&str>, associate: Option<&str>, functions: Option<&str>) -> Self {
+    pub fn from_texts(mode: Mode, bind: Option<&str>, associate: Option<&str>, functions: Option<&str>) -> Self {
         let bind = match bind {
             None => return Self::Failing,
             Some("-") => return Self::Unsupported,

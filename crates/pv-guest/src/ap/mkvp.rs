@@ -40,7 +40,7 @@ pub enum MkvpState {
 
 impl MkvpState {
     /// Reads the attribute `mkvps` of an EP11 queue: lines `WK CUR: <state> <pattern>` and `WK NEW: ...`.
-    pub(super) fn parse(text: &str) -> Self {
+    pub fn parse(text: &str) -> Self {
         let current = text.lines().find_map(|line| line.trim().strip_prefix("WK CUR:"));
         let mut words = current.unwrap_or_default().split_whitespace();
         match (words.next(), words.next()) {

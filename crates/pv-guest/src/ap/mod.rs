@@ -13,7 +13,7 @@ mod seen;
 pub mod steps;
 mod tool_lock;
 
-pub use attributes::{Apqn, Mode, SeState};
+pub use attributes::{Apqn, Mode, SeState, card_type};
 pub use bus::{Bus, Card};
 pub use journal::{Journal, alone};
 pub use look::{Fit, Look, Looked, look_at, look_until_read, unreadable};

@@ -97,7 +97,11 @@ impl SecretList {
         }
     }
 
-    fn parse(bytes: &[u8]) -> Result<Self> {
+    /// Reads what the ultravisor wrote: a header, then the entries that it says are there. What follows does not count.
+    ///
+    /// # Errors
+    /// [`codes::LIST_MALFORMED`].
+    pub fn parse(bytes: &[u8]) -> Result<Self> {
         let malformed = |what: String| {
             Fault::new(
                 codes::LIST_MALFORMED,

@@ -1,0 +1,3 @@
+//! The parts of `secret_add` that read what others wrote: separate from the program so that tests can feed them anything.
+
+pub mod options;
