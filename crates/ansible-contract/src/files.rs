@@ -6,9 +6,10 @@ use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags, Flock, FlockArg};
 use nix::libc::{ELOOP, O_NOFOLLOW, O_NONBLOCK};
 use nix::unistd::{AccessFlags, Group, User, faccessat};
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, ErrorKind, Read as _, Write as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirEntryExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -122,12 +123,13 @@ fn read_open(path: &Path, limit: u64, not_ours: Code) -> Result<Option<(File, Fo
     Ok(Some((file, Found { bytes, attributes: Attributes::of(&metadata) })))
 }
 
-/// Writes a file in place of whatever file is there.
+/// Writes a file in place of whatever file is there. `changed` becomes true once the file has its name, whatever fails
+/// after that.
 ///
 /// # Errors
 /// `file.missing` for its folder, `file.unwritable`.
-pub fn replace(path: &Path, content: &[u8], attributes: &Attributes) -> Result<()> {
-    Folder::lock(path)?.replace(path, content, attributes)
+pub fn replace(path: &Path, content: &[u8], attributes: &Attributes, changed: &mut bool) -> Result<()> {
+    Folder::lock(path)?.replace(path, content, attributes, changed)
 }
 
 /// Sets owner and mode of a file that was read before: of nothing that was put into its place since.
@@ -136,7 +138,9 @@ pub fn replace(path: &Path, content: &[u8], attributes: &Attributes) -> Result<(
 /// Those of [`read`], `file.unwritable`.
 pub fn set_attributes(path: &Path, read: &Found, attributes: &Attributes, not_ours: Code) -> Result<()> {
     match read_open(path, read.bytes.len() as u64, not_ours)? {
-        Some((file, now)) if now.bytes == read.bytes => attributes.apply(&file).map_err(|e| unwritable(path, &e)),
+        Some((file, now)) if now.bytes == read.bytes => {
+            attributes.apply(&file).and_then(|()| file.sync_all()).map_err(|e| unwritable(path, &e))
+        }
         _ => {
             let detail = format!("{} was replaced or removed while its mode or owner was to be set.", path.display());
             Err(Fault::new(codes::FILE_UNWRITABLE, detail).hint("Run the task again."))
@@ -154,13 +158,14 @@ pub fn check_writable(file: &Path) -> Result<()> {
         .map_err(|e| unwritable(file, &e.into()))
 }
 
-/// Removes a file; `false` if there was none.
+/// Removes a file; `false` if there was none. `changed` becomes true once the name is gone, whatever fails after that.
 ///
 /// # Errors
 /// `file.unwritable`.
-pub fn remove(path: &Path) -> Result<bool> {
+pub fn remove(path: &Path, changed: &mut bool) -> Result<bool> {
     match fs::remove_file(path) {
         Ok(()) => {
+            *changed = true;
             let synced = Folder::lock(path)?.sync();
             synced.map(|()| true).map_err(|e| unwritable(path, &e))
         }
@@ -169,12 +174,45 @@ pub fn remove(path: &Path) -> Result<bool> {
     }
 }
 
-/// Gives the file that is at `path` a second name, under which it stays when `path` is replaced.
+/// Clears away what a run left that was killed while it wrote the file `path`: a half-written one, or the second name of
+/// one that it was creating. Whether that file's own name is durable is not known then, so it is made so.
 ///
 /// # Errors
 /// `file.unwritable`.
-pub fn keep_as(path: &Path, second: &Path) -> Result<()> {
-    fs::hard_link(path, second).map_err(|e| unwritable(second, &e))
+pub fn settle(path: &Path) -> Result<()> {
+    let left = |folder: &Folder| folder.temp_of(path).ok().filter(|temp| fs::symlink_metadata(temp).is_ok());
+    // Looked for without the lock first: there is next to never anything, and waiting for it would cost.
+    let name = path.file_name().map(temp_name);
+    if name.is_none_or(|name| fs::symlink_metadata(path.with_file_name(name)).is_err()) {
+        return Ok(());
+    }
+    let folder = Folder::lock(path)?;
+    let Some(temp) = left(&folder) else { return Ok(()) };
+    if folder.left_by_creation(path).is_some() {
+        folder.make_durable()?;
+    }
+    fs::remove_file(&temp).map_err(|e| unwritable(&temp, &e))
+}
+
+/// Gives the file that is at `path` a second name in its folder, under which it stays when `path` is replaced: `second`,
+/// unless a killed run gave it one that `is_kept` knows. Returns the name.
+///
+/// # Errors
+/// `file.unwritable`.
+pub fn keep_as(folder: &Folder, path: &Path, second: &Path, is_kept: impl Fn(&str) -> bool) -> Result<PathBuf> {
+    let metadata = fs::symlink_metadata(path).map_err(|e| unwritable(second, &e))?;
+    if metadata.nlink() > 1 {
+        let entries = fs::read_dir(&folder.path).map_err(|e| unwritable(second, &e))?;
+        let same =
+            |entry: &fs::DirEntry| entry.ino() == metadata.ino() && entry.file_name().to_str().is_some_and(&is_kept);
+        if let Some(kept) = entries.flatten().find(same) {
+            return Ok(path.with_file_name(kept.file_name()));
+        }
+    }
+    fs::hard_link(path, second).map_err(|e| unwritable(second, &e))?;
+    // The file loses its first name next.
+    folder.make_durable()?;
+    Ok(second.to_owned())
 }
 
 /// The path by which a file is known whatever way it is written: absolute, with the links to its folder followed.
@@ -244,33 +282,43 @@ impl Folder {
         }
     }
 
-    /// Writes a file of this folder in place of whatever file is there.
+    /// Writes a file of this folder in place of whatever file is there. `changed` becomes true once the file has its
+    /// name, whatever fails after that.
     ///
     /// # Errors
     /// `file.unwritable`.
-    pub fn replace(&self, path: &Path, content: &[u8], attributes: &Attributes) -> Result<()> {
-        let written = || {
+    pub fn replace(&self, path: &Path, content: &[u8], attributes: &Attributes, changed: &mut bool) -> Result<()> {
+        let mut written = || {
             let temp = Temp::write(self.temp_of(path)?, content, attributes)?;
             fs::rename(&temp.0, path)?;
+            std::mem::forget(temp);
+            *changed = true;
             self.sync()
         };
         written().map_err(|e| unwritable(path, &e))
     }
 
-    /// Writes a file of mode 0600 where none is. `false` if one is there: then nothing is done.
+    /// Writes a file of mode 0600 where none is; if one is there, nothing is done. `changed` becomes true once the file
+    /// has its name, whatever fails after that.
+    ///
+    /// As long as the file has a second name, its own may not be durable yet: see [`settle`].
     ///
     /// # Errors
     /// `file.unwritable`.
-    pub fn create(&self, path: &Path, content: &[u8]) -> Result<bool> {
-        let created = || {
+    pub fn create(&self, path: &Path, content: &[u8], changed: &mut bool) -> Result<()> {
+        let mut created = || {
             let temp = Temp::write(self.temp_of(path)?, content, &Attributes::mode(0o600))?;
             match fs::hard_link(&temp.0, path) {
-                Err(e) if e.kind() == ErrorKind::AlreadyExists => return Ok(false),
+                Err(e) if e.kind() == ErrorKind::AlreadyExists => return Ok(()),
                 linked => linked?,
             }
-            drop(temp);
-            self.sync()?;
-            Ok(true)
+            *changed = true;
+            let synced = self.sync();
+            if synced.is_err() {
+                // The second name stays, and with it the next run's task to make the first one durable.
+                std::mem::forget(temp);
+            }
+            synced
         };
         created().map_err(|e| unwritable(path, &e))
     }
@@ -284,14 +332,20 @@ impl Folder {
 
     /// Where a file is written before it gets its name.
     fn temp_of(&self, path: &Path) -> io::Result<PathBuf> {
-        let mut temp = std::ffi::OsString::from(".");
-        temp.push(path.file_name().ok_or(ErrorKind::InvalidInput)?);
-        temp.push(".seguest-tmp");
+        let mut temp = temp_name(path.file_name().ok_or(ErrorKind::InvalidInput)?);
         if matches!(self.handle, Handle::Shared(_)) {
             // Without a lock only a name that nobody else uses is safe.
             temp.push(std::process::id().to_string());
         }
         Ok(self.path.join(temp))
+    }
+
+    /// Makes the names in it durable.
+    ///
+    /// # Errors
+    /// `file.unwritable`.
+    pub fn make_durable(&self) -> Result<()> {
+        self.sync().map_err(|e| unwritable(&self.path, &e))
     }
 
     fn sync(&self) -> io::Result<()> {
@@ -300,6 +354,13 @@ impl Folder {
             Handle::Shared(folder) => folder.sync_all(),
         }
     }
+}
+
+fn temp_name(file: &OsStr) -> OsString {
+    let mut temp = OsString::from(".");
+    temp.push(file);
+    temp.push(".seguest-tmp");
+    temp
 }
 
 /// A file without its name yet; removed when dropped, unless it was renamed.
@@ -365,12 +426,12 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("request");
         for (content, mode) in [(&b"one"[..], 0o600), (b"two", 0o4750)] {
-            replace(&path, content, &Attributes::mode(mode)).unwrap();
+            replace(&path, content, &Attributes::mode(mode), &mut false).unwrap();
             let found = read(&path, 100, NOT_OURS).unwrap().unwrap();
             assert_eq!((found.bytes.as_slice(), found.attributes.mode), (content, mode));
         }
         assert_eq!(names(dir.path()), ["request"]);
-        assert!(remove(&path).unwrap() && !remove(&path).unwrap());
+        assert!(remove(&path, &mut false).unwrap() && !remove(&path, &mut false).unwrap());
         assert!(read(&path, 100, NOT_OURS).unwrap().is_none());
     }
 
@@ -378,12 +439,12 @@ mod tests {
     fn mode_and_owner_are_set_of_what_was_read_and_of_nothing_else() {
         let dir = tempfile::tempdir().unwrap();
         let (path, open) = (dir.path().join("request"), Attributes::mode(0o644));
-        replace(&path, b"one", &Attributes::mode(0o600)).unwrap();
+        replace(&path, b"one", &Attributes::mode(0o600), &mut false).unwrap();
         let found = read(&path, 100, NOT_OURS).unwrap().unwrap();
         set_attributes(&path, &found, &open, NOT_OURS).unwrap();
         assert_eq!(read(&path, 100, NOT_OURS).unwrap().unwrap().attributes.mode, 0o644);
         for other in ["two", "longer"] {
-            replace(&path, other.as_bytes(), &Attributes::mode(0o600)).unwrap();
+            replace(&path, other.as_bytes(), &Attributes::mode(0o600), &mut false).unwrap();
             set_attributes(&path, &found, &open, NOT_OURS).unwrap_err();
             assert_eq!(read(&path, 100, NOT_OURS).unwrap().unwrap().attributes.mode, 0o600);
         }
@@ -396,7 +457,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("request");
         fs::write(dir.path().join(".request.seguest-tmp"), "half").unwrap();
-        replace(&path, b"whole", &Attributes::mode(0o600)).unwrap();
+        replace(&path, b"whole", &Attributes::mode(0o600), &mut false).unwrap();
         assert_eq!((names(dir.path()), fs::read(&path).unwrap()), (vec!["request".to_owned()], b"whole".to_vec()));
     }
 
@@ -404,7 +465,11 @@ mod tests {
     fn a_file_is_created_only_where_none_is() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("secret");
-        let create = |content| Folder::lock(&path).unwrap().create(&path, content).unwrap();
+        let create = |content| {
+            let mut created = false;
+            Folder::lock(&path).unwrap().create(&path, content, &mut created).unwrap();
+            created
+        };
         assert!(create(b"one") && !create(b"two"));
         assert_eq!((names(dir.path()), fs::read(&path).unwrap()), (vec!["secret".to_owned()], b"one".to_vec()));
     }
@@ -435,7 +500,8 @@ mod tests {
 
     #[test]
     fn a_missing_folder_is_named() {
-        let fault = replace(Path::new("/nonexistent/folder/request"), b"", &Attributes::mode(0o600)).unwrap_err();
+        let fault =
+            replace(Path::new("/nonexistent/folder/request"), b"", &Attributes::mode(0o600), &mut false).unwrap_err();
         assert_eq!(fault.code, codes::FILE_MISSING);
         assert!(fault.detail.contains("/nonexistent/folder "), "{fault}");
     }

@@ -65,7 +65,7 @@ pub fn absent(
         Recorded::Untrusted(_) | Recorded::Trusted(_) => remove.push(manifest),
     }
     for path in remove {
-        if check_mode || files::remove(&path)? {
+        if check_mode || files::remove(&path, &mut progress.entry.changed)? {
             let subject = path.display().to_string();
             progress.changed(Diff { subject, before: "state: present\n".into(), after: "state: absent\n".into() });
         }

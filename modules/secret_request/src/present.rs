@@ -66,8 +66,11 @@ impl Prepared {
         refuse_on_guest(&wanted, Path::new(GUEST_INDICATION))?;
 
         if !shared.check_mode {
-            private_file::settle(&shared.key_path)?;
-            wanted.secret_file().map_or(Ok(()), private_file::settle)?;
+            let manifest = wanted.path.as_deref().map(Manifest::path);
+            let written =
+                [wanted.secret_file(), manifest.as_deref(), wanted.path.as_deref(), wanted.id_file.as_deref()];
+            let mut written = [Some(shared.key_path.as_path())].into_iter().chain(written).flatten();
+            written.try_for_each(files::settle)?;
         }
         let material = Material::gather(&wanted, &mut shared.known, &mut shared.images)?;
         tell_hosts(&wanted, &material, progress);
@@ -105,11 +108,12 @@ impl Prepared {
                 let zeros = Zeroizing::new(vec![0; private_file::CREATED_LEN]);
                 // This finds out whether all else is right before anything is written.
                 material.build(wanted, Some(&zeros))?;
-                let (bytes, created) = if check_mode { (zeros, true) } else { private_file::create(path)? };
+                let mut created = check_mode;
+                let bytes = if check_mode { Ok(zeros) } else { private_file::create(path, &mut created) };
                 if created {
                     tell_created(path, check_mode, progress);
                 }
-                Ok(Some(bytes))
+                bytes.map(Some)
             }
             _ => Ok(None),
         }
@@ -252,13 +256,13 @@ impl Apply<'_> {
 
         // Of two runs at once neither may come between the other's two files.
         let folder = Folder::lock(path)?;
-        folder.replace(&Manifest::path(path), &sealed, &Attributes::mode(0o600))?;
+        let changed = &mut self.progress.entry.changed;
+        folder.replace(&Manifest::path(path), &sealed, &Attributes::mode(0o600), changed)?;
         if self.wanted.backup && self.observed.request.is_some() {
-            let backup = backup_path(path);
-            files::keep_as(path, &backup)?;
-            self.progress.entry.backup_file = Some(backup.display().to_string());
+            let kept = files::keep_as(&folder, path, &backup_path(path), |name| is_backup(name, path))?;
+            self.progress.entry.backup_file = Some(kept.display().to_string());
         }
-        folder.replace(path, request, &self.desired.attributes)?;
+        folder.replace(path, request, &self.desired.attributes, changed)?;
         Ok(hidden)
     }
 
@@ -283,7 +287,7 @@ impl Apply<'_> {
         let manifest = Manifest::path(path);
         if !self.shared.check_mode {
             let sealed = self.manifest(path, &recorded.sha256, &recorded.hidden)?;
-            files::replace(&manifest, &sealed, &Attributes::mode(0o600))?;
+            files::replace(&manifest, &sealed, &Attributes::mode(0o600), &mut self.progress.entry.changed)?;
         }
         self.progress.changed(Diff { subject: manifest.display().to_string(), before, after });
         Ok(())
@@ -292,7 +296,8 @@ impl Apply<'_> {
     fn id_file(&mut self, plan: &Plan) -> Result<()> {
         let (Some(text), Some(path)) = (&plan.write_id_file, &self.wanted.id_file) else { return Ok(()) };
         if !self.shared.check_mode {
-            files::replace(path, text.as_bytes(), &Attributes::mode(ID_FILE_MODE))?;
+            let changed = &mut self.progress.entry.changed;
+            files::replace(path, text.as_bytes(), &Attributes::mode(ID_FILE_MODE), changed)?;
         }
         let before = self.observed.id_file.as_deref().map(String::from_utf8_lossy).unwrap_or_default().into_owned();
         self.progress.changed(Diff { subject: path.display().to_string(), before, after: text.clone() });
@@ -409,6 +414,12 @@ fn backup_path(path: &Path) -> PathBuf {
     let mut backup = path.as_os_str().to_owned();
     backup.push(format!(".{}.{time}", std::process::id()));
     backup.into()
+}
+
+/// Whether a name beside a request is one that [`backup_path`] gives.
+fn is_backup(name: &str, request: &Path) -> bool {
+    let rest = request.file_name().and_then(|own| own.to_str()).and_then(|own| name.strip_prefix(own));
+    rest.is_some_and(|rest| rest.starts_with('.') && rest.ends_with('~'))
 }
 
 #[cfg(test)]

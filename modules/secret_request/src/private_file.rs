@@ -6,7 +6,7 @@ use fault::{Fault, Result};
 use nix::libc::ELOOP;
 use nix::unistd::geteuid;
 use openssl::rand::rand_bytes;
-use std::fs::{self, File, Metadata};
+use std::fs::{File, Metadata};
 use std::io::Read as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
@@ -51,38 +51,25 @@ pub fn read(path: &Path) -> Result<Option<Private>> {
     Ok(Some(bytes))
 }
 
-/// Removes the second name of a secret's file that a run left which was killed while it made the file.
-///
-/// # Errors
-/// `file.unwritable`.
-pub fn settle(path: &Path) -> Result<()> {
-    if !fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_file() && metadata.nlink() == 2) {
-        return Ok(());
-    }
-    let folder = Folder::lock(path)?;
-    folder
-        .left_by_creation(path)
-        .map_or(Ok(()), |left| fs::remove_file(&left).map_err(|e| files::unwritable(&left, &e)))
-}
-
-/// Makes a file with 32 random bytes unless it exists; gives its content, and whether it was made.
+/// Makes a file with 32 random bytes unless it exists; gives its content. `created` becomes true once it was made,
+/// whatever fails after that.
 ///
 /// # Errors
 /// Those of [`read`], `file.missing` for its folder, `file.unwritable`, and `request.crypto`.
-pub fn create(path: &Path) -> Result<(Private, bool)> {
+pub fn create(path: &Path, created: &mut bool) -> Result<Private> {
     let mut bytes = Zeroizing::new(vec![0; CREATED_LEN]);
     rand_bytes(&mut bytes).map_err(|e| {
         Fault::new(pv_request::codes::CRYPTO, format!("OpenSSL could not make a random secret: {e}."))
             .hint("Check the system's OpenSSL and its crypto policy.")
     })?;
-    if Folder::lock(path)?.create(path, &bytes)? {
-        return Ok((bytes, true));
+    Folder::lock(path)?.create(path, &bytes, created)?;
+    if *created {
+        return Ok(bytes);
     }
     // Another run was faster; its secret is the one.
-    let existing = read(path)?.ok_or_else(|| {
+    read(path)?.ok_or_else(|| {
         Fault::new(codes::SECRET_MISSING, format!("{} was there and has just been removed.", path.display()))
-    })?;
-    Ok((existing, false))
+    })
 }
 
 fn open(path: &Path) -> Result<Option<(File, Metadata)>> {
@@ -124,17 +111,22 @@ fn insecure(path: &Path, what: &str, hint: &str) -> Fault {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::fs::Permissions;
+    use std::fs::{self, Permissions};
     use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
+
+    fn made(path: &Path) -> (Private, bool) {
+        let mut created = false;
+        (create(path, &mut created).unwrap(), created)
+    }
 
     #[test]
     fn a_created_secret_is_private_random_and_made_once() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("secret");
-        let (first, created) = create(&path).unwrap();
+        let (first, created) = made(&path);
         assert!(created && first.len() == 32 && *first != [0; 32]);
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o600);
-        assert_eq!(create(&path).unwrap(), (first.clone(), false));
+        assert_eq!(made(&path), (first.clone(), false));
         assert_eq!(read(&path).unwrap(), Some(first));
     }
 
@@ -144,7 +136,7 @@ mod tests {
         let path = dir.path().join("secret");
         for _ in 0..20 {
             let results: Vec<_> = std::thread::scope(|scope| {
-                let threads: Vec<_> = (0..16).map(|_| scope.spawn(|| create(&path).unwrap())).collect();
+                let threads: Vec<_> = (0..16).map(|_| scope.spawn(|| made(&path))).collect();
                 threads.into_iter().map(|thread| thread.join().unwrap()).collect()
             });
             assert_eq!(results.iter().filter(|(_, created)| *created).count(), 1);
@@ -157,14 +149,14 @@ mod tests {
     fn a_creation_that_was_killed_after_the_file_had_its_name_is_settled() {
         let dir = tempfile::tempdir().unwrap();
         let (path, left) = (dir.path().join("secret"), dir.path().join(".secret.seguest-tmp"));
-        create(&path).unwrap();
+        made(&path);
         fs::hard_link(&path, &left).unwrap();
         assert_eq!(read(&path).unwrap().unwrap().len(), 32);
         assert!(left.exists(), "reading is for check mode too");
-        settle(&path).unwrap();
+        files::settle(&path).unwrap();
         assert!(!left.exists());
         fs::hard_link(&path, dir.path().join("copy")).unwrap();
-        settle(&path).unwrap();
+        files::settle(&path).unwrap();
         assert_eq!(read(&path).unwrap_err().code, codes::INSECURE);
     }
 
@@ -193,7 +185,7 @@ mod tests {
         ];
         for (at, (flaw, spoil)) in table.into_iter().enumerate() {
             let path = dir.path().join(format!("secret{at}"));
-            create(&path).unwrap();
+            made(&path);
             spoil(&path);
             let fault = read(&path).unwrap_err();
             assert_eq!(fault.code, codes::INSECURE, "{flaw}");

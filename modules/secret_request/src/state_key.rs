@@ -11,7 +11,8 @@ use openssl::pkey::PKey;
 use openssl::sign::Signer;
 use pv_wire::encode_hex;
 use std::env;
-use std::fs::DirBuilder;
+use std::fs::{DirBuilder, File};
+use std::io::ErrorKind;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
@@ -53,10 +54,9 @@ impl StateKey {
             return Ok(key);
         }
         if let Some(folder) = path.parent() {
-            let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
-            made.map_err(|e| files::unwritable(folder, &e))?;
+            make_folder(folder)?;
         }
-        Self::checked(private_file::create(path)?.0, path)
+        Self::checked(private_file::create(path, &mut false)?, path)
     }
 
     fn checked(bytes: Private, path: &Path) -> Result<Self> {
@@ -91,6 +91,25 @@ impl StateKey {
                 .hint("Check the system's OpenSSL and its crypto policy.")
         })
     }
+}
+
+/// Makes a folder and those above it, each durable before what goes into it.
+fn make_folder(folder: &Path) -> Result<()> {
+    match DirBuilder::new().mode(0o700).create(folder) {
+        Ok(()) => {}
+        Err(e) if e.kind() == ErrorKind::AlreadyExists => return Ok(()),
+        Err(e) if e.kind() == ErrorKind::NotFound => {
+            folder.parent().map_or(Ok(()), make_folder)?;
+            match DirBuilder::new().mode(0o700).create(folder) {
+                Err(e) if e.kind() != ErrorKind::AlreadyExists => return Err(files::unwritable(folder, &e)),
+                _ => {}
+            }
+        }
+        Err(e) => return Err(files::unwritable(folder, &e)),
+    }
+    let above = folder.parent().unwrap_or(Path::new("/"));
+    // Not everybody may open what is above: then it is as durable as it gets.
+    File::open(above).map_or(Ok(()), |above| above.sync_all()).map_err(|e| files::unwritable(folder, &e))
 }
 
 #[cfg(test)]

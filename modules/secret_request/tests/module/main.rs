@@ -2,11 +2,14 @@
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
+mod at_once;
 mod downloads;
+mod durable;
 mod hosts;
-mod interrupted;
+mod killed;
 mod manifests;
 mod many;
+mod order;
 mod requests;
 mod secrets;
 mod world;

@@ -1,6 +1,8 @@
 //! A folder with everything that a request is made of, and the module's binary to be run in it.
 
+use guest_sim::crypto::{HostKey, open};
 use openssl::{nid::Nid, pkey::PKey, pkey::Private};
+use pv_wire::{RequestView, layout};
 use serde_json::{Map, Value, json};
 use std::fs::{self, Permissions};
 use std::io::Write as _;
@@ -14,6 +16,8 @@ use test_pki::{Flaw, Pki, host_key, write_file};
 pub struct World {
     dir: TempDir,
     pki: Pki,
+    /// The private key of the first host.
+    host: HostKey,
 }
 
 impl World {
@@ -23,9 +27,12 @@ impl World {
 
     /// One whose certificates say that the revocation lists are below this address.
     pub fn with_crls_at(uri: &str) -> Self {
-        let world = Self { dir: tempfile::tempdir().unwrap(), pki: Pki::with_crls_at("Armonk", uri).unwrap() };
+        let dir = tempfile::tempdir().unwrap();
+        let host = HostKey::generate();
+        let mut world = Self { dir, pki: Pki::with_crls_at("Armonk", uri).unwrap(), host };
         world.pki.write(world.dir.path()).unwrap();
-        world.document("host1", None);
+        let key = world.document("host1", None).private_key_to_pem_pkcs8().unwrap();
+        world.host = HostKey::from_pem(std::str::from_utf8(&key).unwrap()).unwrap();
         world.document("host2", None);
         write_file(&world.path("header"), &header(0x51)).unwrap();
         world
@@ -35,12 +42,29 @@ impl World {
         &self.pki
     }
 
+    /// The folder, with no link in its path.
+    pub fn root(&self) -> PathBuf {
+        self.dir.path().canonicalize().unwrap()
+    }
+
     pub fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
     pub fn text(&self, name: &str) -> String {
         self.path(name).display().to_string()
+    }
+
+    /// The secret in a request, as the first host's firmware finds it.
+    pub fn secret_in(&self, request: &Path) -> Vec<u8> {
+        let bytes = fs::read(request).unwrap();
+        let view = RequestView::parse(&bytes).unwrap();
+        let slots = layout::SLOTS..layout::SLOTS + view.host_key_hashes().count() * layout::SLOT_LEN;
+        let key = self.host.unwrap(&bytes[layout::CUSTOMER_KEY..layout::SLOTS], &bytes[slots]).unwrap();
+        let length = view.secret_size as usize;
+        let sealed = bytes.len() - layout::TAG_LEN - layout::EXTENSION_SECRET_LEN - length;
+        let iv = bytes[layout::IV..layout::IV + 12].try_into().unwrap();
+        open(&key, iv, &bytes[..sealed], &bytes[sealed..]).unwrap()[..length].to_vec()
     }
 
     /// Writes a host key document and gives the host's key.

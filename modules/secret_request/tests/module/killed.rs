@@ -1,0 +1,159 @@
+//! Runs that are killed, or answered with an error, at every single step.
+
+use crate::durable::traced;
+use crate::world::{World, code};
+use file_trace::{Act, Call};
+use nix::errno::Errno;
+use serde_json::{Value, json};
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+/// What is made before the run that is killed, and what that run is to do.
+struct Case {
+    name: &'static str,
+    before: Vec<Value>,
+    run: Value,
+}
+
+fn cases(world: &World) -> Vec<Case> {
+    let first = json!({});
+    let moved = json!({"id_file": world.root().join("moved.yaml")});
+    let case = |name, before: &[&Value], run: Value| Case {
+        name,
+        before: before.iter().map(|more| world.options("request", (*more).clone())).collect(),
+        run: world.options("request", run),
+    };
+    vec![
+        case("first creation", &[], first.clone()),
+        case("another image", &[&first], json!({"image": world.text("other header")})),
+        case("with backup", &[&first], json!({"flags": "disable_dump", "backup": true})),
+        case("another secret", &[&first], json!({"secret_file": world.text("other secret"), "replace_secret": true})),
+        case("id file moved", &[&first], moved),
+        Case {
+            name: "removed",
+            before: vec![world.options("request", first)],
+            run: json!({"path": world.text("request"), "state": "absent"}),
+        },
+    ]
+}
+
+/// The names of what is there, with backups under one name whatever the time, and the secret in the request.
+fn state(world: &World) -> (Vec<String>, Option<Vec<u8>>) {
+    let name = |path: &PathBuf| {
+        let name = path.strip_prefix(world.root()).unwrap().to_str().unwrap().to_owned();
+        if name.ends_with('~') { "backup".to_owned() } else { name }
+    };
+    let names = world.files().iter().map(|(path, ..)| name(path)).collect();
+    let request = world.path("request");
+    (names, request.exists().then(|| world.secret_in(&request)))
+}
+
+type Files = Vec<(PathBuf, u32, Vec<u8>)>;
+
+/// Back to these files and no others.
+fn reset(world: &World, files: &Files) {
+    for (path, ..) in world.files() {
+        fs::remove_file(path).unwrap();
+    }
+    if !files.iter().any(|(path, ..)| path.ends_with("manifest.key")) {
+        let _ = fs::remove_dir_all(world.path("state"));
+    }
+    for (path, mode, content) in files {
+        fs::write(path, content).unwrap();
+        fs::set_permissions(path, fs::Permissions::from_mode(*mode)).unwrap();
+    }
+}
+
+/// The files before the run of a case.
+fn prepare(world: &World, start: &Files, case: &Case) -> Files {
+    reset(world, start);
+    for options in &case.before {
+        assert_eq!(world.run(options)["changed"], true, "{}", case.name);
+    }
+    world.files()
+}
+
+fn secret(path: &Path) -> Option<Vec<u8>> {
+    fs::read(path).ok()
+}
+
+fn world() -> World {
+    let world = World::new();
+    fs::write(world.path("other header"), crate::world::header(0x52)).unwrap();
+    world.private("other secret", &[9; 32]);
+    world
+}
+
+#[test]
+fn killed_before_or_after_any_step_a_run_is_completed_by_the_next() {
+    let world = world();
+    let start = world.files();
+    let mut kills = 0;
+    for case in cases(&world) {
+        let before = prepare(&world, &start, &case);
+        let Some((trace, _)) = traced(&world, &case.run, |_, _| Act::Go) else { return };
+        let (steps, expected) = (trace.events.len(), state(&world).0);
+        for (step, act) in (0..steps).flat_map(|step| [(step, Act::KillBefore), (step, Act::KillAfter)]) {
+            let place = || format!("{}, {act:?} {step}: {:?}", case.name, trace.events[step].call);
+            reset(&world, &before);
+            let old = secret(&world.path("secret"));
+            let run = traced(&world, &case.run, |at, _| if at == step { act } else { Act::Go }).unwrap().0;
+            assert_eq!(run.exit, None, "{}", place());
+            let kept = secret(&world.path("secret"));
+            assert!(old.is_none() || old == kept, "{}", place());
+            let next = world.run(&case.run);
+            assert_ne!(next["failed"], true, "{}: {next}", place());
+            assert!(kept.is_none() || kept == secret(&world.path("secret")), "{}", place());
+            let (names, inside) = state(&world);
+            assert_eq!(names, expected, "{}", place());
+            let file = case.run["secret_file"].as_str().map(Path::new);
+            assert_eq!(inside, file.filter(|_| case.name != "removed").and_then(secret), "{}", place());
+            let settled = world.run(&case.run);
+            assert_eq!(settled["changed"], false, "{}: {settled}", place());
+            kills += 1;
+        }
+    }
+    assert!(kills > 150, "{kills}");
+}
+
+#[test]
+fn an_error_at_any_step_is_told_with_whether_something_was_changed_and_is_mended_by_the_next_run() {
+    let world = world();
+    let start = world.files();
+    for case in cases(&world) {
+        let before = prepare(&world, &start, &case);
+        let Some((trace, _)) = traced(&world, &case.run, |_, _| Act::Go) else { return };
+        let expected = state(&world).0;
+        for (step, event) in trace.events.iter().enumerate() {
+            // That a temporary file cannot be removed fails nothing.
+            if matches!(event.call, Call::MakeFolder(_)) {
+                continue;
+            }
+            let error = [Errno::ENOSPC, Errno::EIO, Errno::EDQUOT][step % 3];
+            let place = || format!("{}, {error} at {step}: {:?}", case.name, event.call);
+            reset(&world, &before);
+            let (run, answer) =
+                traced(&world, &case.run, |at, _| if at == step { Act::Fail(error) } else { Act::Go }).unwrap();
+            let visible = |files: Files| -> Files {
+                let hidden = |path: &Path| path.ends_with("manifest.key") || path.to_str().unwrap().ends_with("-tmp");
+                files.into_iter().filter(|(path, ..)| !hidden(path)).collect()
+            };
+            let changed = visible(before.clone()) != visible(world.files());
+            if answer["failed"] == true {
+                assert_eq!(run.exit, Some(1), "{}", place());
+                assert_eq!(code(&answer), "file.unwritable", "{}: {answer}", place());
+                assert_eq!(answer["error"]["errno"], error as i32, "{}", place());
+                assert_eq!(answer["changed"], changed, "{}: {answer}", place());
+                let created = secret(&world.path("secret")).is_some() && case.before.is_empty();
+                assert_eq!(answer["requests"][0]["secret_created"], created, "{}: {answer}", place());
+            } else {
+                assert!(matches!(event.call, Call::Remove(_)), "{}: {answer}", place());
+            }
+            let next = world.run(&case.run);
+            assert_ne!(next["failed"], true, "{}: {next}", place());
+            assert_eq!(state(&world).0, expected, "{}", place());
+            assert_eq!(world.run(&case.run)["changed"], false, "{}", place());
+        }
+    }
+}
