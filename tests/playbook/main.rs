@@ -3,6 +3,7 @@
 
 mod command_line;
 mod domains;
+mod fleet_care;
 mod machines;
 mod provisioning;
 mod requests;

@@ -1,0 +1,35 @@
+# Copyright: the seguest project
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ansible.errors import AnsibleFilterError
+
+from ansible_collections.seguest.pv.plugins.plugin_utils.compliance import report
+from ansible_collections.seguest.pv.plugins.plugin_utils.compliance_page import page
+
+
+def compliance_report(guests: Any, generated_at: str) -> dict[str, Any]:
+    """See compliance_report.yml."""
+    if not isinstance(guests, list) or not all(isinstance(guest, dict) and "host" in guest for guest in guests):
+        raise AnsibleFilterError("seguest.pv.compliance_report takes a list of dictionaries with at least `host`")
+    return report(guests, generated_at)
+
+
+def compliance_page(of: Any) -> str:
+    """See compliance_page.yml."""
+    try:
+        return page(of)
+    except (KeyError, TypeError) as fault:
+        raise AnsibleFilterError("seguest.pv.compliance_page takes what compliance_report returns") from fault
+
+
+class FilterModule:
+    """Ansible looks here."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        """The filters of this file."""
+        return {"compliance_report": compliance_report, "compliance_page": compliance_page}

@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The compliance page in a real browser."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import unittest
+from pathlib import Path
+from typing import Any
+
+import browser
+import lab
+import test_compliance as rules
+
+NAMES = "[...document.querySelectorAll('#overview tbody th')].map((cell) => cell.textContent)"
+
+
+def setUpModule() -> None:
+    lab.import_collection()
+
+
+def fleet() -> list[dict[str, Any]]:
+    """Some guests, of every kind."""
+    names = ["db1.example.com", "db2.example.com", "db3.example.com"]
+    guests = [rules.good(name) for name in names]
+    hostile = rules.good("<script>document.title='taken'</script>")
+    hostile["facts"]["secrets"]["list"].append(
+        {"index": 2, "id": rules.secret_id("x"), "name": "<img src=x onerror=alert(1)>"}
+    )
+    hostile["facts"]["secrets"]["total"] = 3
+    released = rules.good("app1.example.com")
+    released["facts"]["ap"]["queues"][0] = rules.queue("00.0005")
+    released["facts"]["secrets"]["locked"] = False
+    closed = rules.good("app2.example.com")
+    closed["facts"]["secrets"].update(list=None, total=None, complete=None)
+    problem = {"code": "uv.not_permitted", "detail": "/dev/uv may not be opened.", "hint": "Use become."}
+    closed["facts"]["problems"] = [problem]
+    gone = {**rules.good("app3.example.com"), "unreachable": True}
+    return [*guests, hostile, released, closed, gone]
+
+
+@unittest.skipUnless(browser.PROGRAM, "chromium is not installed")
+class InTheBrowser(unittest.TestCase):
+    def setUp(self) -> None:
+        from ansible_collections.seguest.pv.plugins.plugin_utils.compliance_page import page
+
+        self.root = Path(tempfile.mkdtemp(prefix="seguest-page-"))
+        self.addCleanup(shutil.rmtree, self.root)
+        path = self.root / "compliance.html"
+        path.write_text(page(rules.report(*fleet())))
+        self.browser = browser.Browser()
+        self.addCleanup(self.browser.close)
+        self.browser.size(1200, 900)
+        self.browser.open(path)
+
+    def test_counts_are_shown_and_nothing_complains_or_is_loaded(self) -> None:
+        counts = {key: self.browser.value(f"document.getElementById('count-{key}').textContent")
+                  for key in ("guests", "fail", "unknown", "pass")}  # fmt: skip
+        self.assertEqual(counts, {"guests": "7", "fail": "2", "unknown": "2", "pass": "3"})
+        self.assertEqual(self.browser.value("document.title"), "Secure Execution guests: compliance")
+        self.assertEqual(self.browser.value("document.images.length"), 0)
+        self.assertEqual(self.browser.complaints, [])
+
+    def test_the_policy_stops_a_script_that_got_in_all_the_same(self) -> None:
+        inject = "{ const s = document.createElement('script'); s.textContent = 'window.taken = 1'; document.body.append(s); }"
+        self.browser.value(inject)
+        self.assertEqual(self.browser.value("typeof window.taken"), "undefined")
+        self.assertTrue(any("Content Security Policy" in line for line in self.browser.complaints))
+
+    def test_pressing_a_heading_sorts_up_down_and_back(self) -> None:
+        before = self.browser.value(NAMES)
+        heading = "document.querySelector('#overview thead th:first-child')"
+
+        def press() -> tuple[list[str], str | None]:
+            self.browser.value(f"{heading}.querySelector('button').click()")
+            return self.browser.value(NAMES), self.browser.value(f"{heading}.getAttribute('aria-sort')")
+
+        self.assertEqual(press(), (sorted(before), "ascending"))
+        self.assertEqual(press(), (sorted(before, reverse=True), "descending"))
+        self.assertEqual(press(), (before, None))
+        self.assertEqual(self.browser.complaints, [])
+
+    def test_no_width_needs_sideways_scrolling(self) -> None:
+        for width in (320, 390, 800, 1024, 1025, 1600):
+            self.browser.size(width, 800)
+            shown = self.browser.value("document.documentElement.scrollWidth")
+            self.assertLessEqual(shown, width, width)
+
+    def test_text_has_contrast_in_light_and_dark(self) -> None:
+        measure = """(() => {
+            const light = (rgb) => rgb.match(/[0-9.]+/g).slice(0, 3).map((c) => c / 255)
+                .map((c) => c <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4)
+                .reduce((sum, c, at) => sum + c * [0.2126, 0.7152, 0.0722][at], 0);
+            const back = (node) => {
+                const own = getComputedStyle(node).backgroundColor;
+                return own === 'rgba(0, 0, 0, 0)' ? back(node.parentElement) : own;
+            };
+            return Math.min(...[...document.querySelectorAll('p, th, td, dd, dt, .badge, a, h1, h2')].map((node) => {
+                const [a, b] = [light(getComputedStyle(node).color), light(back(node))];
+                return (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+            }));
+        })()"""
+        for scheme in ("light", "dark"):
+            self.browser.colours(scheme)
+            self.assertGreaterEqual(self.browser.value(measure), 4.5, scheme)
+            folder = os.environ.get("SEGUEST_PICTURES")
+            if folder:
+                Path(folder, f"compliance-{scheme}.png").write_bytes(self.browser.picture())
+                self.browser.size(390, 844)
+                Path(folder, f"compliance-{scheme}-phone.png").write_bytes(self.browser.picture())
+                self.browser.size(1200, 900)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,223 @@
+//! The other playbooks: a new image, a guest that is retired, facts that make groups, the compliance report.
+
+use crate::support::{Single, associated, contents, effects, secrets};
+use anyhow::{Context, Result, ensure};
+use e2e::{Controller, Guest, Host, Play, World, can_simulate, fleet_cards, place, variables};
+use serde_json::{Value, json};
+use std::process::Command;
+
+/// Runs a playbook that must succeed.
+fn ok(controller: &Controller, book: &str, vars: &Value) -> Result<Play> {
+    let play = controller.playbook(book, &["--extra-vars", &vars.to_string()])?;
+    ensure!(play.ok, "{book}: {}", play.output);
+    Ok(play)
+}
+
+#[test]
+fn a_rotation_builds_beside_the_old_requests_and_serves_guests_of_both_images() -> Result<()> {
+    const TEST: &str = "a_rotation_builds_beside_the_old_requests_and_serves_guests_of_both_images";
+    if !can_simulate(TEST) {
+        return Ok(());
+    }
+    let Single { world, guest: old, controller, .. } = &Single::new(json!({}))?;
+    ok(controller, "provision.yml", &json!({}))?;
+    let before = contents(&world.path("trusted"))?;
+    world.image("image2", &[])?;
+    let rotation =
+        json!({"rotate_image": world.path("image2.hdr"), "rotate_requests": world.path("trusted/requests-2")});
+
+    let over = json!({"rotate_image": world.path("image2.hdr"), "rotate_requests": world.path("trusted/requests")});
+    for refused in [json!({}), over] {
+        let play = controller.playbook("rotate.yml", &["--extra-vars", &refused.to_string()])?;
+        assert!(!play.ok && play.output.contains("Give the new image"), "{}", play.output);
+    }
+    assert_eq!(contents(&world.path("trusted"))?, before);
+
+    let rotated = ok(controller, "rotate.yml", &rotation)?;
+    assert!(rotated.changes().iter().all(|change| change.starts_with("localhost: ")), "{:?}", rotated.changes());
+    let after = contents(&world.path("trusted"))?;
+    assert!(before.iter().all(|file| after.contains(file)), "something that was there is not as it was");
+    assert!(after.iter().any(|(path, _)| path.ends_with("requests-2/guest1.request")));
+    assert_eq!(ok(controller, "rotate.yml", &rotation)?.changes(), Vec::<String>::new());
+
+    // The guest is started anew from the new image: the old requests are not for it, the new ones are.
+    let new = &Guest::start_image(world, "guest1-2", "machine1", "image2", &fleet_cards())?;
+    let hosts = [Host::guest("guest1", new)?];
+    let moved = Controller::new(&world.path("controller2"), &Host::controller(), &hosts, &variables(world))?;
+    assert!(!moved.playbook("provision.yml", &[])?.ok);
+    let provision =
+        json!({"provision_image": world.path("image2.hdr"), "provision_requests": world.path("trusted/requests-2")});
+    ok(&moved, "provision.yml", &provision)?;
+    assert_eq!((associated(new)?, secrets(new)?), (associated(old)?, secrets(old)?));
+    // And one of the old image still is repaired with the old ones.
+    old.reboot()?;
+    ok(controller, "provision.yml", &json!({}))?;
+    assert_eq!(associated(old)?, secrets(old)?);
+    Ok(())
+}
+
+#[test]
+fn a_lost_secret_is_not_made_anew_by_a_rotation() -> Result<()> {
+    if !can_simulate("a_lost_secret_is_not_made_anew_by_a_rotation") {
+        return Ok(());
+    }
+    let Single { world, controller, .. } = &Single::new(json!({}))?;
+    ok(controller, "provision.yml", &json!({}))?;
+    std::fs::remove_file(world.path("trusted/secrets/common"))?;
+    world.image("image2", &[])?;
+    let rotation =
+        json!({"rotate_image": world.path("image2.hdr"), "rotate_requests": world.path("trusted/requests-2")});
+    let play = controller.playbook("rotate.yml", &["--extra-vars", &rotation.to_string()])?;
+    assert!(!play.ok);
+    assert_eq!(play.result("localhost", "Build the requests")?["error"]["code"], "request.secret_missing");
+    assert!(!world.path("trusted/secrets/common").exists());
+    Ok(())
+}
+
+#[test]
+fn a_retired_guest_loses_its_queues_and_requests_and_its_secret_only_on_demand() -> Result<()> {
+    const TEST: &str = "a_retired_guest_loses_its_queues_and_requests_and_its_secret_only_on_demand";
+    if !can_simulate(TEST) {
+        return Ok(());
+    }
+    let Single { world, guest, controller, .. } = &Single::new(json!({}))?;
+    ok(controller, "provision.yml", &json!({}))?;
+    let (state, files) = (guest.state()?, contents(&world.path("trusted"))?);
+    for refused in [
+        json!({}),
+        json!({"retire_guest": "all"}),
+        json!({"retire_guest": "guest1", "retire_destroy_secret": "yes"}),
+        json!({"retire_guest": "guest1", "retire_destroy_secret": "common"}),
+    ] {
+        let play = controller.playbook("retire.yml", &["--extra-vars", &refused.to_string()])?;
+        assert!(!play.ok && play.output.contains("name of one guest"), "{}", play.output);
+    }
+    let check = controller.playbook("retire.yml", &["--check", "-e", "retire_guest=guest1"])?;
+    assert!(check.ok, "{}", check.output);
+    assert_eq!((guest.state()?, contents(&world.path("trusted"))?), (state, files));
+
+    ok(controller, "retire.yml", &json!({"retire_guest": "guest1"}))?;
+    assert!(guest.state()?["queues"].as_array().context("no queues")?.iter().all(|queue| queue["state"] == "unbound"));
+    assert!(!world.path("trusted/requests/guest1.request").exists());
+    assert!(world.path("trusted/requests/common.request").exists());
+    assert!(world.path("trusted/secrets/guest1").exists(), "nobody asked to destroy the secret");
+    assert_eq!(ok(controller, "retire.yml", &json!({"retire_guest": "guest1"}))?.changes(), Vec::<String>::new());
+
+    let destroy = json!({"retire_guest": "guest1", "retire_destroy_secret": "guest1"});
+    assert_eq!(ok(controller, "retire.yml", &destroy)?.changes(), ["localhost: Destroy the guest's own secret"]);
+    assert!(!world.path("trusted/secrets/guest1").exists());
+    assert!(world.path("trusted/secrets/common").exists());
+    Ok(())
+}
+
+/// Three guests: one to be provisioned, one that never is and has a hostile name, one that cannot be reached.
+struct Mixed {
+    good: Guest,
+    bare: Guest,
+    controller: Controller,
+    dir: tempfile::TempDir,
+}
+
+const HOSTILE: &str = "<script>alert(1)<script>";
+
+impl Mixed {
+    fn new() -> Result<Self> {
+        let dir = tempfile::tempdir()?;
+        let world = World::new(dir.path(), &["machine1", "machine2"])?;
+        let good = Guest::start(&world, "good", "machine1", &fleet_cards())?;
+        let bare = Guest::start(&world, "bare", "machine2", &fleet_cards())?;
+        let mut vars = variables(&world);
+        vars["compliance_folder"] = json!(world.path("reports"));
+        let one = [Host::guest("good", &good)?];
+        let provision = Controller::new(&world.path("first"), &Host::controller(), &one, &vars)?;
+        ok(&provision, "provision.yml", &json!({}))?;
+        let gone = Host::guest("gone", &bare)?.with(json!({"ansible_guest_sim_bin": "/nonexistent/guest-sim"}));
+        let hosts = [Host::guest("good", &good)?, Host::guest(HOSTILE, &bare)?, gone];
+        std::fs::create_dir(world.path("reports"))?;
+        let controller = Controller::new(&world.path("controller"), &Host::controller(), &hosts, &vars)?;
+        Ok(Self { good, bare, controller, dir })
+    }
+
+    /// A program of ansible-core that keeps facts.
+    fn caching(&self, program: &str) -> Result<Command> {
+        let mut command = self.controller.command(program)?;
+        command
+            .env("ANSIBLE_CACHE_PLUGIN", "jsonfile")
+            .env("ANSIBLE_CACHE_PLUGIN_CONNECTION", self.dir.path().join("facts"))
+            .env("RECORDER_FILE", self.dir.path().join("record"));
+        Ok(command)
+    }
+
+    fn caching_playbook(&self, book: &str, arguments: &[&str]) -> Result<()> {
+        let book = place::repository().join("playbooks").join(book);
+        let output = self.caching("ansible-playbook")?.arg(book).args(arguments).output()?;
+        // A guest that cannot be reached is none of the playbook's faults: 4 says only that.
+        let said = [output.stdout, output.stderr].concat();
+        ensure!(matches!(output.status.code(), Some(0 | 4)), "{}", String::from_utf8_lossy(&said));
+        Ok(())
+    }
+
+    fn report(&self) -> Result<Value> {
+        Ok(serde_json::from_slice(&std::fs::read(self.dir.path().join("reports/compliance.json"))?)?)
+    }
+}
+
+fn verdicts(report: &Value) -> Vec<(&str, &str)> {
+    let guests = report["guests"].as_array().map_or(&[][..], Vec::as_slice);
+    guests.iter().map(|g| (g["host"].as_str().unwrap_or_default(), g["verdict"].as_str().unwrap_or_default())).collect()
+}
+
+#[test]
+fn the_compliance_report_tells_good_bare_and_unreachable_guests_apart() -> Result<()> {
+    if !can_simulate("the_compliance_report_tells_good_bare_and_unreachable_guests_apart") {
+        return Ok(());
+    }
+    let fleet = Mixed::new()?;
+    let before = (effects(&fleet.good)?, effects(&fleet.bare)?);
+    let play = ok(&fleet.controller, "compliance.yml", &json!({}))?;
+    let report = fleet.report()?;
+    assert_eq!(verdicts(&report), [(HOSTILE, "fail"), ("gone", "unknown"), ("good", "pass")], "{report:#}");
+    assert_eq!(report["counts"], json!({"guests": 3, "fail": 1, "unknown": 1, "pass": 1}));
+    assert!(play.changes().iter().all(|change| change.starts_with("localhost: ")), "{:?}", play.changes());
+    assert_eq!((effects(&fleet.good)?, effects(&fleet.bare)?), before, "asking changed something");
+
+    let page = std::fs::read_to_string(fleet.dir.path().join("reports/compliance.html"))?;
+    assert!(page.starts_with("<!DOCTYPE html>") && !page.contains(HOSTILE));
+    assert!(page.contains("&lt;script&gt;alert(1)&lt;script&gt;") && page.contains("not attested"));
+    let valid = Command::new(place::python_program("python")?)
+        .args(["-c", "import json, sys, jsonschema; jsonschema.validate(*(json.load(open(f)) for f in sys.argv[1:]))"])
+        .arg(fleet.dir.path().join("reports/compliance.json"))
+        .arg(place::repository().join("collection/docs/compliance-report.schema.json"))
+        .output()?;
+    assert!(valid.status.success(), "{}", String::from_utf8_lossy(&valid.stderr));
+    Ok(())
+}
+
+#[test]
+fn cached_facts_make_groups_and_count_for_nothing_after_a_reboot() -> Result<()> {
+    if !can_simulate("cached_facts_make_groups_and_count_for_nothing_after_a_reboot") {
+        return Ok(());
+    }
+    let fleet = Mixed::new()?;
+    fleet.caching_playbook("inventory.yml", &[])?;
+    let groups = place::repository().join("playbooks/inventory/secure_execution.yml");
+    let output = fleet.caching("ansible-inventory")?.arg("-i").arg(groups).arg("--list").output()?;
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let listed: Value = serde_json::from_slice(&output.stdout)?;
+    assert_eq!(listed["se_guests"]["hosts"], json!([HOSTILE, "good"]));
+    assert_eq!(
+        (&listed["se_locked"]["hosts"], &listed["se_associated"]["hosts"]),
+        (&json!(["good"]), &json!(["good"]))
+    );
+    assert!(listed.get("se_with_problems").is_none(), "{listed:#}");
+
+    let cached: [&str; 2] = ["-e", "compliance_cached=true"];
+    fleet.caching_playbook("compliance.yml", &cached)?;
+    assert!(verdicts(&fleet.report()?).contains(&("good", "pass")));
+    fleet.good.reboot()?;
+    fleet.caching_playbook("compliance.yml", &cached)?;
+    let report = fleet.report()?;
+    assert!(verdicts(&report).contains(&("good", "unknown")), "{report:#}");
+    assert!(report.to_string().contains("The facts are of another boot"));
+    Ok(())
+}
