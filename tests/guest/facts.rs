@@ -275,3 +275,26 @@ fn looking_at_queues_by_binding_them_is_refused_and_ignored_in_check_mode() {
     assert!(warned(&ok(&guest, MODULE, &checked(&arguments)), "ap.inspect_skipped"));
     assert_eq!(effects(&guest), Vec::<String>::new());
 }
+
+#[test]
+fn a_list_is_whole_at_every_border_of_its_pages() {
+    if !e2e::can_simulate("a_list_is_whole_at_every_border_of_its_pages") {
+        return;
+    }
+    let guest = guest("kernel: {list_pages: 16}\nultravisor: {max_assoc_secrets: 400}");
+    let list = || facts(&guest, &json!({"gather_subset": ["secrets"]}))["secrets"].clone();
+    let mut there = 0;
+    // A page holds 85; from four pages on their headers' room would hold one more, but the kernel leaves it empty.
+    for count in [85, 86, 170, 171, 340, 341] {
+        let names: Vec<_> = (there..count).map(|number| format!("s{number}")).collect();
+        with_secrets(&guest, &names.iter().map(String::as_str).collect::<Vec<_>>());
+        there = count;
+        let secrets = list();
+        assert_eq!((&secrets["total"], &secrets["complete"]), (&json!(count), &json!(true)), "{count}");
+        assert_eq!(column(&secrets["list"], "index"), (0..count).map(|index| json!(index)).collect::<Vec<_>>());
+        guest.set("kernel: {list_pages: 1}").unwrap();
+        let page = list();
+        assert_eq!((&page["complete"], page["list"].as_array().unwrap().len()), (&json!(count == 85), 85));
+        guest.set("kernel: {list_pages: 16}").unwrap();
+    }
+}

@@ -9,6 +9,8 @@ use pv_wire::{SecretId, SecretType};
 const HEADER_LEN: usize = 16;
 /// Entry: u16 index, u16 type, u32 length, 8 reserved, 32 bytes id; big endian.
 const ENTRY_LEN: usize = 48;
+/// Entries behind the header of one page.
+const ENTRIES_PER_PAGE: u16 = ((Pages::PAGE_LEN - HEADER_LEN) / ENTRY_LEN) as u16;
 
 /// One secret in the store. Its value is never shown by the ultravisor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,8 +90,7 @@ impl SecretList {
         if answer.rc != RC_MORE_DATA {
             return Ok(first);
         }
-        let needed = HEADER_LEN + usize::from(first.total) * ENTRY_LEN;
-        let mut pages = Pages::new(needed.div_ceil(Pages::PAGE_LEN) as u16);
+        let mut pages = Pages::new(pages_for(first.total));
         match device.ask::<List>(&mut pages) {
             Ok(answer) if [1, RC_MORE_DATA].contains(&answer.rc) => Self::parse(pages.bytes()),
             // Kernels before the longer list answer EINVAL: the page that was read is all there is to see.
@@ -123,6 +124,12 @@ impl SecretList {
         });
         Ok(Self { total, secrets: secrets.collect() })
     }
+}
+
+/// Pages for so many entries. The kernel asks the ultravisor for a page of them at a time, and only while a whole one
+/// still fits: room for fewer at the end stays empty, be it for enough entries (Linux `uvio_get_list`).
+fn pages_for(total: u16) -> u16 {
+    total.div_ceil(ENTRIES_PER_PAGE).max(1)
 }
 
 fn be16(bytes: &[u8], at: usize) -> u16 {
@@ -167,6 +174,13 @@ mod tests {
             assert_eq!(SecretList::parse(&page).unwrap_err().code, codes::LIST_MALFORMED);
         }
         assert!(SecretList::parse(&[0; 15]).is_err());
+    }
+
+    #[test]
+    fn a_list_gets_a_page_for_every_85_entries() {
+        let pages = [0, 1, 85, 86, 170, 171, 340, 341].map(pages_for);
+        assert_eq!(pages, [1, 1, 1, 2, 2, 3, 4, 5]);
+        assert_eq!(pages_for(u16::MAX), 771);
     }
 
     #[test]
