@@ -8,6 +8,7 @@ mod ap_bind_faults;
 mod ap_bind_others;
 mod ap_bind_release;
 mod facts;
+mod firmware;
 mod queues;
 mod scenarios;
 mod secret_add;
