@@ -2,6 +2,7 @@
 //! soon, must not panic, and what it asserts must hold.
 //!
 //! The fuzzer calls them (`cargo xtask fuzz`), and an ordinary test does with the corpus that the fuzzer left.
+//! Certificates in `keys/` and private keys in the corpus were made for this and open nothing.
 
 #![allow(clippy::panic, reason = "a broken promise must end a target with a panic: that is how it is seen")]
 
