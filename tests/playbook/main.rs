@@ -1,6 +1,7 @@
 //! Stories: what a fleet goes through, each told by runs of real Ansible over simulated guests, most of them of the
 //! example playbook.
 
+mod at_boot;
 mod command_line;
 mod domains;
 mod fleet_care;

@@ -44,7 +44,7 @@ class BinaryModule(ActionBase):
             return self._run_module(arguments)
         except Failure as failure:
             if failure.code == MISSING and self._task.check_mode:
-                return _prediction(failure)
+                return prediction(failure)
             return failure.result()
 
     def _arguments(self, task_vars: dict[str, Any]) -> bytes:
@@ -150,7 +150,8 @@ class BinaryModule(ActionBase):
         )
 
 
-def _prediction(missing: Failure) -> dict[str, Any]:
+def prediction(missing: Failure) -> dict[str, Any]:
+    """Check mode's result where what is to be sent does not exist yet."""
     # An earlier task of the play may make the file, and in check mode has not.
     return {
         "changed": True,

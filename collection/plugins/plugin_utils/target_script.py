@@ -32,7 +32,7 @@ def run_cached(mark: str, hashes: Mapping[str, str], environment: str) -> str:
     """
     arms = " ".join(f'"Linux {arch}") h={sha256};;' for arch, sha256 in hashes.items())
     choose = f"case $a in {arms} *) h=;; esac;"
-    return f"t={mark}; {_SETUP} {choose} {_SAFE} {_execute(environment)} {_RUN_CACHED}"
+    return f"t={mark}; {SETUP} {choose} {_SAFE} {_execute(environment)} {_RUN_CACHED}"
 
 
 def store(mark: str, sha256: str, remote_tmp: str) -> str:
@@ -42,12 +42,12 @@ def store(mark: str, sha256: str, remote_tmp: str) -> str:
 
     :param remote_tmp: Ansible's remote_tmp, the first choice for the temporary folder
     """
-    return f"t={mark}; h={sha256}; {_SETUP} T={_shell_path(remote_tmp)}; {_SAFE} {_TAKE} {_STORE}"
+    return f"t={mark}; h={sha256}; {SETUP} T={_shell_path(remote_tmp)}; {_SAFE} {_TAKE} {_STORE}"
 
 
 def run_temporary(mark: str, remote_tmp: str, environment: str) -> str:
     """Run what store() put into a temporary folder, and remove it; answers as run_cached() does."""
-    return f"t={mark}; {_SETUP} T={_shell_path(remote_tmp)}; {_SAFE} {_execute(environment)} {_RUN_TEMPORARY}"
+    return f"t={mark}; {SETUP} T={_shell_path(remote_tmp)}; {_SAFE} {_execute(environment)} {_RUN_TEMPORARY}"
 
 
 def _execute(environment: str) -> str:
@@ -67,13 +67,13 @@ def _shell_path(path: str) -> str:
     return f'"{re.sub("^~/", "$H/", path)}"'
 
 
-def _one_line(script: str) -> str:
+def one_line(script: str) -> str:
     return " ".join(script.split())
 
 
 # System folders first: a PATH that another user left behind must not choose what is run.
 # a: kernel and architecture. H: home with all links resolved.
-_SETUP = _one_line("""
+SETUP = one_line("""
     PATH=/usr/sbin:/usr/bin:/sbin:/bin:$PATH;
     a=$(uname -sm);
     H=$(cd -P -- "${HOME:-/nonexistent}" 2>/dev/null && pwd -P);
@@ -87,13 +87,13 @@ _EACH_CACHE = """
         [ "$d" = shared ] && d=/tmp/seguest.pv-$(id -u);
 """
 
-# safe DIR: nobody but the effective user (and root) can put a file into DIR, or another folder in DIR's place.
-# DIR is 0700; it and each folder above is no link, belongs to that user or to root, and nobody else may write to it
+# guarded DIR MODE: nobody but the effective user (and root) can put a file into DIR, or another folder in DIR's place.
+# DIR's mode as ls shows it begins with MODE; it and each folder above is no link, belongs to that user or to root, and nobody else may write to it
 # unless it is sticky, as /tmp is. ls lists all of them, root first; every line must pass, and none may be left over.
 # q: one letter for each folder, o if it is the effective user's own, else f (foreign, so it has to be root's).
-_SAFE = _one_line("""
-    safe() {
-        p=$1; q=; set --;
+GUARDED = one_line("""
+    guarded() {
+        p=$1; w=$2; q=; set --;
         while :; do
             set -- "$p" "$@";
             [ -O "$p" ] && q=o$q || q=f$q;
@@ -108,13 +108,14 @@ _SAFE = _one_line("""
                 q=${q#?};
                 case $m in d????????[tT]*) ;; d????w*|d???????w*) exit 1;; d*) ;; *) exit 1;; esac;
             done;
-            case $q$l in drwx------*) ;; *) exit 1;; esac
+            case $q$l in "$w"*) ;; *) exit 1;; esac
         );
     };
 """)
+_SAFE = GUARDED + ' safe() { guarded "$1" drwx------; };'
 
 # take DIR: makes an empty file n in DIR, if a file there could be executed at all (a mount may be noexec).
-_TAKE = _one_line("""
+_TAKE = one_line("""
     take() {
         n=$1/.$t;
         : >"$n" && chmod 700 "$n" && [ -x "$n" ] && return 0;
@@ -123,7 +124,7 @@ _TAKE = _one_line("""
 """)
 
 # Where nothing can compute hashes, nothing is kept.
-_RUN_CACHED = _one_line(f"""
+_RUN_CACHED = one_line(f"""
     main() {{
         [ -n "$h" ] || {{ cat >/dev/null; echo "$t {NO_BUILD} $a"; return 0; }};
         command -v sha256sum >/dev/null 2>&1 &&
@@ -140,7 +141,7 @@ _RUN_CACHED = _one_line(f"""
 
 # Folders are made only below one that belongs to the effective user, or in /tmp: a HOME that is another user's stays
 # as it is.
-_STORE = _one_line(f"""
+_STORE = one_line(f"""
     main() {{
         command -v sha256sum >/dev/null 2>&1 && {{
             [ -d "$H/.cache" ] || {{ [ -O "$H" ] && mkdir -m 700 "$H/.cache"; }};
@@ -168,7 +169,7 @@ _STORE = _one_line(f"""
     main
 """)
 
-_RUN_TEMPORARY = _one_line(f"""
+_RUN_TEMPORARY = one_line(f"""
     main() {{
         for b in "$T" /var/tmp /tmp; do
             f=$b/$t/.$t;

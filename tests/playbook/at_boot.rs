@@ -1,0 +1,169 @@
+//! A guest that provisions itself at each boot.
+
+use crate::support::{Single, associated, secrets};
+use anyhow::{Context, Result, ensure};
+use e2e::{Guest, Play, can_simulate};
+use serde_json::{Value, json};
+use std::path::Path;
+use std::process::Output;
+
+const INSTALL: &str = "Install what the guest runs at each boot";
+const FOLDERS: [&str; 2] = ["/etc", "/usr/local"];
+
+/// A guest with folders of its own, so that nothing is installed on the machine that the test runs on.
+fn guest() -> Result<Single> {
+    let single = Single::new(json!({}))?;
+    for folder in FOLDERS {
+        own(&single.guest, folder)?;
+    }
+    let play = single.controller.playbook("provision.yml", &["--limit", "trusted"])?;
+    ensure!(play.ok, "{}", play.output);
+    Ok(single)
+}
+
+/// An empty folder in a folder's place, which everybody may look into.
+fn own(guest: &Guest, folder: &str) -> Result<()> {
+    guest.own_folder(Path::new(folder))?;
+    shell(guest, &format!("chmod 755 {folder}")).map(|_| ())
+}
+
+fn shell(guest: &Guest, command: &str) -> Result<String> {
+    let output = run(guest, command)?;
+    ensure!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
+    Ok(String::from_utf8(output.stdout)?)
+}
+
+fn run(guest: &Guest, command: &str) -> Result<Output> {
+    guest.run(Path::new("/bin/sh"), &["-c", command], b"")
+}
+
+fn role(single: &Single, at_boot: bool, arguments: &[&str]) -> Result<Play> {
+    let request = |name: &str| single.world.path(&format!("trusted/requests/{name}.request"));
+    let vars = json!({
+        "guest_secrets": [{"name": "cluster key", "src": request("common")}, {"name": "key of guest1", "src": request("guest1")}],
+        "guest_queues": "{{ provision_queues }}", "guest_at_boot": at_boot});
+    let tasks = json!([{"name": "Include", "ansible.builtin.import_role": {"name": "seguest.pv.guest"}, "vars": vars}]);
+    single.controller.tasks("guests", &tasks, arguments)
+}
+
+/// What systemd would start, as the installed unit has it.
+fn exec_start(guest: &Guest) -> Result<String> {
+    let unit = shell(guest, "cat /etc/systemd/system/multi-user.target.wants/seguest-pv.service")?;
+    let line = unit.lines().find_map(|line| line.strip_prefix("ExecStart="));
+    Ok(line.context("the unit has no ExecStart")?.to_owned())
+}
+
+fn listing(guest: &Guest) -> Result<String> {
+    shell(
+        guest,
+        "cd / && find etc/seguest.pv usr/local/libexec etc/systemd -not -type d -printf '%p %M %U\\n' 2>/dev/null | sort",
+    )
+}
+
+#[test]
+fn a_guest_with_its_unit_has_its_queues_after_a_reboot_before_anybody_comes() -> Result<()> {
+    const TEST: &str = "a_guest_with_its_unit_has_its_queues_after_a_reboot_before_anybody_comes";
+    if !can_simulate(TEST) {
+        return Ok(());
+    }
+    let single = &guest()?;
+    let check = role(single, true, &["--check", "--diff"])?;
+    assert!(check.ok, "{}", check.output);
+    assert_eq!(check.result("guest1", INSTALL)?["changed"], true);
+    assert_eq!(shell(&single.guest, "ls -A /etc /usr/local")?.split_whitespace().count(), 2, "check mode wrote");
+
+    let first = role(single, true, &[])?;
+    assert!(first.ok, "{}", first.output);
+    let installed = listing(&single.guest)?;
+    assert_eq!(installed.lines().count(), 9, "{installed}");
+    for line in installed.lines() {
+        let mode = line.split_whitespace().nth(1).unwrap_or_default();
+        let private = ["-rw-------", "-rwx------"].contains(&mode);
+        assert!(private || line.contains("seguest-pv.service"), "{line}");
+    }
+    let again = role(single, true, &["--diff"])?;
+    assert!(again.ok, "{}", again.output);
+    assert_eq!(again.changes(), Vec::<String>::new());
+
+    let before = associated(&single.guest)?;
+    single.guest.reboot()?;
+    assert!(associated(&single.guest)?.is_empty());
+    let started = exec_start(&single.guest)?;
+    let said = shell(&single.guest, &started)?;
+    assert_eq!(said, "secret_add: done\nsecret_lock: done\nap_bind: done\n");
+    assert_eq!((associated(&single.guest)?, secrets(&single.guest)?.len()), (before, 2));
+    assert_eq!(single.guest.state()?["locked"], true);
+    // And when a controller comes, there is nothing left to do.
+    assert_eq!(role(single, true, &[])?.changes(), Vec::<String>::new());
+
+    let removed = role(single, false, &[])?;
+    assert!(removed.ok, "{}", removed.output);
+    assert_eq!(listing(&single.guest)?, "");
+    assert_eq!(role(single, false, &[])?.changes(), Vec::<String>::new());
+    Ok(())
+}
+
+#[test]
+fn the_first_step_that_fails_ends_it_with_an_error_line() -> Result<()> {
+    if !can_simulate("the_first_step_that_fails_ends_it_with_an_error_line") {
+        return Ok(());
+    }
+    let single = &guest()?;
+    assert!(role(single, true, &[])?.ok);
+    single.guest.reboot()?;
+    single.guest.set("faults:\n  - {on: add_secret, nth: 2, uv_rc: 0x0108, times: 0}\n")?;
+    let output = run(&single.guest, &exec_start(&single.guest)?)?;
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8(output.stdout)?;
+    assert!(said.starts_with("<3>secret_add failed, and nothing after it was done: "), "{said}");
+    assert!(said.contains("uv.request_not_for_this_guest"), "{said}");
+    assert_eq!(single.guest.state()?["locked"], false);
+    assert!(associated(&single.guest)?.is_empty());
+    Ok(())
+}
+
+#[test]
+fn what_is_installed_is_repaired_and_an_unsafe_folder_is_refused() -> Result<()> {
+    if !can_simulate("what_is_installed_is_repaired_and_an_unsafe_folder_is_refused") {
+        return Ok(());
+    }
+    let single = &guest()?;
+    assert!(role(single, true, &[])?.ok);
+    let whole = listing(&single.guest)?;
+    shell(
+        &single.guest,
+        "echo x >>/usr/local/libexec/seguest.pv/secret_add && chmod 644 /etc/seguest.pv/ap_bind.json",
+    )?;
+    let repaired = role(single, true, &[])?;
+    let files = repaired.result("guest1", INSTALL)?["files"].as_array().cloned().unwrap_or_default();
+    let changed: Vec<&Value> = files.iter().filter(|file| file["changed"] == true).map(|file| &file["dest"]).collect();
+    assert_eq!(changed, ["/usr/local/libexec/seguest.pv/secret_add", "/etc/seguest.pv/ap_bind.json"]);
+    assert_eq!(listing(&single.guest)?, whole);
+
+    shell(&single.guest, "chmod 777 /etc/seguest.pv && rm /etc/seguest.pv/ap_bind.json")?;
+    let refused = role(single, true, &[])?;
+    assert!(!refused.ok);
+    let error = &refused.result("guest1", INSTALL)?["error"];
+    assert_eq!(error["code"], "module.not_sent");
+    assert!(error["detail"].as_str().unwrap_or_default().contains("others than root could exchange it"), "{error}");
+    Ok(())
+}
+
+#[test]
+fn systemd_understands_the_unit() -> Result<()> {
+    const TEST: &str = "systemd_understands_the_unit";
+    if !can_simulate(TEST) {
+        return Ok(());
+    }
+    if !Path::new("/usr/bin/systemd-analyze").exists() {
+        println!("skipped: {TEST}: systemd-analyze is not installed");
+        return Ok(());
+    }
+    let single = &guest()?;
+    assert!(role(single, true, &[])?.ok);
+    let output = run(&single.guest, "systemd-analyze verify /etc/systemd/system/seguest-pv.service")?;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    // Other units of the machine may have faults of their own.
+    assert!(!said.contains("seguest-pv"), "{said}");
+    Ok(())
+}
