@@ -104,6 +104,21 @@ fn a_guest_with_its_unit_has_its_queues_after_a_reboot_before_anybody_comes() ->
 }
 
 #[test]
+fn a_retired_guest_takes_nothing_again_at_its_next_boot() -> Result<()> {
+    if !can_simulate("a_retired_guest_takes_nothing_again_at_its_next_boot") {
+        return Ok(());
+    }
+    let single = &guest()?;
+    assert!(role(single, true, &[])?.ok);
+    assert!(!listing(&single.guest)?.is_empty());
+    let vars = json!({"retire_guest": "guest1"}).to_string();
+    let retired = single.controller.playbook("retire.yml", &["--extra-vars", &vars])?;
+    assert!(retired.ok, "{}", retired.output);
+    assert_eq!(listing(&single.guest)?, "");
+    Ok(())
+}
+
+#[test]
 fn the_first_step_that_fails_ends_it_with_an_error_line() -> Result<()> {
     if !can_simulate("the_first_step_that_fails_ends_it_with_an_error_line") {
         return Ok(());
