@@ -11,6 +11,11 @@ fault::codes! {
 
     SECRET_SIZE = "request.secret_size", "The secret has a size that its type does not allow.";
     SECRET_KEY = "request.secret_key", "The private key given as secret cannot be read or is of a kind that no secret can be.";
+    SECRET_RECIPIENT = "request.secret_recipient", "A certificate in secret_recipients has a key that is too weak or cannot decrypt.";
+    SECRET_KEY_FILE = "request.secret_key_file", "The file secret_key_file holds no private key that can be read.";
+    SECRET_KEY_PASSPHRASE = "request.secret_key_passphrase", "The private key secret_key_file is encrypted, and its passphrase is missing or wrong.";
+    SECRET_WRONG_KEY = "request.secret_wrong_key", "The encrypted secret cannot be opened with this key: it is another's, or the file was altered.";
+    SECRET_DAMAGED = "request.secret_damaged", "The encrypted secret is damaged or was altered.";
     EXTENSION_SIZE = "request.extension_size", "An extension secret or a customer communication key is not 32 bytes long.";
     USER_DATA_SIZE = "request.user_data_size", "The user data is longer than its kind allows.";
     SIGNING_KEY = "request.user_signing_key", "The key that is to sign the user data cannot be read or is of a kind that cannot.";

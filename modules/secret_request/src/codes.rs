@@ -10,6 +10,9 @@ fault::codes! {
     NOT_OURS = "request.not_ours", "The file in the request's place is no add-secret request; it is not overwritten.";
     SECRET_MISSING = "request.secret_missing", "The file with the secret is not there.";
     SECRET_CHANGED = "request.secret_changed", "The secret is another one than that from which the request was made.";
+    SECRET_LOCKED = "request.secret_locked", "The file with the secret is encrypted, and no key to read it is given.";
+    SECRET_IN_CLEAR = "request.secret_in_clear", "The file with the secret is in the clear, though it is to be encrypted.";
+    RECIPIENT_LEFT_OUT = "request.recipient_left_out", "The file with the secret is not encrypted for one of its recipients; it is never encrypted again by itself.";
     SECRET_CREATED = "request.secret_created", "A new secret was made; only its file holds it.";
     NO_MANIFEST = "request.no_manifest", "A request is there without a manifest, so what it was made from is unknown; it is made again.";
     UNTRUSTED_MANIFEST = "request.untrusted_manifest", "The manifest beside the request was changed or made by another user; the request is made again.";

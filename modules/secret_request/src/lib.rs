@@ -5,4 +5,5 @@ pub mod cuid;
 pub mod manifest;
 pub mod options;
 pub mod private_file;
+pub mod seal;
 pub mod state_key;

@@ -15,7 +15,7 @@ use ansible_contract::{Context, Failure, Module, Outcome};
 use fault::Code;
 use options::{Options, Requests};
 use report::Report;
-use secret_request::{codes, cuid, manifest, options, private_file, state_key};
+use secret_request::{codes, cuid, manifest, options, private_file, seal, state_key};
 use task::Task;
 
 struct SecretRequest;

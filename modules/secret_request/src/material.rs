@@ -4,6 +4,7 @@ use crate::hosts::{Hosts, KnownHosts};
 use crate::manifest::{Hidden, Inputs};
 use crate::options::Kind;
 use crate::private_file::{self, Private};
+use crate::seal::{Seal, locked};
 use crate::state_key::StateKey;
 use crate::wanted::{CuidSource, Present, Proof, SecretSource};
 use crate::{codes, cuid};
@@ -24,6 +25,8 @@ pub enum SecretState {
     Known(Private),
     /// It is to be made.
     ToCreate,
+    /// It is there and encrypted, and no key is given.
+    Locked,
 }
 
 /// The images of a task, each read once.
@@ -45,6 +48,8 @@ impl KnownImages {
 pub struct Material {
     /// The secret.
     pub secret: SecretState,
+    /// What the operator should know about the secret's file.
+    pub warnings: Vec<Fault>,
     /// The host keys.
     pub hosts: Hosts,
     image: ImageTags,
@@ -61,10 +66,13 @@ impl Material {
     /// The `file.*`, `image.*` and `hkd.*` codes, `request.secret_missing`, and those about single inputs.
     pub fn gather(wanted: &Present, known: &mut KnownHosts, images: &mut KnownImages) -> Result<Self> {
         let hosts = known.get(&wanted.host_keys, wanted.trust.as_ref(), wanted.host_key_hashes.as_deref())?;
+        let mut warnings = Vec::new();
+        let secret = secret(wanted, &mut warnings)?;
         Ok(Self {
             hosts,
+            secret,
+            warnings,
             image: images.get(&wanted.image)?,
-            secret: secret(wanted)?,
             extension: match &wanted.proof {
                 Proof::None => Extension::None,
                 Proof::Simple(path) => Extension::simple(&key_file(path)?, &path.display().to_string())?,
@@ -88,6 +96,10 @@ impl Material {
         match &self.secret {
             SecretState::None => Ok(SecretType::META),
             SecretState::ToCreate => Ok(SecretType::ASSOCIATION),
+            SecretState::Locked => match wanted.kind {
+                Kind::Association => Ok(SecretType::ASSOCIATION),
+                _ => Err(locked(wanted.secret_file().unwrap_or(Path::new("")))),
+            },
             SecretState::Known(bytes) => secret_of(wanted, bytes).map(|secret| secret.kind()),
         }
     }
@@ -164,12 +176,16 @@ impl Material {
     }
 }
 
-fn secret(wanted: &Present) -> Result<SecretState> {
+fn secret(wanted: &Present, warnings: &mut Vec<Fault>) -> Result<SecretState> {
     match &wanted.secret {
         SecretSource::None => Ok(SecretState::None),
         SecretSource::Given(bytes) => Ok(SecretState::Known(bytes.clone())),
-        SecretSource::File { path, create } => match private_file::read(path)? {
-            Some(bytes) => Ok(SecretState::Known(bytes)),
+        SecretSource::File { path, create, sealing } => match private_file::read(path)? {
+            Some(bytes) => {
+                let seal = Seal::read(sealing)?;
+                warnings.extend(seal.left_out(&bytes, path));
+                Ok(seal.open(bytes, path)?.map_or(SecretState::Locked, SecretState::Known))
+            }
             None if *create => Ok(SecretState::ToCreate),
             None => Err(secret_missing(wanted, path)),
         },

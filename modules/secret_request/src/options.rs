@@ -82,7 +82,8 @@ options! {
         /// Whether to verify that the host key documents come from IBM and are not revoked. V(false) warns in every
         /// result.
         verify_host_keys: bool = true,
-        /// The file with the secret in the clear: raw bytes, or for O(type=ec) a private key in DER or PEM.
+        /// The file with the secret: raw bytes, or for O(type=ec) a private key in DER or PEM; in the clear, or encrypted
+        /// as CMS, see O(secret_recipients).
         /// It must belong to the user who runs the module, with no rights for others.
         secret_file: PathText,
         /// The secret in base64, instead of O(secret_file).
@@ -93,11 +94,16 @@ options! {
         create_secret: bool = false,
         /// Whether the secret may be another one than that from which the request was made.
         replace_secret: bool = false,
-        /// Certificates for which O(secret_file) is encrypted. Not supported yet.
+        /// Certificates for which O(secret_file) is encrypted: each of their private keys opens it, as does
+        /// C(openssl cms -decrypt -inform PEM). A secret that is made is never in the clear on disk then, and a file in
+        /// the clear is refused. A file that is there is never encrypted anew: one that leaves out a recipient gives a
+        /// warning.
         secret_recipients: Vec<PathText>,
-        /// The key with which an encrypted O(secret_file) is read. Not supported yet.
+        /// Private key of one of the recipients, in PEM or DER, with which an encrypted O(secret_file) is read. Without
+        /// it a secret can be used only by the very request with which it is made; a request that is there stays
+        /// unchanged as long as everything else is, for nobody looks into the file.
         secret_key_file: PathText,
-        /// The passphrase of O(secret_key_file). Not supported yet.
+        /// The passphrase of O(secret_key_file).
         secret_key_passphrase: NoLog,
         /// The image's extension secret, 32 raw bytes: it proves where the request comes from.
         extension_secret_file: PathText,

@@ -7,6 +7,7 @@ use crate::material::{KnownImages, Material, SecretState};
 use crate::plan::{Desired, Observed, Plan, plan};
 use crate::private_file::{self, Private};
 use crate::progress::Progress;
+use crate::seal::{Seal, locked};
 use crate::state_key::StateKey;
 use crate::wanted::{Present, Proof};
 use ansible_contract::Diff;
@@ -82,6 +83,10 @@ impl Prepared {
 
         let plan = plan(&desired, &observed)?;
         progress.warn_all(&plan.warnings);
+        progress.warn_all(&material.warnings);
+        if let (true, SecretState::Locked, Some(path)) = (plan.build, &material.secret, wanted.secret_file()) {
+            return Err(locked(path));
+        }
         if plan.build {
             // Whoever builds must not rely on anything that is too old.
             material.hosts.outdated.first().map_or(Ok(()), |fault| Err(fault.clone()))?;
@@ -106,10 +111,11 @@ impl Prepared {
             (SecretState::Known(bytes), _) => Ok(Some(bytes.clone())),
             (SecretState::ToCreate, Some(path)) => {
                 let zeros = Zeroizing::new(vec![0; private_file::CREATED_LEN]);
+                let seal = wanted.sealing().map(Seal::read).transpose()?.unwrap_or_default();
                 // This finds out whether all else is right before anything is written.
                 material.build(wanted, Some(&zeros))?;
                 let mut created = check_mode;
-                let bytes = if check_mode { Ok(zeros) } else { private_file::create(path, &mut created) };
+                let bytes = if check_mode { Ok(zeros) } else { private_file::create(path, &seal, &mut created) };
                 if created {
                     tell_created(path, check_mode, progress);
                 }
@@ -172,7 +178,11 @@ fn read_id_file(wanted: &Present) -> Result<Option<Vec<u8>>> {
 fn desire(wanted: &Present, material: &Material, observed: &Observed, key: Option<&StateKey>) -> Result<Desired> {
     let inputs = material.inputs(wanted)?;
     let secret = if let SecretState::Known(bytes) = &material.secret { Some(bytes.as_slice()) } else { None };
-    let hidden = key.map(|key| material.hidden(key, secret)).transpose()?.unwrap_or_else(Hidden::default);
+    let mut hidden = key.map(|key| material.hidden(key, secret)).transpose()?.unwrap_or_else(Hidden::default);
+    if matches!(material.secret, SecretState::Locked) {
+        // Nobody can say that it is another one.
+        hidden.secret = observed.recorded.trusted().and_then(|manifest| manifest.hidden.secret.clone());
+    }
     let mode_before = observed.request.as_ref().map_or(REQUEST_MODE, |found| found.attributes.mode);
     let (uid, gid) = wanted.ownership()?;
     let kind = material.kind(wanted)?;

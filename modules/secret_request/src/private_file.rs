@@ -1,6 +1,7 @@
 //! Files that hold secrets: who may have them, and making one.
 
 use crate::codes;
+use crate::seal::{self, Seal};
 use ansible_contract::files::{self, Folder};
 use fault::{Fault, Result};
 use nix::libc::ELOOP;
@@ -51,25 +52,27 @@ pub fn read(path: &Path) -> Result<Option<Private>> {
     Ok(Some(bytes))
 }
 
-/// Makes a file with 32 random bytes unless it exists; gives its content. `created` becomes true once it was made,
-/// whatever fails after that.
+/// Makes a file with 32 random bytes, closed by `seal`, unless it exists; gives the secret. `created` becomes true once
+/// it was made, whatever fails after that.
 ///
 /// # Errors
-/// Those of [`read`], `file.missing` for its folder, `file.unwritable`, and `request.crypto`.
-pub fn create(path: &Path, created: &mut bool) -> Result<Private> {
+/// Those of [`read`] and [`Seal::open`], `request.secret_locked`, `file.missing` for its folder, `file.unwritable`, and
+/// `request.crypto`.
+pub fn create(path: &Path, seal: &Seal, created: &mut bool) -> Result<Private> {
     let mut bytes = Zeroizing::new(vec![0; CREATED_LEN]);
     rand_bytes(&mut bytes).map_err(|e| {
         Fault::new(pv_request::codes::CRYPTO, format!("OpenSSL could not make a random secret: {e}."))
             .hint("Check the system's OpenSSL and its crypto policy.")
     })?;
-    Folder::lock(path)?.create(path, &bytes, created)?;
+    Folder::lock(path)?.create(path, &seal.close(&bytes)?, created)?;
     if *created {
         return Ok(bytes);
     }
     // Another run was faster; its secret is the one.
-    read(path)?.ok_or_else(|| {
+    let existing = read(path)?.ok_or_else(|| {
         Fault::new(codes::SECRET_MISSING, format!("{} was there and has just been removed.", path.display()))
-    })
+    })?;
+    seal.open(existing, path)?.ok_or_else(|| seal::locked(path))
 }
 
 fn open(path: &Path) -> Result<Option<(File, Metadata)>> {
@@ -116,7 +119,7 @@ mod tests {
 
     fn made(path: &Path) -> (Private, bool) {
         let mut created = false;
-        (create(path, &mut created).unwrap(), created)
+        (create(path, &Seal::default(), &mut created).unwrap(), created)
     }
 
     #[test]

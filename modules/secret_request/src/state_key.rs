@@ -2,6 +2,7 @@
 
 use crate::codes;
 use crate::private_file::{self, Private};
+use crate::seal::Seal;
 use ansible_contract::files;
 use fault::{Fault, Result};
 use nix::unistd::{User, geteuid};
@@ -56,7 +57,7 @@ impl StateKey {
         if let Some(folder) = path.parent() {
             make_folder(folder)?;
         }
-        Self::checked(private_file::create(path, &mut false)?, path)
+        Self::checked(private_file::create(path, &Seal::default(), &mut false)?, path)
     }
 
     fn checked(bytes: Private, path: &Path) -> Result<Self> {

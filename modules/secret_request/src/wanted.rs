@@ -6,6 +6,7 @@ use crate::hosts::TrustFiles;
 use crate::manifest::Manifest;
 use crate::options::{Flag, Kind, Options, State};
 use crate::private_file::Private;
+use crate::seal::Sealing;
 use ansible_contract::{Mode, NoLog, PathText, codes as args, files, from_base64};
 use fault::{Fault, Result};
 use pv_request::IdFile;
@@ -28,6 +29,8 @@ pub enum SecretSource {
         path: PathBuf,
         /// Whether it is made where it does not exist.
         create: bool,
+        /// How it is encrypted.
+        sealing: Sealing,
     },
 }
 
@@ -121,26 +124,13 @@ impl Wanted {
     /// Checks the options of one request.
     ///
     /// # Errors
-    /// `args.missing`, `args.conflict`, `args.invalid`, `args.not_supported_yet`.
+    /// `args.missing`, `args.conflict`, `args.invalid`.
     pub fn from_options(options: &Options) -> Result<Self> {
-        refuse_unsupported(options)?;
         match options.state() {
             State::Present => present(options).map(|present| Self::Present(Box::new(present))),
             State::Absent => absent(options).map(Self::Absent),
         }
     }
-}
-
-fn refuse_unsupported(options: &Options) -> Result<()> {
-    let unsupported = [
-        ("secret_recipients", options.secret_recipients.as_ref().is_some_and(|list| !list.is_empty())),
-        ("secret_key_file", options.secret_key_file.is_some()),
-        ("secret_key_passphrase", options.secret_key_passphrase.is_some()),
-    ];
-    unsupported.into_iter().filter(|(_, given)| *given).try_for_each(|(name, _)| {
-        Err(Fault::new(args::NOT_SUPPORTED_YET, format!("The option {name} is planned, but not supported yet."))
-            .hint("Keep the secret in a vault and give it as secret, or in a file of mode 0600 as secret_file."))
-    })
 }
 
 fn absent(options: &Options) -> Result<Absent> {
@@ -237,6 +227,12 @@ fn refuse_conflicts(options: &Options) -> Result<()> {
         (options.secret.is_some(), "secret", meta, type_meta),
         (options.secret_file.is_some(), "secret_file", meta, type_meta),
         (options.replace_secret(), "replace_secret", meta, type_meta),
+        (given(&options.secret_recipients), "secret_recipients", options.secret.is_some(), "secret"),
+        (options.secret_key_file.is_some(), "secret_key_file", options.secret.is_some(), "secret"),
+        (options.secret_key_passphrase.is_some(), "secret_key_passphrase", options.secret.is_some(), "secret"),
+        (given(&options.secret_recipients), "secret_recipients", meta, type_meta),
+        (options.secret_key_file.is_some(), "secret_key_file", meta, type_meta),
+        (options.secret_key_passphrase.is_some(), "secret_key_passphrase", meta, type_meta),
         (options.create_secret(), "create_secret", kind != Kind::Association, "another type than association"),
         (options.mode.is_some(), "mode", in_memory, no_path),
         (options.owner.is_some(), "owner", in_memory, no_path),
@@ -255,7 +251,15 @@ fn secret(options: &Options, kind: Kind) -> Result<SecretSource> {
         _ if kind == Kind::Meta => Ok(SecretSource::None),
         (Some(text), _) => decode(text).map(SecretSource::Given),
         (None, Some(path)) => {
-            Ok(SecretSource::File { path: path.as_path().to_owned(), create: options.create_secret() })
+            let sealing = Sealing {
+                recipients: list(&options.secret_recipients).unwrap_or_default(),
+                key: options.secret_key_file.as_ref().map(|path| path.as_path().to_owned()),
+                passphrase: options.secret_key_passphrase.clone(),
+            };
+            if sealing.passphrase.is_some() && sealing.key.is_none() {
+                return Err(missing("secret_key_file", "it is what secret_key_passphrase is for"));
+            }
+            Ok(SecretSource::File { path: path.as_path().to_owned(), create: options.create_secret(), sealing })
         }
         (None, None) => Err(missing("secret_file", "a secret of this type comes from there or from the option secret")),
     }
@@ -326,6 +330,11 @@ impl Present {
         if let SecretSource::File { path, .. } = &self.secret { Some(path) } else { None }
     }
 
+    /// How the file with the secret is encrypted, if the secret comes from one.
+    pub fn sealing(&self) -> Option<&Sealing> {
+        if let SecretSource::File { sealing, .. } = &self.secret { Some(sealing) } else { None }
+    }
+
     /// Nothing that is written may be written over something that is read, or over something else that is written.
     fn refuse_overlaps(&self) -> Result<()> {
         if self.path.is_none() && self.id_file.is_none() {
@@ -344,6 +353,7 @@ impl Present {
         let cuid = if let CuidSource::File(path) = &self.cuid { Some(path.as_path()) } else { None };
         let read = [
             ("secret_file", self.secret_file()),
+            ("secret_key_file", self.sealing().and_then(|sealing| sealing.key.as_deref())),
             ("image", Some(self.image.as_path())),
             ("extension_secret_file or cck_file", proof),
             ("cuid_file", cuid),

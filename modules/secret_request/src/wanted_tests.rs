@@ -51,6 +51,8 @@ fn options_that_would_be_ignored_are_refused() {
         r#", "type": "update_cck""#,
         r#", "type": "update_cck", "name": null, "use_name": true"#,
         r#", "type": "aes", "create_secret": true"#,
+        r#", "secret": "AAAA", "secret_file": null, "secret_recipients": ["/c"]"#,
+        r#", "secret": "AAAA", "secret_file": null, "secret_key_file": "/k""#,
         r#", "path": null, "return_content": true, "mode": "0600""#,
         r#", "path": null, "return_content": true, "backup": true"#,
     ] {
@@ -60,15 +62,14 @@ fn options_that_would_be_ignored_are_refused() {
 }
 
 #[test]
-fn what_is_not_built_yet_is_refused_by_name() {
-    for (name, value) in
-        [("secret_recipients", "[\"/c\"]"), ("secret_key_file", "\"/k\""), ("secret_key_passphrase", "\"s3cret\"")]
-    {
-        let fault = with(&format!(", \"{name}\": {value}")).err().unwrap();
-        assert_eq!(fault.code, args::NOT_SUPPORTED_YET);
-        assert!(fault.detail.contains(name) && !fault.to_string().contains("s3cret"), "{fault}");
-    }
-    assert!(with(r#", "secret_recipients": []"#).is_ok());
+fn a_passphrase_needs_its_key_and_is_never_quoted() {
+    let fault = with(r#", "secret_key_passphrase": "s3cret""#).err().unwrap();
+    assert_eq!(fault.code, args::MISSING);
+    assert!(fault.detail.contains("secret_key_file") && !fault.to_string().contains("s3cret"), "{fault}");
+    let present = with(r#", "secret_recipients": ["/c1", "/c2"], "secret_key_file": "/k""#).unwrap();
+    assert_eq!(present.sealing().unwrap().recipients.len(), 2);
+    let over = with(r#", "secret_key_file": "/r/req""#).err().unwrap();
+    assert_eq!(over.code, args::CONFLICT);
 }
 
 #[test]

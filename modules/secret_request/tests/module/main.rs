@@ -11,5 +11,6 @@ mod manifests;
 mod many;
 mod order;
 mod requests;
+mod sealed;
 mod secrets;
 mod world;
