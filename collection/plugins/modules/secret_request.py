@@ -140,19 +140,19 @@ options:
     type: str
   secret_file:
     description:
-    - 'The file with the secret in the clear: raw bytes, or for O(type=ec) a private key in DER or PEM. It must belong to the user who runs the module, with no rights for others.'
+    - 'The file with the secret: raw bytes, or for O(type=ec) a private key in DER or PEM; in the clear, or encrypted as CMS, see O(secret_recipients). It must belong to the user who runs the module, with no rights for others.'
     type: path
   secret_key_file:
     description:
-    - The key with which an encrypted O(secret_file) is read. Not supported yet.
+    - Private key of one of the recipients, in PEM or DER, with which an encrypted O(secret_file) is read. Without it a secret can be used only by the very request with which it is made; a request that is there stays unchanged as long as everything else is, for nobody looks into the file.
     type: path
   secret_key_passphrase:
     description:
-    - The passphrase of O(secret_key_file). Not supported yet.
+    - The passphrase of O(secret_key_file).
     type: str
   secret_recipients:
     description:
-    - Certificates for which O(secret_file) is encrypted. Not supported yet.
+    - 'Certificates for which O(secret_file) is encrypted: each of their private keys opens it, as does C(openssl cms -decrypt -inform PEM). A secret that is made is never in the clear on disk then, and a file in the clear is refused. A file that is there is never encrypted anew: one that leaves out a recipient gives a warning.'
     elements: path
     type: list
   state:
