@@ -14,4 +14,5 @@ mod scenarios;
 mod secret_add;
 mod secret_add_faults;
 mod secret_lock;
+mod secret_retrieve;
 mod support;

@@ -8,6 +8,7 @@ mod fleet_care;
 mod machines;
 mod provisioning;
 mod requests;
+mod retrieved;
 mod rights;
 mod roles;
 mod secrets;

@@ -10,7 +10,8 @@ use std::path::Path;
 use std::process::Command;
 
 /// The modules, by name.
-pub const MODULES: [&str; 6] = ["secret_request", "request_info", "secret_add", "secret_lock", "ap_bind", "facts"];
+pub const MODULES: [&str; 7] =
+    ["secret_request", "request_info", "secret_add", "secret_lock", "secret_retrieve", "ap_bind", "facts"];
 
 /// Makes all of it; what is there already and still right stays.
 ///

@@ -119,6 +119,7 @@ seealso:
 - module: seguest.pv.request_info
 - module: seguest.pv.secret_add
 - module: seguest.pv.secret_lock
+- module: seguest.pv.secret_retrieve
 - module: seguest.pv.facts
 short_description: Bind and associate crypto queues of a Secure Execution guest
 version_added: 0.1.0

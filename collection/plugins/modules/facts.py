@@ -48,6 +48,7 @@ seealso:
 - module: seguest.pv.request_info
 - module: seguest.pv.secret_add
 - module: seguest.pv.secret_lock
+- module: seguest.pv.secret_retrieve
 - module: seguest.pv.ap_bind
 short_description: Gather facts of a Secure Execution guest
 version_added: 0.1.0

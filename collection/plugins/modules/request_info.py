@@ -47,6 +47,7 @@ seealso:
 - module: seguest.pv.secret_request
 - module: seguest.pv.secret_add
 - module: seguest.pv.secret_lock
+- module: seguest.pv.secret_retrieve
 - module: seguest.pv.ap_bind
 - module: seguest.pv.facts
 short_description: Tell what an add-secret request says of itself

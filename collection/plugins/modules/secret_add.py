@@ -73,6 +73,7 @@ seealso:
 - module: seguest.pv.secret_request
 - module: seguest.pv.request_info
 - module: seguest.pv.secret_lock
+- module: seguest.pv.secret_retrieve
 - module: seguest.pv.ap_bind
 - module: seguest.pv.facts
 short_description: Add secrets to the store of a Secure Execution guest

@@ -38,6 +38,7 @@ seealso:
 - module: seguest.pv.secret_request
 - module: seguest.pv.request_info
 - module: seguest.pv.secret_add
+- module: seguest.pv.secret_retrieve
 - module: seguest.pv.ap_bind
 - module: seguest.pv.facts
 short_description: Lock the secret store of a Secure Execution guest

@@ -199,6 +199,7 @@ seealso:
 - module: seguest.pv.request_info
 - module: seguest.pv.secret_add
 - module: seguest.pv.secret_lock
+- module: seguest.pv.secret_retrieve
 - module: seguest.pv.ap_bind
 - module: seguest.pv.facts
 short_description: Build add-secret requests for Secure Execution guests

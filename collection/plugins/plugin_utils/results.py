@@ -11,6 +11,7 @@ RESULT_KEYS: dict[str, tuple[str, ...]] = {
     "request_info": ("cuid", "customer_key", "encrypted_size", "fits", "flags", "flags_hex", "host_key_hashes", "host_keys", "id", "image", "iv", "keyslots", "kind", "name", "path", "secret_size", "sha256", "signature", "size", "tag", "type", "user_data", "user_data_type", "version"),
     "secret_add": ("requests", "secrets", "total", "reboot_required", "host_key_match"),
     "secret_lock": ("locked", "secrets", "reboot_required"),
+    "secret_retrieve": ("dest", "format", "id", "index", "kind", "mode", "type"),
     "ap_bind": ("entries", "inspected", "queues"),
     "facts": ("ansible_facts",),
 }

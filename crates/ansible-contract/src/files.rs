@@ -42,8 +42,22 @@ impl Attributes {
         self.mode == actual.mode && same(self.uid, actual.uid) && same(self.gid, actual.gid)
     }
 
+    /// Lines of a diff: the mode, and owner and group where they are `asked` for.
+    pub fn lines(&self, asked: &Self) -> String {
+        let mut lines = format!("mode: {:04o}\n", self.mode);
+        for (key, asked, number) in [("owner", asked.uid, self.uid), ("group", asked.gid, self.gid)] {
+            if let (Some(_), Some(number)) = (asked, number) {
+                lines += &format!("{key}: {number}\n");
+            }
+        }
+        lines
+    }
+
     /// Sets them on an open file: the owner first, for that may clear mode bits.
-    fn apply(&self, file: &File) -> io::Result<()> {
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn apply(&self, file: &File) -> io::Result<()> {
         if self.uid.is_some() || self.gid.is_some() {
             std::os::unix::fs::fchown(file, self.uid, self.gid)?;
         }

@@ -88,11 +88,15 @@ pub fn derived_extension_secret(cck: &[u8; 32], header_tag: &[u8; 16]) -> Zeroiz
     secret
 }
 
+/// Length of the pattern behind a protected key.
+pub const WRAPPING_PATTERN_LEN: usize = 32;
+
 /// What a guest gets to see of a key that never leaves the machine in the clear: as many bytes that stand for the
-/// wrapped key, and a 32-byte pattern that names the wrapping key.
-pub fn protected_key(secret: &[u8], wrapping_key: &[u8; 32]) -> Zeroizing<Vec<u8>> {
+/// wrapped key, and a 32-byte pattern that names the wrapping key. Another `salt` gives other bytes.
+pub fn protected_key(secret: &[u8], wrapping_key: &[u8; 32], salt: &[u8; 32]) -> Zeroizing<Vec<u8>> {
     let mut protected = Zeroizing::new(vec![0; secret.len()]);
-    let _ = Hkdf::<Sha512>::new(Some(wrapping_key), secret).expand(b"simulated protected key", &mut protected);
+    let info = [&b"simulated protected key"[..], salt].concat();
+    let _ = Hkdf::<Sha512>::new(Some(wrapping_key), secret).expand(&info, &mut protected);
     protected.extend_from_slice(&Sha256::digest(wrapping_key));
     protected
 }

@@ -26,6 +26,8 @@ pub enum Topic {
     StoreLock,
     /// Which queues were bound, and what for. Root only.
     QueueJournal,
+    /// Which files hold retrieved secrets. Root only.
+    Retrieved,
 }
 
 impl Topic {
@@ -34,6 +36,7 @@ impl Topic {
             Self::Requests => "private/requests.json",
             Self::StoreLock => "store-lock.json",
             Self::QueueJournal => "private/queue-journal.json",
+            Self::Retrieved => "private/retrieved.json",
         }
     }
 

@@ -26,6 +26,12 @@ fault::codes! {
     STORE_FULL = "uv.store_full", "The secret store is full (0x010b).";
     SECRET_REFUSED = "uv.secret_refused", "The ultravisor did not add the secret (0x010c): a constraint such as extension secret or CUID is not met; it does not tell which.";
     DUMP_IN_PROGRESS = "uv.dump_in_progress", "The ultravisor is dumping the guest (0x010d).";
+    BUFFER_TOO_SMALL = "uv.buffer_too_small", "The ultravisor has a secret that is longer than the list of secrets says (0x0009).";
+    RETRIEVE_ACCESS = "uv.retrieve_access_exception", "The ultravisor met an access exception while retrieving a secret (0x0102).";
+    STORE_EMPTY = "uv.store_empty", "The secret store is empty (0x010f).";
+    NO_SUCH_INDEX = "uv.no_such_index", "No secret in the store has that index (0x0110).";
+    NOT_RETRIEVABLE = "uv.not_retrievable", "The secret is of a type that cannot be retrieved (0x0111).";
+    RETRIEVE_UNSUPPORTED = "uv.retrieve_unsupported", "The kernel's uvdevice or the ultravisor does not offer to retrieve secrets.";
     UNKNOWN_ANSWER = "uv.unknown_answer", "The ultravisor answered with a code that is not documented for the call.";
     STORE_IN_USE = "uv.in_use_by_another", "Another secret_add or secret_lock works on the secret store and did not end in time.";
     RECORD_UNUSABLE = "file.record_unusable", "What is remembered of this boot under /run cannot be read or written.";

@@ -31,6 +31,8 @@ impl SecretType {
     pub const META: Self = Self(0x01);
     /// 32 bytes that bind crypto queues to the guest.
     pub const ASSOCIATION: Self = Self(0x02);
+    /// At most 8190 bytes of anything, which can be retrieved.
+    pub const PLAINTEXT: Self = Self(0x03);
     /// Replaces the image's customer communication key.
     pub const UPDATE_CCK: Self = Self(0x16);
 
@@ -47,6 +49,11 @@ impl SecretType {
     /// Whether the ultravisor lists secrets of this type: meta and update-cck never appear.
     pub fn is_listed(self) -> bool {
         self != Self::META && self != Self::UPDATE_CCK
+    }
+
+    /// Whether secrets of this type are known to be retrievable.
+    pub fn is_retrievable(self) -> bool {
+        self.known().is_some() && self.is_listed() && self != Self::ASSOCIATION
     }
 
     fn known(self) -> Option<&'static (u16, &'static str, &'static str)> {
@@ -66,6 +73,12 @@ mod tests {
         );
         assert_eq!((SecretType(0x08).option(), SecretType(0x08).kind().as_str()), ("aes_xts", "AES-XTS-256-KEY"));
         assert_eq!((SecretType(0x0b).option(), SecretType(0x0b).kind().as_str()), ("unknown", "UNKNOWN-0x000b"));
+    }
+
+    #[test]
+    fn plaintext_and_keys_are_retrievable_and_nothing_unknown_is() {
+        let numbers: Vec<u16> = (0..=0x20).filter(|n| SecretType(*n).is_retrievable()).collect();
+        assert_eq!(numbers, (3..=10).chain(17..=21).collect::<Vec<_>>());
     }
 
     #[test]

@@ -36,7 +36,7 @@ impl Fleet {
         for index in 0..random.below(5) as u16 {
             let association = random.percent(85);
             let secret_type = if association { SecretType::ASSOCIATION } else { SecretType(1) };
-            secrets.push(Secret { index, secret_type, id: id(random.below(4)) });
+            secrets.push(Secret { index, secret_type, length: 32, id: id(random.below(4)) });
         }
         let mut queues = Vec::new();
         for card in 0..1 + random.below(3) as u8 {

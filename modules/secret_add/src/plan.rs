@@ -141,8 +141,12 @@ mod tests {
     }
 
     fn store(ids: &[u8]) -> SecretList {
-        let secret =
-            |(index, id): (u16, &u8)| Secret { index, secret_type: SecretType::ASSOCIATION, id: SecretId([*id; 32]) };
+        let secret = |(index, id): (u16, &u8)| Secret {
+            index,
+            secret_type: SecretType::ASSOCIATION,
+            length: 32,
+            id: SecretId([*id; 32]),
+        };
         SecretList { total: ids.len() as u16, secrets: (0..).zip(ids).map(secret).collect() }
     }
 

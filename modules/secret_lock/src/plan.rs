@@ -111,6 +111,7 @@ mod tests {
         let secret = |(index, name): (u16, &&str)| Secret {
             index,
             secret_type: SecretType::ASSOCIATION,
+            length: 32,
             id: SecretId::of_name(name),
         };
         SecretList { total: names.len() as u16, secrets: (0..).zip(names).map(secret).collect() }

@@ -230,7 +230,7 @@ impl Apply<'_> {
             self.record_id_file(path)?;
         }
         if plan.set_attributes {
-            let (before, after) = (attribute_lines(&found.attributes, self.desired), self.attribute_lines());
+            let (before, after) = (found.attributes.lines(&self.desired.attributes), self.attribute_lines());
             if !self.shared.check_mode {
                 files::set_attributes(path, found, &self.desired.attributes, codes::NOT_OURS)?;
             }
@@ -321,7 +321,7 @@ impl Apply<'_> {
         if let Some(found) = &self.observed.request {
             before += &recorded.map_or_else(String::new, |manifest| manifest.inputs.lines());
             before += &format!("sha256: {}\n", encode_hex(&openssl::sha::sha256(&found.bytes)));
-            before += &attribute_lines(&found.attributes, self.desired);
+            before += &found.attributes.lines(&self.desired.attributes);
         }
         let new = if self.shared.check_mode { "that of a new request" } else { sha256 };
         let mut after = self.desired.inputs.lines() + &format!("sha256: {new}\n") + &self.attribute_lines();
@@ -333,21 +333,8 @@ impl Apply<'_> {
     }
 
     fn attribute_lines(&self) -> String {
-        attribute_lines(&self.desired.attributes, self.desired)
+        self.desired.attributes.lines(&self.desired.attributes)
     }
-}
-
-/// Lines for mode, and for owner and group where they are asked for.
-fn attribute_lines(attributes: &Attributes, desired: &Desired) -> String {
-    let mut lines = format!("mode: {:04o}\n", attributes.mode);
-    for (key, asked, number) in
-        [("owner", desired.attributes.uid, attributes.uid), ("group", desired.attributes.gid, attributes.gid)]
-    {
-        if let (Some(_), Some(number)) = (asked, number) {
-            lines += &format!("{key}: {number}\n");
-        }
-    }
-    lines
 }
 
 fn refuse_on_guest(wanted: &Present, indication: &Path) -> Result<()> {

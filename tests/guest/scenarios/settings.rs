@@ -30,6 +30,7 @@ static SWITCHES: LazyLock<Vec<(&str, &str, Vec<Value>)>> = LazyLock::new(|| {
         ("switches", "slow_bind_is_eio", off()),
         ("switches", "accelerator_without_keys", off()),
         ("switches", "dead_queue_reads_zero", off()),
+        ("switches", "fresh_wrapping", off()),
         ("kernel", "manners", vec![json!("new"), json!("old")]),
         ("kernel", "list_pages", vec![json!(1), json!(4)]),
     ]

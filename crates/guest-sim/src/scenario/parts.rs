@@ -177,6 +177,8 @@ pub struct Switches {
     pub accelerator_without_keys: bool,
     /// A deconfigured or checkstopped queue says state 0 (usable) instead of its last one.
     pub dead_queue_reads_zero: bool,
+    /// A key is wrapped anew each time it is retrieved, so that the bytes differ within one boot.
+    pub fresh_wrapping: bool,
 }
 
 impl Default for Switches {
@@ -193,6 +195,7 @@ impl Default for Switches {
             slow_bind_is_eio: false,
             accelerator_without_keys: false,
             dead_queue_reads_zero: false,
+            fresh_wrapping: false,
         }
     }
 }

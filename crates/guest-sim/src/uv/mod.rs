@@ -35,6 +35,17 @@ pub struct Secret {
     value: Zeroizing<Vec<u8>>,
 }
 
+impl Secret {
+    /// Its length in the list: that of what the retrieve call gives (Linux arch/s390/kernel/uv.c: the size of the
+    /// buffer is taken from the list). A protected key has a verification pattern behind it.
+    fn retrieved_len(&self) -> usize {
+        match self.secret_type {
+            TYPE_ASSOCIATION | TYPE_PLAINTEXT => self.value.len(),
+            _ => self.value.len() + crypto::WRAPPING_PATTERN_LEN,
+        }
+    }
+}
+
 /// The ultravisor as one guest meets it.
 pub struct Ultravisor {
     /// What the scenario says of it.
@@ -231,7 +242,7 @@ impl Ultravisor {
             list.extend_from_slice(&as_u16(index).to_be_bytes());
             list.extend_from_slice(&secret.secret_type.to_be_bytes());
             list.extend_from_slice(&[0, 0]);
-            list.extend_from_slice(&as_u16(secret.value.len()).to_be_bytes());
+            list.extend_from_slice(&as_u16(secret.retrieved_len()).to_be_bytes());
             list.extend_from_slice(&[0; 8]);
             list.extend_from_slice(&secret.id);
         }
@@ -266,7 +277,10 @@ impl Ultravisor {
         let value = match secret.secret_type {
             TYPE_ASSOCIATION => return nothing(Rc::NOT_RETRIEVABLE),
             TYPE_PLAINTEXT => secret.value.clone(),
-            _ => crypto::protected_key(&secret.value, &self.start.wrapping_key),
+            _ => {
+                let salt = if self.switches.fresh_wrapping { crypto::random() } else { [0; 32] };
+                crypto::protected_key(&secret.value, &self.start.wrapping_key, &salt)
+            }
         };
         if value.len() > room { nothing(Rc::BUFFER_TOO_SMALL) } else { (Rc::SUCCESS, value) }
     }

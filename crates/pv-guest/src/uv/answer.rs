@@ -1,4 +1,6 @@
-//! What the ultravisor's return codes mean, in sentences that claim no more than is known.
+//! What the ultravisor's return codes mean, in sentences that claim no more than is known. The same number may mean
+//! another thing to another call, so each call has its own table (s390-tools `rust/pv_core/src/uvdevice`, Linux
+//! `arch/s390/include/asm/uv.h`).
 
 use super::device::UvAnswer;
 use crate::codes;
@@ -10,7 +12,10 @@ const REBOOT: &str = "A lock cannot be taken back: reboot the guest, then add al
 const BUILD_AGAIN: &str = "Build the request again for this ultravisor; the facts module shows what it supports.";
 
 /// Return code, code, meaning, what to do next.
-const ANSWERS: &[(u16, Code, &str, &str)] = &[
+pub(super) type Answers = &'static [(u16, Code, &'static str, &'static str)];
+
+/// Answers of every call.
+const COMMON: Answers = &[
     (
         0x0000,
         codes::INVALID_ANSWER,
@@ -32,6 +37,10 @@ const ANSWERS: &[(u16, Code, &str, &str)] = &[
     (0x0030, codes::HOME_SPACE, "home space control error", STOP_USING),
     (0x0031, codes::TRANSLATION, "translation exception", STOP_USING),
     (0x0032, codes::INVALID_ADDRESS, "invalid address", STOP_USING),
+];
+
+/// Answers of the add call.
+pub(super) const ADD: Answers = &[
     (
         0x0101,
         codes::STORE_NOT_MODIFIABLE,
@@ -73,13 +82,57 @@ const ANSWERS: &[(u16, Code, &str, &str)] = &[
     (0x010d, codes::DUMP_IN_PROGRESS, "a dump of the guest is in progress", "Try again when the dump has ended."),
 ];
 
-/// The fault that an answer other than success is.
-pub(super) fn fault(purpose: &str, answer: UvAnswer) -> Fault {
-    let known = ANSWERS.iter().find(|(rc, ..)| *rc == answer.rc);
-    let (code, meaning, hint) = known
-        .map_or((codes::UNKNOWN_ANSWER, "a code that is not documented", ""), |(_, code, meaning, hint)| {
-            (*code, *meaning, *hint)
-        });
+/// Answers of the lock call.
+pub(super) const LOCK: Answers = &[
+    (
+        0x0101,
+        codes::STORE_NOT_MODIFIABLE,
+        "not allowed to modify the secret store",
+        "The guest's configuration does not permit it.",
+    ),
+    (0x0102, codes::STORE_LOCKED, "the secret store is locked already", REBOOT),
+];
+
+/// Answers of the retrieve call.
+pub(super) const RETRIEVE: Answers = &[
+    (
+        0x0009,
+        codes::BUFFER_TOO_SMALL,
+        "the buffer is too small for the secret",
+        "The secret is longer than the list of secrets says; update the guest's kernel.",
+    ),
+    (0x0102, codes::RETRIEVE_ACCESS, "access exception", STOP_USING),
+    (
+        0x010f,
+        codes::STORE_EMPTY,
+        "the secret store is empty",
+        "The store is empty after each boot: add the secret first (seguest.pv.secret_add).",
+    ),
+    (
+        0x0110,
+        codes::NO_SUCH_INDEX,
+        "no secret with that index",
+        "Indices follow the order of adding and belong to one boot; name the secret by name or id.",
+    ),
+    (
+        0x0111,
+        codes::NOT_RETRIEVABLE,
+        "the secret is not retrievable",
+        "Only plaintext secrets and keys can be retrieved; an association secret never leaves the ultravisor.",
+    ),
+];
+
+/// The fault that an answer other than success to a call with these answers of its own is.
+pub(super) fn fault(purpose: &str, own: Answers, answer: UvAnswer) -> Fault {
+    let known = COMMON.iter().chain(own).find(|(rc, ..)| *rc == answer.rc);
+    let (code, meaning, hint) = known.map_or(
+        (
+            codes::UNKNOWN_ANSWER,
+            "a code that is not documented for this call",
+            "Look the code up in the machine's documentation; nothing is concluded from it here.",
+        ),
+        |(_, code, meaning, hint)| (*code, *meaning, *hint),
+    );
     Fault::new(
         code,
         format!(
@@ -96,16 +149,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_answer_has_a_code_of_its_own() {
-        for (at, (rc, code, ..)) in ANSWERS.iter().enumerate() {
-            assert!(ANSWERS[at + 1..].iter().all(|(other_rc, other, ..)| other != code && other_rc != rc), "{rc:04x}");
-            assert_eq!(fault("add a secret", UvAnswer { rc: *rc, rrc: 0 }).code, *code);
+    fn every_answer_of_a_call_has_a_code_of_its_own_and_says_what_to_do() {
+        for own in [ADD, LOCK, RETRIEVE] {
+            let answers: Vec<_> = COMMON.iter().chain(own).collect();
+            for (at, (rc, code, _, hint)) in answers.iter().enumerate() {
+                assert!(answers[at + 1..].iter().all(|(other, known, ..)| known != code && other != rc), "{rc:04x}");
+                assert!(!hint.is_empty());
+                assert_eq!(fault("do it", own, UvAnswer { rc: *rc, rrc: 0 }).code, *code);
+            }
         }
     }
 
     #[test]
+    fn the_same_number_means_another_thing_to_another_call() {
+        let code = |own, rc| fault("do it", own, UvAnswer { rc, rrc: 0 }).code;
+        assert_eq!((code(ADD, 0x0102), code(RETRIEVE, 0x0102)), (codes::STORE_LOCKED, codes::RETRIEVE_ACCESS));
+        assert_eq!(code(LOCK, 0x0108), codes::UNKNOWN_ANSWER);
+        assert_eq!((code(&[], 0x0102), code(&[], 0x0005)), (codes::UNKNOWN_ANSWER, codes::INVALID_SIZE));
+    }
+
+    #[test]
     fn an_unknown_answer_keeps_its_number() {
-        let fault = fault("add a secret", UvAnswer { rc: 0x0777, rrc: 0x12 });
+        let fault = fault("add a secret", ADD, UvAnswer { rc: 0x0777, rrc: 0x12 });
         assert_eq!(
             (fault.code, fault.answer.uv_rc, fault.answer.uv_rrc),
             (codes::UNKNOWN_ANSWER, Some(0x777), Some(0x12))

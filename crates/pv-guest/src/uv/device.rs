@@ -1,16 +1,20 @@
 //! `/dev/uv` and its calls: 64-byte control block, one typed call each (Linux `drivers/s390/char/uvdevice.c`).
 
-use super::answer;
+use super::answer::{self, Answers};
+use super::list::Secret;
 use crate::codes;
 use fault::{Fault, Result};
 use nix::errno::Errno;
 use std::fs::File;
 use std::os::fd::AsRawFd;
+use zeroize::Zeroizing;
 
 /// Path of the device.
 const PATH: &str = "/dev/uv";
 /// Its ioctl type, the letter `u`.
 const IOCTL_TYPE: u8 = b'u';
+/// No retrieved secret is longer.
+const MAX_RETRIEVED: usize = 0x2000;
 /// The ultravisor did what was asked.
 pub(super) const RC_SUCCESS: u16 = 0x0001;
 /// It did, and there is more than the buffer holds.
@@ -37,6 +41,8 @@ pub(super) trait Call {
     const NUMBER: u8;
     /// What it does, to follow "The ultravisor was asked to".
     const PURPOSE: &'static str;
+    /// What it answers beside what every call may.
+    const ANSWERS: Answers;
     /// The buffer that goes with it.
     type Buffer<'a>: Buffer;
 }
@@ -94,6 +100,16 @@ impl Buffer for &mut Pages {
     }
 }
 
+/// Room for a secret that is retrieved, wiped when dropped. On the way in its first two bytes are the index, big
+/// endian.
+pub(super) struct Retrieved(Zeroizing<Vec<u8>>);
+
+impl Buffer for &mut Retrieved {
+    fn address_and_length(&mut self) -> (u64, u32) {
+        (self.0.as_mut_ptr() as u64, self.0.len() as u32)
+    }
+}
+
 /// Two words: the calls that the device knows, and those that the ultravisor offers; bit n (LSB0) is call n.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(C)]
@@ -110,11 +126,12 @@ impl Buffer for &mut InfoWords {
 }
 
 macro_rules! calls {
-    ($($(#[$doc:meta])* $name:ident = $number:literal, $purpose:literal, $buffer:ty;)+) => {
+    ($($(#[$doc:meta])* $name:ident = $number:literal, $purpose:literal, $answers:expr, $buffer:ty;)+) => {
         $($(#[$doc])* #[derive(Clone, Copy, Debug)] pub(super) struct $name;
         impl Call for $name {
             const NUMBER: u8 = $number;
             const PURPOSE: &'static str = $purpose;
+            const ANSWERS: Answers = $answers;
             type Buffer<'a> = $buffer;
         })+
     };
@@ -122,13 +139,15 @@ macro_rules! calls {
 
 calls! {
     /// Asks which calls there are.
-    Info = 0, "tell which calls it offers", &'a mut InfoWords;
+    Info = 0, "tell which calls it offers", &[], &'a mut InfoWords;
     /// Adds a secret.
-    Add = 2, "add a secret", Request<'a>;
+    Add = 2, "add a secret", answer::ADD, Request<'a>;
     /// Lists the secrets.
-    List = 3, "list the secrets", &'a mut Pages;
+    List = 3, "list the secrets", &[], &'a mut Pages;
     /// Locks the secret store.
-    Lock = 4, "lock the secret store", ();
+    Lock = 4, "lock the secret store", answer::LOCK, ();
+    /// Retrieves a secret.
+    Retrieve = 5, "retrieve a secret", answer::RETRIEVE, &'a mut Retrieved;
 }
 
 /// What the ultravisor answered.
@@ -185,6 +204,60 @@ impl Device {
         }
     }
 
+    /// Whether secrets can be retrieved here.
+    ///
+    /// # Errors
+    /// [`codes::RETRIEVE_UNSUPPORTED`] if not, saying who does not offer it, and those of any call.
+    pub fn require_retrieve(&self) -> Result<()> {
+        let mut words = InfoWords::default();
+        self.call::<Info>(&mut words)?;
+        let bit = 1 << Retrieve::NUMBER;
+        if words.device & bit == 0 {
+            Err(no_retrieve("the kernel's uvdevice does not know the call")
+                .hint("It came with Linux 6.13: update the guest's kernel."))
+        } else if words.ultravisor & bit == 0 {
+            Err(no_retrieve("this machine's ultravisor does not offer the call")
+                .hint("Retrievable secrets need an IBM z17 or a newer machine."))
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Retrieves a secret of the store: a plaintext secret as it was put in, with its length before it and zeros
+    /// behind; a key as a protected key, wrapped for this guest until its next boot.
+    ///
+    /// The buffer is as long as the list of secrets says that the secret is, for nothing else tells where it ends.
+    ///
+    /// # Errors
+    /// [`codes::LIST_MALFORMED`] for a length that no secret has, [`codes::RETRIEVE_UNSUPPORTED`], and codes of the
+    /// kernel's and the ultravisor's answers.
+    pub fn retrieve(&self, secret: &Secret) -> Result<Zeroizing<Vec<u8>>> {
+        let length = usize::try_from(secret.length).unwrap_or(usize::MAX);
+        if !(1..=MAX_RETRIEVED).contains(&length) {
+            return Err(Fault::new(
+                codes::LIST_MALFORMED,
+                format!(
+                    "The secret of index {} has {length} bytes by the list of secrets; retrievable ones have 1 to {MAX_RETRIEVED}.",
+                    secret.index
+                ),
+            ));
+        }
+        // The index needs two bytes, however short the secret is.
+        let mut room = Retrieved(Zeroizing::new(vec![0; length.max(2)]));
+        if let Some(first) = room.0.first_chunk_mut() {
+            *first = secret.index.to_be_bytes();
+        }
+        self.call::<Retrieve>(&mut room).map_err(|fault| match fault.code {
+            codes::IOCTL_UNKNOWN => {
+                let errno = fault.answer;
+                Fault { answer: errno, ..no_retrieve("the kernel answered ENOTTY").hint(fault.hint) }
+            }
+            _ => fault,
+        })?;
+        room.0.truncate(length);
+        Ok(room.0)
+    }
+
     /// Hands an add-secret request to the ultravisor.
     ///
     /// It takes a [`Request`] and nothing else, so that no other bytes can end up in this call:
@@ -207,7 +280,7 @@ impl Device {
         let answer = self.ask::<C>(buffer).map_err(errno_fault::<C>)?;
         match answer.rc {
             RC_SUCCESS | RC_MORE_DATA => Ok(answer),
-            _ => Err(answer::fault(C::PURPOSE, answer)),
+            _ => Err(answer::fault(C::PURPOSE, C::ANSWERS, answer)),
         }
     }
 
@@ -224,6 +297,10 @@ impl Device {
         drop(buffer);
         Errno::result(result).map(|_| UvAnswer { rc: block.uv_rc, rrc: block.uv_rrc })
     }
+}
+
+fn no_retrieve(why: &str) -> Fault {
+    Fault::new(codes::RETRIEVE_UNSUPPORTED, format!("Secrets cannot be retrieved here: {why}."))
 }
 
 fn not_permitted(errno: Errno) -> Fault {

@@ -19,6 +19,8 @@ pub struct Secret {
     pub index: u16,
     /// Its type.
     pub secret_type: SecretType,
+    /// How many bytes it has when it is retrieved.
+    pub length: u32,
     /// Its id, chosen by who built the request; nothing keeps two secrets from having the same.
     pub id: SecretId,
 }
@@ -120,7 +122,8 @@ impl SecretList {
         }
         let secrets = entries.chunks_exact(ENTRY_LEN).filter_map(|entry| {
             let id = SecretId(entry.get(16..48)?.try_into().ok()?);
-            Some(Secret { index: be16(entry, 0), secret_type: SecretType(be16(entry, 2)), id })
+            let length = u32::from_be_bytes(entry.get(4..8)?.try_into().ok()?);
+            Some(Secret { index: be16(entry, 0), secret_type: SecretType(be16(entry, 2)), length, id })
         });
         Ok(Self { total, secrets: secrets.collect() })
     }
@@ -152,7 +155,10 @@ mod tests {
     #[test]
     fn entries_are_read_big_endian_behind_their_header() {
         let list = SecretList::parse(&one_secret()).unwrap();
-        assert_eq!(list.secrets, [Secret { index: 0, secret_type: SecretType::ASSOCIATION, id: SecretId([0x70; 32]) }]);
+        assert_eq!(
+            list.secrets,
+            [Secret { index: 0, secret_type: SecretType::ASSOCIATION, length: 32, id: SecretId([0x70; 32]) }]
+        );
         assert!(list.is_complete());
     }
 
