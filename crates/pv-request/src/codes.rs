@@ -29,6 +29,7 @@ fault::codes! {
     NOT_A_CRL = "hkd.not_a_crl", "The file holds no certificate revocation list.";
     WEAK_KEY = "hkd.weak_key", "The host key document's key gives less than 112 bits of security.";
     WRONG_CURVE = "hkd.wrong_curve", "The host key document's key is not on the curve P-521, so it is no host key.";
+    KEY_USAGE = "hkd.key_usage", "The host key document or the IBM signing key says that its key is for another use.";
     EXPIRED = "hkd.expired", "The host key document is no longer valid.";
     NOT_YET_VALID = "hkd.not_yet_valid", "The host key document is not valid yet.";
     AUTHORITY_KEY_ID = "hkd.authority_key_id", "The host key document says that another key than the IBM signing key issued it.";

@@ -8,7 +8,7 @@ use pv_request::{
     verify::{Outdated, Trust, VerifiedHostKey, Verifier},
 };
 use std::sync::LazyLock;
-use test_pki::{Authority, Crl, Flaw, Pki, REVOKED_SERIAL, Role, days_from_now, host_key, signing_name};
+use test_pki::{Authority, Crl, Flaw, Pki, REVOKED_SERIAL, Role, Usage, days_from_now, host_key, signing_name};
 
 static PKI: LazyLock<Pki> = LazyLock::new(|| Pki::new("Armonk").unwrap());
 
@@ -93,6 +93,7 @@ fn every_flaw_of_a_document_has_its_code() {
             Flaw::OtherAuthorityKey => "hkd.authority_key_id",
             Flaw::OtherCurve => "hkd.wrong_curve",
             Flaw::WeakKey => "hkd.weak_key",
+            Flaw::OtherUsage => "hkd.key_usage",
         };
         let fault = verify(&trust, &host(Some(flaw)), Outdated::Refuse).unwrap_err();
         assert_eq!(fault.code.name, expected, "{name}");
@@ -109,6 +110,64 @@ fn a_document_without_authority_key_id_is_bound_by_name_and_signature() {
     assert!(verify(&trust(), &signing.issue(&issue, &key).unwrap(), Outdated::Refuse).is_ok());
     issue.digest = openssl::hash::MessageDigest::sha1();
     assert_eq!(refused(&trust(), &signing.issue(&issue, &key).unwrap()), "hkd.weak_signature");
+}
+
+#[test]
+fn a_document_that_does_not_say_what_its_key_is_for_passes() {
+    let signing = &PKI.signing;
+    let mut issue = signing.usual(signing.certificate.subject_name(), Role::Host, 10).unwrap();
+    issue.usage = Usage::Unsaid;
+    let certificate = signing.issue(&issue, &host_key(Nid::SECP521R1).unwrap()).unwrap();
+    assert!(certificate.key_usage().is_none());
+    assert!(verify(&trust(), &certificate, Outdated::Refuse).is_ok());
+}
+
+#[test]
+fn a_signing_key_that_is_not_for_signatures_is_refused_and_one_that_does_not_say_passes() {
+    let (signing, trust) = other_signing(|issue| issue.usage = Usage::Other);
+    let fault = verify(&trust, &issued_by(&signing), Outdated::Report).unwrap_err();
+    assert_eq!(fault.code, codes::KEY_USAGE);
+    assert!(fault.detail.contains("ibm.crt") && fault.detail.contains("digitalSignature"), "{fault}");
+
+    let (signing, trust) = other_signing(|issue| issue.usage = Usage::Unsaid);
+    assert!(verify(&trust, &issued_by(&signing), Outdated::Refuse).is_ok());
+}
+
+#[test]
+fn a_revoked_signing_key_is_refused_in_both_modes() {
+    let (signing, mut trust) = other_signing(|issue| issue.serial = Some(7));
+    let certificate = issued_by(&signing);
+    assert!(verify(&trust, &certificate, Outdated::Refuse).is_ok());
+    trust.crls[1] = crl("inter.crl", &PKI.intermediate, &Crl { revoked: vec![7], ..Crl::default() });
+    for mode in [Outdated::Refuse, Outdated::Report] {
+        assert_eq!(verify(&trust, &certificate, mode).unwrap_err().code, codes::CHAIN_REVOKED);
+    }
+}
+
+#[test]
+fn two_signing_keys_are_refused_and_both_files_named_but_one_in_two_files_is_one() {
+    let (other, _) = other_signing(|_| {});
+    let mut trust = trust();
+    trust.certificates.push(certificate("again.crt", &PKI.signing));
+    assert!(verify(&trust, &host(None), Outdated::Refuse).is_ok());
+    trust.certificates.push(certificate("other.crt", &other));
+    let fault = verify(&trust, &host(None), Outdated::Refuse).unwrap_err();
+    assert_eq!(fault.code, codes::SEVERAL_SIGNING_KEYS);
+    assert!(fault.detail.contains("ibm.crt") && fault.detail.contains("other.crt"), "{fault}");
+}
+
+#[test]
+fn a_signing_key_of_poughkeepsie_takes_documents_and_lists_that_name_armonk() {
+    let unit = "IBM Z Host Key Signing Service";
+    let (signing, mut trust) = other_signing(|issue| issue.subject = signing_name("Poughkeepsie", unit).unwrap());
+    let armonk = || Some(signing_name("Armonk", unit).unwrap());
+    trust.crls[2] = crl("ibm.crl", &signing, &Crl { issuer: armonk(), ..revoking() });
+    let mut issue = signing.usual(signing.certificate.subject_name(), Role::Host, 10).unwrap();
+    issue.issuer = armonk();
+    let key = host_key(Nid::SECP521R1).unwrap();
+    assert!(verify(&trust, &signing.issue(&issue, &key).unwrap(), Outdated::Refuse).is_ok());
+    issue.serial = Some(REVOKED_SERIAL);
+    assert_eq!(refused(&trust, &signing.issue(&issue, &key).unwrap()), "hkd.revoked");
 }
 
 #[test]

@@ -83,6 +83,17 @@ pub enum Role {
     Host,
 }
 
+/// What a certificate says of the use of its key, in the extension keyUsage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Usage {
+    /// What its role needs.
+    Usual,
+    /// Only nonRepudiation, which no role needs.
+    Other,
+    /// It has no such extension.
+    Unsaid,
+}
+
 /// A certificate to be issued.
 pub struct Issue {
     /// Whom it names.
@@ -91,6 +102,8 @@ pub struct Issue {
     pub issuer: Option<X509Name>,
     /// What it is for.
     pub role: Role,
+    /// The use of its key.
+    pub usage: Usage,
     /// Serial number; random if `None`.
     pub serial: Option<u32>,
     /// From when it is valid, in seconds since 1970.
@@ -143,6 +156,7 @@ impl Authority {
             subject,
             issuer: None,
             role: Role::Ca,
+            usage: Usage::Usual,
             serial: None,
             not_before: days_from_now(-1),
             not_after: days_from_now(3650),
@@ -163,6 +177,7 @@ impl Authority {
             subject: subject.to_owned()?,
             issuer: None,
             role,
+            usage: Usage::Usual,
             serial: None,
             not_before: days_from_now(-1),
             not_after: days_from_now(days),
@@ -240,14 +255,22 @@ fn sign<T: HasPublic>(
     match issue.role {
         Role::Ca => {
             builder.append_extension(BasicConstraints::new().critical().ca().build()?)?;
-            builder.append_extension(KeyUsage::new().critical().key_cert_sign().crl_sign().build()?)?;
         }
         Role::Signing => {
             builder.append_extension(BasicConstraints::new().critical().build()?)?;
-            builder.append_extension(KeyUsage::new().critical().digital_signature().build()?)?;
             builder.append_extension(ExtendedKeyUsage::new().code_signing().build()?)?;
         }
-        Role::Host => builder.append_extension(KeyUsage::new().critical().key_agreement().build()?)?,
+        Role::Host => {}
+    }
+    let mut usage = KeyUsage::new();
+    match (issue.usage, issue.role) {
+        (Usage::Other, _) => usage.non_repudiation(),
+        (_, Role::Ca) => usage.key_cert_sign().crl_sign(),
+        (_, Role::Signing) => usage.digital_signature(),
+        (_, Role::Host) => usage.key_agreement(),
+    };
+    if issue.usage != Usage::Unsaid {
+        builder.append_extension(usage.critical().build()?)?;
     }
     let key_id = SubjectKeyIdentifier::new().build(&builder.x509v3_context(None, None))?;
     builder.append_extension(key_id)?;

@@ -1,6 +1,6 @@
 //! The whole hierarchy, and host key documents with a flaw.
 
-use crate::authority::{Authority, Crl, Role, days_from_now, host_key, name, signing_name, weak_key};
+use crate::authority::{Authority, Crl, Role, Usage, days_from_now, host_key, name, signing_name, weak_key};
 use anyhow::{Context as _, Result};
 use openssl::{
     nid::Nid,
@@ -31,11 +31,13 @@ pub enum Flaw {
     OtherCurve,
     /// Its key is RSA-1024.
     WeakKey,
+    /// Its key is for nonRepudiation only, not for keyAgreement.
+    OtherUsage,
 }
 
 impl Flaw {
     /// Every flaw with its spelling on the command line.
-    pub const ALL: [(&'static str, Self); 8] = [
+    pub const ALL: [(&'static str, Self); 9] = [
         ("expired", Self::Expired),
         ("not_yet_valid", Self::NotYetValid),
         ("revoked", Self::Revoked),
@@ -44,6 +46,7 @@ impl Flaw {
         ("other_authority_key", Self::OtherAuthorityKey),
         ("other_curve", Self::OtherCurve),
         ("weak_key", Self::WeakKey),
+        ("other_usage", Self::OtherUsage),
     ];
 }
 
@@ -128,6 +131,10 @@ impl Pki {
                 own(&self.signing, &issue)
             }
             Some(Flaw::OtherCurve) => self.signing.issue(&issue, &*host_key(Nid::SECP384R1)?),
+            Some(Flaw::OtherUsage) => {
+                issue.usage = Usage::Other;
+                own(&self.signing, &issue)
+            }
             Some(Flaw::WeakKey) => self.signing.issue(&issue, &*weak_key()?),
         };
         Ok(document?)

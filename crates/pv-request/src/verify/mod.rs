@@ -1,8 +1,9 @@
 //! Verifying that host key documents come from IBM and are not revoked.
 //!
-//! The rules are those of IBM Secure Execution documentation and s390-tools 2.43 (`rust/pv/src/verify`), with four
+//! The rules are those of IBM Secure Execution documentation and s390-tools 2.43 (`rust/pv/src/verify`), with five
 //! of its gaps closed: a document must name the signing key as its issuer, Poughkeepsie and Armonk are the same
-//! place in both directions, an intermediate authority is required, and a host key must be on P-521.
+//! place in both directions, an intermediate authority is required, a host key must be on P-521, and a certificate that
+//! says what its key is for (keyUsage, RFC 5280 4.2.1.3) must allow what it is used for here.
 
 mod chain;
 mod crls;
@@ -23,7 +24,7 @@ use names::{crl_uris, is_signing_key, same_name, shown};
 use openssl::{
     nid::Nid,
     pkey::{PKey, Public},
-    x509::{X509, X509Ref},
+    x509::{X509, X509KeyUsage, X509Ref},
 };
 use std::sync::{Arc, Mutex, PoisonError};
 use time::Instant;
@@ -105,6 +106,7 @@ impl Verifier {
         }
         let chain = Chain { certificates: &certificates, root: &trust.root, crls: Some(&crls), missed: &missed };
         let chain_outdated = chain.check(signing_file, signing, &now, outdated)?.outdated;
+        check_usage(signing_file, signing, X509KeyUsage::DIGITAL_SIGNATURE, "digitalSignature")?;
         let signing_key = signing.public_key().map_err(refused("read the IBM signing key"))?;
         Ok(Self {
             crls: Mutex::new(SignedCrls::select(crls, signing, &signing_key, &now)),
@@ -132,6 +134,7 @@ impl Verifier {
             .hint("Check this machine's clock."));
         }
         self.check_origin(name, certificate)?;
+        check_usage(name, certificate, X509KeyUsage::KEY_AGREEMENT, "keyAgreement")?;
 
         let mut outdated = Vec::new();
         let hint_crl = || hint_to_fetch(&crl_uris(certificate), &self.signing_file);
@@ -283,6 +286,16 @@ impl Certificates {
             .hint("Name the one that issued the host key documents; use one task for each signing key.")),
         }
     }
+}
+
+/// That the key of a certificate is for what it is used for here; one that does not say may be used for everything.
+fn check_usage(name: &str, certificate: &X509Ref, wanted: X509KeyUsage, called: &str) -> Result<()> {
+    if certificate.key_usage().is_none_or(|usage| usage.contains(wanted)) {
+        return Ok(());
+    }
+    let detail = format!("{name} says that its key is for another use than {called}.");
+    Err(Fault::new(codes::KEY_USAGE, detail)
+        .hint("Get the host key document and the signing key's certificate from IBM Resource Link again."))
 }
 
 /// Serial number of a certificate as hex digits.
