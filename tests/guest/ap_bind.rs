@@ -250,7 +250,7 @@ fn options_that_say_nothing_or_too_much_are_refused_before_anything_is_looked_at
         (json!({"entries": [accel()], "config": "/x"}), "args.conflict"),
         (json!({"entries": [accel()], "state": "unbound", "all": true}), "args.conflict"),
         (json!({"entries": [accel()], "state": "unbound", "exclusive": true}), "args.conflict"),
-        (json!({"entries": [accel()], "rebalance": true}), "args.not_supported_yet"),
+        (json!({"entries": [accel()], "state": "unbound", "rebalance": true}), "args.conflict"),
         (json!({"src": "x"}), "args.src_needs_collection"),
         (json!({"config": no_file()}), "config.unreadable"),
         (json!({"config_content": "mode: accel"}), "config.invalid"),

@@ -175,12 +175,22 @@ fn where_an_adapter_takes_fewer_queues_than_wanted_those_that_serve_stay() {
         return;
     }
     let limits = "cards: {\"00\": {bind_limit: 1}, \"01\": {bind_limit: 1}}";
+    // Whatever is slow or refuses once: the earlier entry has the last place.
+    let busy = "faults: [{on: write, target: 01.0005/se_bind, errno: EBUSY, times: 4}]";
+    for fragment in ["", busy, "delays: {bind_ms: 30}"] {
+        let guest = guest_with(&["a", "b"], &format!("{limits}\n{fragment}"));
+        let result = fails(&guest, MODULE, &bind([accel(), accel()]), "ap.bind_refused");
+        assert_eq!(column(&result["entries"], "apqn"), [json!("01.0005"), Value::Null], "{fragment}");
+        assert_eq!((held(&guest), &result["changed"]), (vec!["01.0005".into()], &json!(true)));
+        // One that is looked at later wins if its entry comes first.
+        let mut both = bind([ep11("b", KEY_B), only_first()]);
+        both["strict"] = false.into();
+        let result = ok(&guest, MODULE, &both);
+        assert_eq!(column(&result["entries"], "apqn"), [json!("00.0006"), Value::Null], "{result}");
+        assert_eq!(result["entries"][1]["reason"], "ap.bind_refused");
+        assert_eq!(held(&guest), ["00.0006", "01.0005"]);
+    }
     let guest = guest_with(&["a", "b"], limits);
-    // They are bound at once, so it is left to chance which of the two comes first.
-    let result = fails(&guest, MODULE, &bind([accel(), accel()]), "ap.bind_refused");
-    let served = column(&result["entries"], "apqn").into_iter().filter(|apqn| !apqn.is_null());
-    assert_eq!(json!(served.collect::<Vec<_>>()), json!(held(&guest)));
-    assert_eq!((held(&guest).len(), &result["changed"]), (1, &json!(true)));
     // Looking at one queue of a card at a time needs no second place.
     let result = ok(&guest, MODULE, &bind([ep11("b", KEY_B)]));
     assert_eq!(result["entries"][0]["apqn"], "00.0006");

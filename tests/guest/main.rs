@@ -6,6 +6,7 @@
 mod ap_bind;
 mod ap_bind_faults;
 mod ap_bind_others;
+mod ap_bind_rebalance;
 mod ap_bind_release;
 mod facts;
 mod firmware;

@@ -81,7 +81,7 @@ options:
   rebalance:
     default: false
     description:
-    - Whether entries that are served already may be moved to other queues. Not supported yet.
+    - 'Whether entries that are served already may be moved to other queues, where that makes the whole better: more entries served, then earlier entries rather than later ones, then the newest generation, lowest card and lowest domain. An entry has its new queue before it gives up the old one; only where entries change places is one of them, the last, not served for a moment. To know what is better, free queues may be bound to look at them.'
     type: bool
   src:
     description:

@@ -4,6 +4,7 @@ use crate::choose::{Freedom, plan, to_look_at};
 use crate::codes;
 use crate::entries::Wanted;
 use crate::fleet::{Fleet, Job};
+use crate::moves;
 use crate::observe;
 use crate::options::{Report, Status};
 use crate::plan::{Decision, Plan, fit, indices, is_held_for, names};
@@ -79,20 +80,10 @@ impl<'a> Run<'a> {
             let served = self.left_unserved();
             return self.finish(served, faults);
         };
-        let mut faults = Vec::new();
-        loop {
-            let looks = to_look_at(&self.task.wanted, &self.seen(), &self.secrets, freedom);
-            if looks.is_empty() {
-                break;
-            }
-            faults.extend(self.fleet.look_at(&looks, &self.task.wanted));
-        }
-        let plan = self.plan(freedom);
-        let chosen =
-            |apqn| matches!(plan.entry_of(apqn).and_then(|e| plan.decisions.get(e)), Some(Decision::Serve(..)));
-        let serve_all = plan.decisions.iter().all(|d| matches!(d, Decision::Served(_) | Decision::Serve(..)));
-        let go = (faults.is_empty() && serve_all) || !self.task.strict;
-        faults.extend(self.fleet.give_back(|apqn| go && chosen(apqn)));
+        let mut faults = self.look(freedom);
+        let mut plan = self.plan(freedom);
+        let go = (faults.is_empty() && plan.serves_all()) || !self.task.strict;
+        faults.extend(self.fleet.give_back(|apqn| go && plan.takes(apqn)));
         self.fleet.warnings.extend(plan.mismatched.iter().copied().map(mismatch));
         let mut served: Vec<Served> = self
             .task
@@ -101,18 +92,65 @@ impl<'a> Run<'a> {
             .zip(&plan.decisions)
             .enumerate()
             .map(|(at, (wanted, decision))| match decision {
-                Decision::Served(apqn) => Served::by(*apqn, Status::Served),
+                Decision::Served(apqn) | Decision::Move { from: apqn, .. } => Served::by(*apqn, Status::Served),
                 _ => Served::not(reason(at, wanted, decision, &self.secrets)),
             })
             .collect();
-        if go {
-            faults.extend(self.serve(&plan, &mut served, freedom));
-            // Nothing is taken away for a plan that did not work out.
-            if freedom.exclusive && (!self.task.strict || served.iter().all(|s| s.status == Status::Served)) {
-                faults.extend(self.release(self.unwanted(&plan)));
+        let mut jobs = if go { self.jobs(&plan) } else { Vec::new() };
+        while !jobs.is_empty() {
+            let refused = self.serve(&plan, jobs, &mut served, freedom, &mut faults);
+            // What refuses or is gone is left alone from now on; another queue may do as well.
+            let entries: BTreeSet<usize> = refused.iter().map(|job| job.entry).collect();
+            refused.iter().for_each(|job| self.fleet.give_up(job.apqn));
+            if entries.is_empty() {
+                break;
             }
+            let staying = Freedom { rebalance: false, ..freedom };
+            faults.extend(self.look(staying));
+            plan = self.plan(staying);
+            faults.extend(self.fleet.give_back(|apqn| plan.takes(apqn)));
+            jobs = self.jobs(&plan).into_iter().filter(|job| entries.contains(&job.entry)).collect();
+        }
+        faults.extend(self.fleet.give_back(|_| false));
+        // Nothing is taken away for a plan that did not work out.
+        if go && freedom.exclusive && (!self.task.strict || served.iter().all(|s| s.status == Status::Served)) {
+            let mut unwanted = self.unwanted(&plan);
+            served.iter().filter_map(|s| s.apqn).for_each(|apqn| {
+                unwanted.remove(&apqn);
+            });
+            faults.extend(self.release(unwanted));
         }
         self.finish(served, faults)
+    }
+
+    /// Looks at queues until that cannot make the plan better. Gives the faults of queues that cannot be released.
+    fn look(&mut self, freedom: Freedom) -> Vec<Fault> {
+        let mut faults = Vec::new();
+        loop {
+            let looks = to_look_at(&self.task.wanted, &self.seen(), &self.secrets, freedom);
+            if looks.is_empty() {
+                return faults;
+            }
+            // Only what will be released anyway makes room for a look, and only if the plan can still work out.
+            let plan = self.plan(freedom);
+            let hopeless = |d: &Decision| d.queue().is_none() && *d != Decision::Undetermined;
+            let spare = freedom.exclusive && !(self.task.strict && plan.decisions.iter().any(hopeless));
+            let spare = if spare { self.unwanted(&plan) } else { BTreeSet::new() };
+            faults.extend(self.fleet.look_at(&looks, &self.task.wanted, &spare));
+        }
+    }
+
+    /// What is to be done for a plan.
+    fn jobs(&self, plan: &Plan) -> Vec<Job> {
+        let job = |(entry, (wanted, decision)): (usize, (&Wanted, &Decision))| {
+            let (from, apqn, index) = match *decision {
+                Decision::Serve(apqn, index) => (None, apqn, index),
+                Decision::Move { from, to, index } => (Some(from), to, index),
+                _ => return None,
+            };
+            Some(Job { entry, wanted: wanted.clone(), apqn, secret: index.map(Associate), from })
+        };
+        self.task.wanted.iter().zip(&plan.decisions).enumerate().filter_map(job).collect()
     }
 
     fn seen(&self) -> Vec<Seen> {
@@ -123,54 +161,109 @@ impl<'a> Run<'a> {
         plan(&self.task.wanted, &self.seen(), &self.secrets, freedom)
     }
 
-    /// Carries out the decisions to serve, and notes how each went. Gives the faults of queues that could not be
-    /// released.
-    fn serve(&mut self, plan: &Plan, served: &mut [Served], freedom: Freedom) -> Vec<Fault> {
-        let job = |(entry, (wanted, decision)): (usize, (&Wanted, &Decision))| match decision {
-            Decision::Serve(apqn, index) => {
-                Some(Job { entry, wanted: wanted.clone(), apqn: *apqn, secret: index.map(Associate) })
+    /// Does jobs, notes how each went, and gives those whose queues refused or are gone. A moved entry gives up its
+    /// old queue only when the new one serves it, and keeps it if that does not work out.
+    fn serve(
+        &mut self,
+        plan: &Plan,
+        jobs: Vec<Job>,
+        served: &mut [Served],
+        freedom: Freedom,
+        faults: &mut Vec<Fault>,
+    ) -> Vec<Job> {
+        let mut pending = self.with_secrets(jobs, served);
+        faults.extend(self.fleet.give_back(|apqn| pending.iter().any(|job| job.apqn == apqn)));
+        let had: Vec<Option<Apqn>> = served.iter().map(|served| served.apqn).collect();
+        let mut refused = Vec::new();
+        while !pending.is_empty() {
+            let now = moves::next(&pending);
+            let (batch, rest): (Vec<_>, Vec<_>) = pending.into_iter().enumerate().partition(|(at, _)| now.contains(at));
+            let batch: Vec<Job> = batch.into_iter().map(|(_, job)| job).collect();
+            pending = rest.into_iter().map(|(_, job)| job).collect();
+            let mut answers = self.fleet.serve(&batch);
+            if freedom.exclusive {
+                faults.extend(self.make_room(plan, &batch, &mut answers));
             }
-            _ => None,
-        };
-        let jobs: Vec<_> = self.task.wanted.iter().zip(&plan.decisions).enumerate().filter_map(job).collect();
-        if jobs.is_empty() {
-            return Vec::new();
+            for (job, answer) in batch.into_iter().zip(answers) {
+                let Err(fault) = answer else {
+                    self.note_taken(&job, served);
+                    served[job.entry] = Served::by(job.apqn, Status::Served);
+                    let is_taken = |from: &Apqn| pending.iter().any(|other| other.apqn == *from);
+                    let left = job.from.filter(|from| !is_taken(from) && served.iter().all(|s| s.apqn != Some(*from)));
+                    faults.extend(self.fleet.leave(left.as_slice()));
+                    continue;
+                };
+                if served[job.entry].status == Status::Served {
+                    self.fleet.warnings.push(fault.clone());
+                } else {
+                    served[job.entry] = Served::not(fault.clone());
+                }
+                self.put_back(&job, &had, served, faults);
+                cancel(&job, &mut pending);
+                if [pv_guest::codes::BIND_REFUSED, pv_guest::codes::QUEUE_UNUSABLE, pv_guest::codes::QUEUE_VANISHED]
+                    .contains(&fault.code)
+                {
+                    refused.push(job);
+                }
+            }
         }
-        // Read again right before they are used: an index belongs to another secret after a reboot.
+        self.fleet.end_moves(faults);
+        refused
+    }
+
+    /// The entry that had a job's queue until now has none.
+    fn note_taken(&self, job: &Job, served: &mut [Served]) {
+        for (at, (wanted, had)) in self.task.wanted.iter().zip(served).enumerate() {
+            if had.apqn == Some(job.apqn) {
+                *had = Served::not(reason(at, wanted, &Decision::NoQueue, &self.secrets));
+            }
+        }
+    }
+
+    /// Gives a queue back to the entry from which it was taken in vain.
+    fn put_back(&mut self, job: &Job, had: &[Option<Apqn>], served: &mut [Served], faults: &mut Vec<Fault>) {
+        let Some(entry) = had.iter().position(|apqn| *apqn == Some(job.apqn)) else { return };
+        let (Some(wanted), Some(of_entry)) = (self.task.wanted.get(entry), served.get(entry)) else { return };
+        if of_entry.apqn != Some(job.apqn) {
+            return;
+        }
+        let secret = wanted.secret().and_then(|id| indices(&self.secrets, id).first().copied()).map(Associate);
+        let back = Job { entry, wanted: wanted.clone(), apqn: job.apqn, secret, from: None };
+        if let Some(Err(fault)) = self.fleet.serve(&[back]).pop() {
+            faults.push(fault.clone());
+            served[entry] = Served::not(fault);
+        }
+    }
+
+    /// The jobs whose secrets are where they were. Read again right before they are used: an index belongs to another
+    /// secret after a reboot.
+    fn with_secrets(&mut self, jobs: Vec<Job>, served: &mut [Served]) -> Vec<Job> {
         let now = observe::secrets(self.task.needs_secrets());
-        let (ready, moved): (Vec<_>, Vec<_>) =
-            jobs.into_iter().partition(|job| match (job.wanted.secret(), job.secret) {
-                (Some(id), Some(index)) => now.as_ref().is_ok_and(|now| indices(now, id).contains(&index.0)),
-                _ => true,
-            });
-        let mut faults = self.fleet.give_back(|apqn| ready.iter().any(|job| job.apqn == apqn));
-        let mut answers = self.fleet.serve(&ready);
-        if freedom.exclusive {
-            faults.extend(self.make_room(plan, &ready, &mut answers));
-        }
-        let moved_answers = moved.iter().map(|job| {
-            Err(now.as_ref().err().cloned().unwrap_or_else(|| {
+        let is_there = |job: &Job| match (job.wanted.secret(), job.secret) {
+            (Some(id), Some(index)) => now.as_ref().is_ok_and(|now| indices(now, id).contains(&index.0)),
+            _ => true,
+        };
+        let (ready, moved): (Vec<_>, Vec<_>) = jobs.into_iter().partition(is_there);
+        for job in moved {
+            let fault = now.as_ref().err().cloned().unwrap_or_else(|| {
                 Fault::new(
                     codes::SECRET_CHANGED,
                     format!("The queue {} was not associated: the secret store changed meanwhile.", job.apqn),
                 )
                 .hint("Run the task again.")
-            }))
-        });
-        for (job, answer) in ready.iter().zip(answers).chain(moved.iter().zip(moved_answers)) {
-            if let Some(slot) = served.get_mut(job.entry) {
-                *slot = match answer {
-                    Ok(()) => Served::by(job.apqn, Status::Served),
-                    Err(fault) => Served::not(fault),
-                };
+            });
+            if job.from.is_some() {
+                self.fleet.warnings.push(fault);
+            } else {
+                served[job.entry] = Served::not(fault);
             }
         }
-        faults
+        ready
     }
 
     /// A card may hold as many queues as it takes: those that no entry wants are released there, and what was refused
     /// is tried again. Gives the faults of the releases.
-    fn make_room(&self, plan: &Plan, jobs: &[Job], answers: &mut [Result<()>]) -> Vec<Fault> {
+    fn make_room(&mut self, plan: &Plan, jobs: &[Job], answers: &mut [Result<()>]) -> Vec<Fault> {
         let refused =
             |answer: &Result<()>| answer.as_ref().is_err_and(|fault| fault.code == pv_guest::codes::BIND_REFUSED);
         let mut faults = Vec::new();
@@ -252,6 +345,12 @@ impl<'a> Run<'a> {
     }
 
     fn answer(self, served: Vec<Served>, predicted: bool, after: impl Fn(&Observed) -> SeState) -> Answer {
+        let unsure = match self.task.aim {
+            Aim::Serve(freedom) if predicted => {
+                !to_look_at(&self.task.wanted, &self.seen(), &self.secrets, freedom).is_empty()
+            }
+            _ => false,
+        };
         let Self { task, fleet, before, .. } = self;
         let report = report::report(&task.wanted, &served, &before, &fleet.queues, after, fleet.inspected);
         let diff = report::diff(&report);
@@ -261,7 +360,8 @@ impl<'a> Run<'a> {
             msg: summary(&served, diff.len(), predicted, task.aim),
             warnings: fleet.warnings.iter().map(warning).collect(),
             diff,
-            predicted_partial: undetermined,
+            // A better queue may be among those that cannot be read.
+            predicted_partial: undetermined || unsure,
             report,
         };
         let unserved: Vec<_> =
@@ -276,6 +376,13 @@ impl<'a> Run<'a> {
             }
         }
     }
+}
+
+/// Takes out the jobs that wait for what a failed one would have left.
+fn cancel(failed: &Job, pending: &mut Vec<Job>) {
+    let Some(at) = pending.iter().position(|job| failed.from == Some(job.apqn)) else { return };
+    let next = pending.remove(at);
+    cancel(&next, pending);
 }
 
 fn failure(fault: Fault, outcome: Outcome<Report>) -> Failure<Report> {

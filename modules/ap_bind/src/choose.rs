@@ -138,6 +138,11 @@ impl<'a> Choice<'a> {
     fn plan(&self) -> Plan {
         let nothing_hoped = |_| false;
         let (staying, chosen) = self.assign(nothing_hoped);
+        let hopeful = if self.freedom.rebalance && chosen.contains(&None) {
+            self.assign(|q| self.queues[q].state == SeState::Unbound).1
+        } else {
+            chosen.clone()
+        };
         let tie = |e: usize, q: usize| self.tie(e, q, &nothing_hoped);
         let is_kept = |q: usize| chosen.iter().position(|c| *c == Some(q)).filter(|e| tie(*e, q) == Some(Tie::Kept));
         let decide = |(e, entry): (usize, &Wanted)| match chosen[e].map(|q| (q, tie(e, q))) {
@@ -158,6 +163,8 @@ impl<'a> Choice<'a> {
             None if self.queues.iter().any(|queue| fit(entry, queue) == Fit::Unknown && self.may_be_taken(queue)) => {
                 Decision::Undetermined
             }
+            // Another entry may move away to a queue that is not read yet.
+            None if hopeful[e].is_some() => Decision::Undetermined,
             None => self.mismatch(e, &chosen).map_or(Decision::NoQueue, Decision::Mismatch),
         };
         let decisions: Vec<_> = self.wanted.iter().enumerate().map(decide).collect();

@@ -4,9 +4,9 @@ use crate::codes;
 use crate::entries::Wanted;
 use crate::plan::fit;
 use fault::{Fault, Result};
-use pv_guest::ap::steps::{self, Manner};
+use pv_guest::ap::steps::{self, Binding, Manner};
 use pv_guest::ap::{self, Apqn, Associate, Bus, Fit, Journal, Look, Looked, Observed, SeState, Seen};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::thread;
 
 /// All queues, with what is written about them.
@@ -21,6 +21,10 @@ pub struct Fleet<'a> {
     pub inspected: BTreeSet<Apqn>,
     /// Queues that this run bound to look at them and still holds.
     looking: BTreeSet<Apqn>,
+    /// Cards that refused a queue while others were bound: they may have only so many places.
+    tight: BTreeSet<u8>,
+    /// Moves that are in the journal, from and to.
+    moves: Vec<(Apqn, Apqn)>,
     /// What the operator should know.
     pub warnings: Vec<Fault>,
 }
@@ -32,7 +36,16 @@ impl<'a> Fleet<'a> {
     /// `ap.attribute_unreadable`.
     pub fn observe(bus: &Bus, journal: Journal<'a>, manner: Manner) -> Result<Self> {
         let queues = Observed::all(bus)?;
-        Ok(Self { queues, journal, manner, inspected: BTreeSet::new(), looking: BTreeSet::new(), warnings: Vec::new() })
+        Ok(Self {
+            queues,
+            journal,
+            manner,
+            inspected: BTreeSet::new(),
+            looking: BTreeSet::new(),
+            tight: BTreeSet::new(),
+            moves: Vec::new(),
+            warnings: Vec::new(),
+        })
     }
 
     /// The queue of a name.
@@ -43,6 +56,13 @@ impl<'a> Fleet<'a> {
     fn see(&mut self, apqn: Apqn, how: impl FnOnce(&mut Observed)) {
         if let Some(observed) = self.queues.iter_mut().find(|observed| observed.seen.apqn == apqn) {
             how(observed);
+        }
+        // Once a queue of a card is bound, the serial number is known for all of them.
+        let told = |o: &Observed| (o.seen.apqn == apqn).then(|| o.seen.serialnr.clone()).flatten();
+        if let Some(serialnr) = self.queues.iter().find_map(told) {
+            for observed in self.queues.iter_mut().filter(|o| o.card.number == apqn.card) {
+                observed.seen.serialnr.get_or_insert_with(|| serialnr.clone());
+            }
         }
     }
 
@@ -64,10 +84,12 @@ impl<'a> Fleet<'a> {
     }
 
     /// Binds queues to read their master keys and serial numbers: one of a card at a time, cards at once. Those
-    /// that fit an entry stay bound; the others are released at once, and what was read of them is kept.
+    /// that fit an entry stay bound; the others are released at once, and what was read of them is kept. Where a card
+    /// refuses a queue, those that are bound only to look at them are released first, then one that is `to_spare`, and
+    /// the refused one counts as not looked at yet.
     ///
     /// Gives the faults of the journal, and of queues that were bound and cannot be released.
-    pub fn look_at(&mut self, apqns: &[Apqn], wanted: &[Wanted]) -> Vec<Fault> {
+    pub fn look_at(&mut self, apqns: &[Apqn], wanted: &[Wanted], to_spare: &BTreeSet<Apqn>) -> Vec<Fault> {
         let queues: Vec<_> = apqns.iter().filter_map(|apqn| self.get(*apqn)).cloned().collect();
         let looks = ap::look_at(queues, &|seen| fit_any(wanted, seen), &self.journal, self.manner);
         let mut faults = Vec::new();
@@ -81,6 +103,9 @@ impl<'a> Fleet<'a> {
                     self.inspected.insert(apqn);
                     self.see(apqn, |o| o.seen = seen);
                 }
+                Looked::Skipped(fault)
+                    if fault.code == pv_guest::codes::BIND_REFUSED
+                        && self.make_room(apqn.card, to_spare, &mut faults) => {}
                 Looked::Skipped(fault) => {
                     self.warnings.push(Fault::new(pv_guest::codes::LOOK_SKIPPED, fault.detail).hint(fault.hint));
                     self.see(apqn, |o| o.seen.state = SeState::Failing);
@@ -99,93 +124,183 @@ impl<'a> Fleet<'a> {
         faults
     }
 
+    /// Makes room on a card for one more queue; false if there is nothing to release.
+    fn make_room(&mut self, card: u8, to_spare: &BTreeSet<Apqn>, faults: &mut Vec<Fault>) -> bool {
+        self.tight.insert(card);
+        let before = self.looking.len();
+        faults.extend(self.give_back(|apqn| apqn.card != card));
+        if self.looking.len() < before {
+            return true;
+        }
+        let is_held = |apqn: &&Apqn| self.get(**apqn).is_some_and(|observed| observed.seen.state.is_held());
+        let Some(spare) = to_spare.iter().filter(|apqn| apqn.card == card).find(is_held).copied() else { return false };
+        let released = self.release(&[spare]).into_iter().find_map(Result::err);
+        self.see(spare, Observed::refresh);
+        faults.extend(released.clone());
+        released.is_none()
+    }
+
     /// Releases the queues that were bound to look at them and are not `chosen`. Gives the faults of the releases and
     /// of the journal.
     pub fn give_back(&mut self, chosen: impl Fn(Apqn) -> bool) -> Vec<Fault> {
-        let mut faults = Vec::new();
-        let (kept, others) = std::mem::take(&mut self.looking).into_iter().partition(|apqn| chosen(*apqn));
-        self.looking = kept;
-        let others: BTreeSet<Apqn> = others;
-        for apqn in others {
-            let released = self.get(apqn).map_or(Ok(()), |observed| steps::release(&observed.queue, self.manner));
-            if let Err(fault) = released.and_then(|()| self.journal.finish(apqn)) {
-                faults.push(fault);
-                continue;
-            }
-            self.inspected.insert(apqn);
-            self.see(apqn, |o| o.seen.state = SeState::Unbound);
+        let others: Vec<Apqn> = self.looking.iter().copied().filter(|apqn| !chosen(*apqn)).collect();
+        self.looking.retain(|apqn| chosen(*apqn));
+        let answers = self.release(&others);
+        let (freed, stuck): (Vec<_>, Vec<_>) = others.into_iter().zip(answers).partition(|(_, answer)| answer.is_ok());
+        for (apqn, _) in &freed {
+            self.inspected.insert(*apqn);
+            // What was read of it stays known.
+            self.see(*apqn, |o| o.seen.state = SeState::Unbound);
         }
-        faults
+        for (apqn, _) in &stuck {
+            self.see(*apqn, |o| o.seen.state = SeState::Failing);
+        }
+        let journal = self.journal.finish_all(freed.into_iter().map(|(apqn, _)| apqn));
+        stuck.into_iter().filter_map(|(_, answer)| answer.err()).chain(journal.err()).collect()
     }
 
-    /// Makes queues serve entries, all at once; those that were refused a second time one by one, for an adapter
-    /// may be short of something only while many are bound at once. One answer for each job, in their order.
-    pub fn serve(&self, jobs: &[Job]) -> Vec<Result<()>> {
-        let serve = |job: &Job| {
-            self.get(job.apqn).map_or_else(|| Err(steps::vanished(job.apqn)), |observed| self.serve_one(observed, job))
-        };
-        let mut answers: Vec<Result<()>> = thread::scope(|scope| {
-            let threads: Vec<_> = jobs.iter().map(|job| scope.spawn(move || serve(job))).collect();
-            threads
-                .into_iter()
-                .zip(jobs)
-                .map(|(thread, job)| thread.join().unwrap_or_else(|_| Err(steps::vanished(job.apqn))))
-                .collect()
-        });
-        for (answer, job) in answers.iter_mut().zip(jobs) {
-            if answer.as_ref().is_err_and(|fault| fault.code == pv_guest::codes::BIND_REFUSED) {
-                *answer = serve(job);
+    /// Makes queues serve entries, all at once. Of each card they are begun in the order of the jobs: if it takes only
+    /// so many, the first ones have its places, whatever takes how long. One answer for each job, in their order.
+    pub fn serve(&mut self, jobs: &[Job]) -> Vec<Result<()>> {
+        // A place that was taken to look may be wanted for an earlier entry.
+        let tight = self.tight.clone();
+        let stuck = self.give_back(|apqn| !tight.contains(&apqn.card));
+        self.warnings.extend(stuck);
+        let noted = self.journal.begin_all(jobs.iter().filter(|job| job.secret.is_some()).map(|job| job.apqn));
+        if let Err(fault) = noted {
+            return jobs.iter().map(|_| Err(fault.clone())).collect();
+        }
+        let mut answers: Vec<Result<()>> =
+            self.in_parallel(jobs, |job| job.apqn, |job, observed| self.clear(job, observed));
+        for (job, answer) in jobs.iter().zip(&mut answers).filter(|(_, answer)| answer.is_ok()) {
+            if let Some(from) = job.from {
+                *answer = self.begin_move(from, job.apqn);
             }
         }
-        answers
-    }
-
-    fn serve_one(&self, observed: &Observed, job: &Job) -> Result<()> {
-        let queue = &observed.queue;
-        let Some(secret) = job.secret else { return steps::bind(queue, self.manner) };
-        // What it is held for instead (with exclusive) ends here.
-        if matches!(queue.state(), SeState::Associated(_) | SeState::AssociatedUnknown | SeState::Pending) {
-            steps::release(queue, self.manner)?;
+        let tried: Vec<bool> = answers.iter().map(Result::is_ok).collect();
+        let mut by_card: BTreeMap<u8, Vec<(&Job, &mut Result<()>)>> = BTreeMap::new();
+        for (job, answer) in jobs.iter().zip(&mut answers).filter(|(_, answer)| answer.is_ok()) {
+            by_card.entry(job.apqn.card).or_default().push((job, answer));
         }
-        self.journal.begin(job.apqn)?;
-        let outcome = steps::bind(queue, self.manner).and_then(|()| {
-            // The key may have been changed since it was read.
-            let fits = |seen: &Seen| fit(&job.wanted, seen);
-            let fits = fits(&ap::look_until_read(observed, &fits));
-            if fits == Fit::Yes {
-                return steps::associate(queue, secret, self.manner);
+        let this = &*self;
+        thread::scope(|scope| {
+            for card in by_card.into_values() {
+                scope.spawn(move || {
+                    for (job, answer) in card {
+                        let Some(observed) = this.get(job.apqn) else { continue };
+                        match Binding::begin(&observed.queue, this.manner) {
+                            Ok(binding) => {
+                                scope.spawn(move || *answer = this.complete(job, observed, binding));
+                            }
+                            Err(fault) => *answer = Err(fault),
+                        }
+                    }
+                });
             }
-            steps::release(queue, self.manner)?;
-            if fits == Fit::Unknown {
-                return Err(ap::unreadable(job.apqn));
-            }
-            Err(Fault::new(codes::MKVP_MISMATCH, format!("The queue {} was released again: now that it is bound, its master key or serial number is not the wanted one.", job.apqn)))
         });
+        for (job, tried) in jobs.iter().zip(tried) {
+            // One that was left alone is given back like any other that was only looked at.
+            if tried {
+                self.looking.remove(&job.apqn);
+            }
+            self.see(job.apqn, Observed::refresh);
+        }
         // A queue that is neither serving nor free stays in the journal for the next run.
-        if matches!(queue.state(), SeState::Associated(_) | SeState::Unbound) {
-            self.journal.finish(job.apqn)?;
+        let is_done = |job: &&Job| {
+            let state = self.get(job.apqn).map(|observed| observed.seen.state);
+            state.is_none_or(|state| matches!(state, SeState::Associated(_) | SeState::Unbound))
+        };
+        let finished = self.journal.finish_all(jobs.iter().filter(is_done).map(|job| job.apqn));
+        match finished {
+            Ok(()) => answers,
+            Err(fault) => answers.into_iter().map(|answer| answer.and(Err(fault.clone()))).collect(),
         }
-        outcome
+    }
+
+    /// Notes a move, if the old queue can be released once the new one serves.
+    fn begin_move(&mut self, from: Apqn, to: Apqn) -> Result<()> {
+        if let Some(observed) = self.get(from) {
+            steps::wait_until_idle(&observed.queue, self.manner)?;
+        }
+        self.journal.begin_move(from, to)?;
+        self.moves.push((from, to));
+        Ok(())
+    }
+
+    /// Notes that all moves are done or given up.
+    pub fn end_moves(&mut self, faults: &mut Vec<Fault>) {
+        for (from, to) in std::mem::take(&mut self.moves) {
+            faults.extend(self.journal.finish_move(from, to).err());
+        }
+    }
+
+    /// Releases a queue that is held for something else than it is to serve.
+    fn clear(&self, job: &Job, observed: &Observed) -> Result<()> {
+        let held =
+            matches!(observed.queue.state(), SeState::Associated(_) | SeState::AssociatedUnknown | SeState::Pending);
+        if held && job.secret.is_some() { steps::release(&observed.queue, self.manner) } else { Ok(()) }
+    }
+
+    fn complete(&self, job: &Job, observed: &Observed, binding: Binding<'_>) -> Result<()> {
+        binding.end()?;
+        let (queue, Some(secret)) = (&observed.queue, job.secret) else { return Ok(()) };
+        // The key may have been changed since it was read.
+        let fits = |seen: &Seen| fit(&job.wanted, seen);
+        let fits = fits(&ap::look_until_read(observed, &fits));
+        if fits == Fit::Yes {
+            return steps::associate(queue, secret, self.manner);
+        }
+        steps::release(queue, self.manner)?;
+        if fits == Fit::Unknown {
+            return Err(ap::unreadable(job.apqn));
+        }
+        Err(Fault::new(
+            codes::MKVP_MISMATCH,
+            format!(
+                "The queue {} was released again: now that it is bound, its master key or serial number is not the wanted one.",
+                job.apqn
+            ),
+        ))
+    }
+
+    /// Does something with the queue of each job, all at once. One answer for each, in their order.
+    fn in_parallel<J: Sync>(
+        &self,
+        jobs: &[J],
+        apqn: impl Fn(&J) -> Apqn + Sync,
+        work: impl Fn(&J, &Observed) -> Result<()> + Sync,
+    ) -> Vec<Result<()>> {
+        let one = |job: &J| {
+            self.get(apqn(job)).map_or_else(|| Err(steps::vanished(apqn(job))), |observed| work(job, observed))
+        };
+        let one = &one;
+        thread::scope(|scope| {
+            let threads: Vec<_> = jobs.iter().map(|job| scope.spawn(move || one(job))).collect();
+            let joined = threads.into_iter().zip(jobs);
+            joined.map(|(thread, job)| thread.join().unwrap_or_else(|_| Err(steps::vanished(apqn(job))))).collect()
+        })
     }
 
     /// Releases queues, all at once. One answer for each, in their order.
     pub fn release(&self, apqns: &[Apqn]) -> Vec<Result<()>> {
-        let release = |apqn: Apqn| {
-            self.get(apqn)
-                .map_or_else(|| Err(steps::vanished(apqn)), |observed| steps::release(&observed.queue, self.manner))
-        };
-        thread::scope(|scope| {
-            let threads: Vec<_> = apqns.iter().map(|apqn| scope.spawn(move || release(*apqn))).collect();
-            threads
-                .into_iter()
-                .zip(apqns)
-                .map(|(thread, apqn)| thread.join().unwrap_or_else(|_| Err(steps::vanished(*apqn))))
-                .collect()
-        })
+        self.in_parallel(apqns, |apqn| *apqn, |_, observed| steps::release(&observed.queue, self.manner))
+    }
+
+    /// Releases the queues that moved entries have left, and looks at them again. Gives the faults.
+    pub fn leave(&mut self, left: &[Apqn]) -> Vec<Fault> {
+        let faults = self.release(left).into_iter().filter_map(Result::err).collect();
+        left.iter().for_each(|apqn| self.see(*apqn, Observed::refresh));
+        faults
+    }
+
+    /// Marks a queue as of no use in this run.
+    pub fn give_up(&mut self, apqn: Apqn) {
+        self.see(apqn, |o| o.seen.state = SeState::Failing);
     }
 }
 
 /// One queue that is to serve one entry.
+#[derive(Clone)]
 pub struct Job {
     /// Position of the entry.
     pub entry: usize,
@@ -195,6 +310,8 @@ pub struct Job {
     pub apqn: Apqn,
     /// The secret to associate it with, for EP11.
     pub secret: Option<Associate>,
+    /// The queue that the entry leaves, if it has one already.
+    pub from: Option<Apqn>,
 }
 
 /// Whether a queue has what one of several entries demands.

@@ -4,6 +4,7 @@ mod apply;
 mod choose;
 mod fleet;
 mod matching;
+mod moves;
 mod observe;
 mod plan;
 #[cfg(test)]

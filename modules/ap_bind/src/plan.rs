@@ -118,6 +118,18 @@ impl Plan {
         self.decisions.iter().position(|d| d.queue() == Some(apqn))
     }
 
+    /// Whether every entry is served, or shall be.
+    pub fn serves_all(&self) -> bool {
+        let serves = |d: &Decision| matches!(d, Decision::Served(_) | Decision::Serve(..) | Decision::Move { .. });
+        self.decisions.iter().all(serves)
+    }
+
+    /// Whether a queue shall serve an entry that it does not serve yet.
+    pub fn takes(&self, apqn: Apqn) -> bool {
+        let takes = |d: &Decision| matches!(d, Decision::Serve(a, _) | Decision::Move { to: a, .. } if *a == apqn);
+        self.decisions.iter().any(takes)
+    }
+
     /// The queues that entries leave and no other takes.
     pub fn left(&self) -> BTreeSet<Apqn> {
         let left = |d: &Decision| if let Decision::Move { from, .. } = d { Some(*from) } else { None };

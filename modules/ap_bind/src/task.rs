@@ -42,17 +42,11 @@ impl Task {
     /// `args.*` and `config.*`.
     pub fn from_options(options: Options) -> Result<Self> {
         let Options { state, all, strict, exclusive, rebalance, when_busy, timeout, .. } = options;
-        if rebalance {
-            return Err(Fault::new(
-                args::NOT_SUPPORTED_YET,
-                "The option rebalance is not supported yet: entries that are served stay where they are.",
-            )
-            .hint("To move them, release their queues first (state=unbound)."));
-        }
         let entries = given_entries(options)?;
         let aim = match (state, &entries) {
             (State::Bound, _) if all => return Err(conflict("all", "state=bound; it belongs to state=unbound")),
             (State::Unbound, _) if exclusive => return Err(conflict("exclusive", "state=unbound")),
+            (State::Unbound, _) if rebalance => return Err(conflict("rebalance", "state=unbound")),
             (_, Some(_)) if all => return Err(conflict("all", "entries, config or src")),
             (State::Unbound, None) if all => Aim::ReleaseAll,
             (_, None) => {
@@ -123,6 +117,9 @@ mod tests {
         assert_eq!(aim(&format!(r#"{{"entries": {accel}, "state": "unbound"}}"#)), Ok(Aim::ReleaseEntries));
         assert_eq!(aim(r#"{"state": "unbound", "all": true}"#), Ok(Aim::ReleaseAll));
         assert_eq!(aim(r#"{"config_content": "- mode: accel"}"#), Ok(serving(false)));
+        let both = Aim::Serve(Freedom { exclusive: false, rebalance: true });
+        assert_eq!(aim(&format!(r#"{{"entries": {accel}, "rebalance": true}}"#)), Ok(both));
+        assert_eq!(aim(r#"{"state": "unbound", "all": true, "rebalance": true}"#), Err("args.conflict"));
         assert_eq!(aim("{}"), Err("args.missing"));
         assert_eq!(aim(r#"{"state": "unbound"}"#), Err("args.missing"));
         assert_eq!(aim(r#"{"all": true}"#), Err("args.conflict"));
@@ -136,10 +133,5 @@ mod tests {
     fn an_empty_list_does_nothing_and_is_never_exclusive() {
         assert_eq!(aim(r#"{"entries": []}"#), Ok(Aim::Nothing));
         assert_eq!(aim(r#"{"entries": [], "exclusive": true}"#), Err("args.empty_exclusive"));
-    }
-
-    #[test]
-    fn what_is_not_built_yet_is_refused_by_name() {
-        assert_eq!(aim(r#"{"entries": [], "rebalance": true}"#), Err("args.not_supported_yet"));
     }
 }

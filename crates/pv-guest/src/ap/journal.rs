@@ -61,7 +61,7 @@ impl<'a> Journal<'a> {
     /// # Errors
     /// `file.record_unusable`.
     pub fn begin(&self, apqn: Apqn) -> Result<()> {
-        self.change(|open| open.insert(apqn.to_string()))
+        self.begin_all([apqn])
     }
 
     /// Notes that a queue is as it was meant to be, or released again.
@@ -69,7 +69,65 @@ impl<'a> Journal<'a> {
     /// # Errors
     /// `file.record_unusable`.
     pub fn finish(&self, apqn: Apqn) -> Result<()> {
-        self.change(|open| open.remove(&apqn.to_string()))
+        self.finish_all([apqn])
+    }
+
+    /// The same as [`Journal::begin`] for many, written once.
+    ///
+    /// # Errors
+    /// `file.record_unusable`.
+    pub fn begin_all(&self, apqns: impl IntoIterator<Item = Apqn>) -> Result<()> {
+        self.change(|open| apqns.into_iter().filter(|apqn| open.insert(apqn.to_string())).count() > 0)
+    }
+
+    /// The same as [`Journal::finish`] for many, written once.
+    ///
+    /// # Errors
+    /// `file.record_unusable`.
+    pub fn finish_all(&self, apqns: impl IntoIterator<Item = Apqn>) -> Result<()> {
+        self.change(|open| apqns.into_iter().filter(|apqn| open.remove(&apqn.to_string())).count() > 0)
+    }
+
+    /// Notes that `from` is to be released as soon as `to` serves in its place. Must come before `to` is bound.
+    ///
+    /// # Errors
+    /// `file.record_unusable`.
+    pub fn begin_move(&self, from: Apqn, to: Apqn) -> Result<()> {
+        self.change(|open| open.insert(moved(from, to)))
+    }
+
+    /// Notes that a move is done or given up.
+    ///
+    /// # Errors
+    /// `file.record_unusable`.
+    pub fn finish_move(&self, from: Apqn, to: Apqn) -> Result<()> {
+        self.change(|open| open.remove(&moved(from, to)))
+    }
+
+    /// Ends the moves that an earlier run left half done: where both queues serve the same, the old one is released.
+    fn settle_moves(&self, queues: &mut [Observed], manner: Manner) -> Result<Vec<Fault>> {
+        let mut warnings = Vec::new();
+        let halves = |name: &String| {
+            let (from, to) = name.split_once('>')?;
+            Some((from.parse::<Apqn>().ok()?, to.parse::<Apqn>().ok()?))
+        };
+        for (from, to) in self.names().iter().filter_map(halves) {
+            let state = |apqn| queues.iter().find(|observed| observed.seen.apqn == apqn).map(|o| o.seen.state);
+            let both = state(from) == state(to) && state(to).is_some_and(serves);
+            if let Some(old) = queues.iter_mut().find(|observed| both && observed.seen.apqn == from) {
+                if let Err(fault) = steps::release(&old.queue, manner) {
+                    warnings.push(fault);
+                    continue;
+                }
+                warnings.push(Fault::new(
+                    codes::JOURNAL_SETTLED,
+                    format!("The queue {from} was released: an earlier run put {to} in its place and ended before."),
+                ));
+                old.refresh();
+            }
+            self.finish_move(from, to)?;
+        }
+        Ok(warnings)
     }
 
     /// Releases what an earlier run left half done. Whether that run only looked or was about to associate, nobody
@@ -80,7 +138,7 @@ impl<'a> Journal<'a> {
     /// # Errors
     /// `file.record_unusable`.
     pub fn settle(&self, queues: &mut [Observed], manner: Manner) -> Result<Vec<Fault>> {
-        let mut warnings = Vec::new();
+        let mut warnings = self.settle_moves(queues, manner)?;
         for apqn in self.left() {
             let Some(observed) = queues.iter_mut().find(|observed| observed.seen.apqn == apqn) else {
                 self.finish(apqn)?;
@@ -116,6 +174,15 @@ impl<'a> Journal<'a> {
     fn names(&self) -> BTreeSet<String> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
+}
+
+fn moved(from: Apqn, to: Apqn) -> String {
+    format!("{from}>{to}")
+}
+
+/// Whether a queue is what it was bound for: an accelerator that is bound, an EP11 queue that is associated.
+fn serves(state: SeState) -> bool {
+    matches!(state, SeState::Bound | SeState::Associated(_))
 }
 
 /// Whether a queue in the journal is left half done: held, and serving nobody; where it fails (an association did

@@ -42,23 +42,23 @@ pub struct Manner {
 pub struct Patience {
     started: Instant,
     timeout: Duration,
-    pause: Duration,
 }
 
 impl Patience {
     /// Begins now.
     pub fn new(timeout: Duration) -> Self {
-        Self { started: Instant::now(), timeout, pause: Duration::from_millis(1) }
+        Self { started: Instant::now(), timeout }
     }
 
-    /// Waits a little; false once the time is over.
+    /// Waits a little: a millisecond at first, then a sixteenth of the time that it took so far, so that no more than
+    /// that is lost at the end. False once the time is over.
     pub fn wait(&mut self) -> bool {
-        let left = self.timeout.saturating_sub(self.started.elapsed());
+        let waited = self.started.elapsed();
+        let left = self.timeout.saturating_sub(waited);
         if left.is_zero() {
             return false;
         }
-        sleep(self.pause.min(left));
-        self.pause = (self.pause * 3 / 2).min(Duration::from_millis(100));
+        sleep((waited / 16).clamp(Duration::from_millis(1), Duration::from_millis(100)).min(left));
         true
     }
 }
@@ -112,27 +112,64 @@ impl Writes {
 /// # Errors
 /// `ap.bind_refused`, `ap.queue_unusable`, `ap.queue_vanished`, `ap.timeout`.
 pub fn bind(queue: &Queue, manner: Manner) -> Result<()> {
-    let mut patience = Patience::new(manner.timeout);
-    let mut writes = Writes::default();
-    loop {
-        match queue.state() {
-            state if state.is_held() => return Ok(()),
-            SeState::Unusable => {
-                return Err(Fault::new(
-                    codes::QUEUE_UNUSABLE,
-                    format!("The queue {} cannot be bound: it is neither free nor ours.", queue.apqn),
-                )
-                .hint("Another guest may hold it, or its card must be reset by the host."));
+    Binding::begin(queue, manner)?.end()
+}
+
+/// A queue that is being bound.
+pub struct Binding<'a> {
+    queue: &'a Queue,
+    manner: Manner,
+    patience: Patience,
+    writes: Writes,
+}
+
+impl<'a> Binding<'a> {
+    /// Begins to bind a queue; returns when the adapter has taken it up. An adapter that has only so many places
+    /// gives them in the order in which this is done.
+    ///
+    /// # Errors
+    /// `ap.bind_refused`, `ap.queue_unusable`, `ap.queue_vanished`, `ap.timeout`.
+    pub fn begin(queue: &'a Queue, manner: Manner) -> Result<Self> {
+        let patience = Patience::new(manner.timeout);
+        let mut binding = Self { queue, manner, patience, writes: Writes::default() };
+        binding.work(|writes| writes.taken_at.is_some())?;
+        Ok(binding)
+    }
+
+    /// Returns when the queue is held.
+    ///
+    /// # Errors
+    /// As of [`Binding::begin`].
+    pub fn end(mut self) -> Result<()> {
+        self.work(|_| false)
+    }
+
+    /// Works on it until it is held, or that is enough.
+    fn work(&mut self, enough: impl Fn(&Writes) -> bool) -> Result<()> {
+        let queue = self.queue;
+        loop {
+            match queue.state() {
+                state if state.is_held() => return Ok(()),
+                SeState::Unusable => {
+                    return Err(Fault::new(
+                        codes::QUEUE_UNUSABLE,
+                        format!("The queue {} cannot be bound: it is neither free nor ours.", queue.apqn),
+                    )
+                    .hint("Another guest may hold it, or its card must be reset by the host."));
+                }
+                SeState::Unbound if !self.writes.attempt(|| queue.bind()) => {
+                    return Err(self.writes.fault(codes::BIND_REFUSED, format!("The queue {} was not bound", queue.apqn))
+                        .hint("The adapter refuses: the guest may hold as many queues as it is allowed to, or the queue is deconfigured."));
+                }
+                _ => {}
             }
-            SeState::Unbound if !writes.attempt(|| queue.bind()) => {
-                return Err(writes.fault(codes::BIND_REFUSED, format!("The queue {} was not bound", queue.apqn))
-                    .hint("The adapter refuses: the guest may hold as many queues as it is allowed to, or the queue is deconfigured."));
+            if enough(&self.writes) {
+                return Ok(());
             }
-            _ => {}
-        }
-        still_there(queue)?;
-        if !patience.wait() {
-            return Err(timeout(queue, "bound", manner));
+            still_there(queue)?;
+            if !self.patience.wait() {
+                return Err(timeout(queue, "bound", self.manner));
+            }
         }
     }
 }
@@ -232,8 +269,12 @@ pub fn cancel_bind(queue: &Queue) -> Result<()> {
     }
 }
 
-/// Requests that cannot be counted are taken to be there.
-fn wait_until_idle(queue: &Queue, manner: Manner) -> Result<()> {
+/// Waits until no request is in a queue that is to be released, as far as [`WhenBusy`] wants that. Requests that
+/// cannot be counted are taken to be there.
+///
+/// # Errors
+/// `ap.queue_busy`, `ap.queue_vanished`.
+pub fn wait_until_idle(queue: &Queue, manner: Manner) -> Result<()> {
     let mut patience = Patience::new(match manner.when_busy {
         WhenBusy::Force => return Ok(()),
         WhenBusy::Wait => manner.timeout,
