@@ -75,3 +75,52 @@ fn a_request_is_looked_at_where_it_was_built_and_where_it_goes() -> Result<()> {
     assert_eq!(error(&play, "guest1", "Look")?["code"], "request.malformed", "{}", play.output);
     Ok(())
 }
+
+/// A lookup of the name and with the result of HashiCorp Vault's: the collection that has it and a server are not here.
+const LOOKUP: &str = r#"
+from ansible.plugins.lookup import LookupBase
+
+class LookupModule(LookupBase):
+    def run(self, terms, variables=None, **options):
+        assert terms == ["hsm"] and options["url"].startswith("https://")
+        return [{"secret": {"common": "eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHg="}}]
+"#;
+
+#[test]
+fn a_secret_comes_from_an_ansible_vault_or_a_vault_servers_lookup_and_is_shown_nowhere() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let world = World::new(dir.path(), &["machine1", "machine2"])?;
+    let controller = Controller::new(&world.path("controller"), &Host::controller(), &[], &variables(&world))?;
+    let secret = "eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHg=";
+    let (vault, password) = (world.path("hsm.yml"), world.path("password"));
+    std::fs::write(&vault, format!("hsm_common: {secret}\n"))?;
+    std::fs::write(&password, "correct horse")?;
+    let mut encrypt = controller.program("ansible-vault")?;
+    let encrypted = encrypt.arg("encrypt").arg("--vault-password-file").arg(&password).arg(&vault).output()?;
+    assert!(encrypted.status.success() && !std::fs::read_to_string(&vault)?.contains(secret), "{encrypted:?}");
+    // Collections beside a playbook are found.
+    let stub = world.path("controller/collections/ansible_collections/community/hashi_vault/plugins/lookup");
+    std::fs::create_dir_all(&stub)?;
+    std::fs::write(stub.join("vault_kv2_get.py"), LOOKUP)?;
+
+    let build = |name: &str, secret: &str| {
+        json!({"name": name, "seguest.pv.secret_request": {
+            "host_keys": "{{ provision_host_keys }}", "certificates": "{{ provision_certificates }}",
+            "crls": "{{ provision_crls }}", "root_ca": "{{ provision_root_ca }}", "image": "{{ provision_image }}",
+            "name": "my secret", "path": world.path("request"), "secret": secret}})
+    };
+    let lookup =
+        "{{ lookup('community.hashi_vault.vault_kv2_get', 'hsm', url='https://vault.example.com').secret.common }}";
+    let tasks = json!([
+        {"name": "Open the vault", "no_log": true, "ansible.builtin.include_vars": vault},
+        build("From ansible-vault", "{{ hsm_common }}"),
+        build("From a vault server", lookup),
+    ]);
+    let password = password.display().to_string();
+    let play = controller.tasks("trusted", &tasks, &["-vvv", "--diff", "--vault-password-file", &password])?;
+    assert!(play.ok, "{}", play.output);
+    // It is one secret, so the second task finds its request as it is to be.
+    assert_eq!(play.changes(), ["localhost: From ansible-vault"]);
+    assert!(!play.output.contains(secret) && !play.output.contains(&"x".repeat(32)), "{}", play.output);
+    Ok(())
+}

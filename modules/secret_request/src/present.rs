@@ -18,6 +18,7 @@ use fault::{Fault, Result};
 use openssl::sha::sha256;
 use pv_request::{IdFile, verify::iso8601};
 use pv_wire::{RequestView, SecretType, encode_hex, layout};
+use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -37,6 +38,8 @@ pub struct Shared {
     pub check_mode: bool,
     /// The host keys that were read so far.
     pub known: KnownHosts,
+    /// Secrets that this task made, by the identity of their files.
+    pub created: HashMap<PathBuf, Private>,
     /// The images that were read so far.
     pub images: KnownImages,
     /// Where the user's key is.
@@ -73,7 +76,12 @@ impl Prepared {
             let mut written = [Some(shared.key_path.as_path())].into_iter().chain(written).flatten();
             written.try_for_each(files::settle)?;
         }
-        let material = Material::gather(&wanted, &mut shared.known, &mut shared.images)?;
+        let mut material = Material::gather(&wanted, &mut shared.known, &mut shared.images)?;
+        if let (SecretState::Locked, Some(path)) = (&material.secret, wanted.secret_file()) {
+            if let Some(bytes) = shared.created.get(&files::identity(path)) {
+                material.secret = SecretState::Known(bytes.clone());
+            }
+        }
         tell_hosts(&wanted, &material, progress);
         if shared.key.is_none() && wanted.path.is_some() {
             shared.key = StateKey::load(&shared.key_path)?;
@@ -96,6 +104,11 @@ impl Prepared {
         let mut prepared = Self { wanted, material, desired, observed, plan, secret: None };
         if prepared.plan.build {
             prepared.secret = prepared.make_secret(shared.check_mode, progress)?;
+            // Encrypted for others, it can be used by the rest of this task only from memory.
+            if let (SecretState::ToCreate, false) = (&prepared.material.secret, shared.check_mode) {
+                let path = prepared.wanted.secret_file().map(files::identity);
+                shared.created.extend(path.zip(prepared.secret.clone()));
+            }
         }
         Ok(prepared)
     }

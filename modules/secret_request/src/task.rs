@@ -62,6 +62,7 @@ impl Task {
             shared: Shared {
                 check_mode: context.check_mode,
                 known: KnownHosts::default(),
+                created: HashMap::new(),
                 images: KnownImages::default(),
                 key_path: StateKey::path()?,
                 key: None,

@@ -186,3 +186,18 @@ fn check_mode_says_that_a_secret_would_be_made_and_makes_none() {
     let result = world.run(&options);
     assert_eq!((&result["changed"], world.files()), (&json!(true), before), "{result}");
 }
+
+#[test]
+fn a_secret_made_for_others_serves_all_requests_of_its_task_and_none_of_a_later_one() {
+    let (world, sealing) = world();
+    let request = |name: &str| json!({"path": world.text(name)});
+    let mut options = world.options("", with(sealing, json!({"requests": [request("one.req"), request("two.req")]})));
+    options["path"] = json!(null);
+    options["secret_key_file"] = json!(null);
+    let made = world.run(&options);
+    assert_eq!(made["changed"], true, "{made}");
+    assert!(world.path("one.req").exists() && world.path("two.req").exists());
+    assert_eq!(opened(&world, "two.key").len(), 32);
+    options["requests"] = json!([request("three.req")]);
+    assert_eq!(code(&world.run(&options)), "request.secret_locked");
+}
