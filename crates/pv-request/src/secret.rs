@@ -182,6 +182,7 @@ pub(crate) fn private_key(bytes: &[u8]) -> Option<PKey<Private>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use openssl::ec::{EcGroup, EcKey};
 
     fn made(class: SecretClass, bytes: &[u8]) -> Result<Secret> {
         Secret::new(class, SecretId([0x1d; 32]), bytes, "secret.bin")
@@ -245,6 +246,29 @@ mod tests {
         }
         let secret = made(SecretClass::Ec, &ed25519.private_key_to_der().unwrap()).unwrap();
         assert_eq!((secret.kind().0, secret.payload()), (20, &ed25519.raw_private_key().unwrap()[..]));
+    }
+
+    #[test]
+    fn a_private_key_on_each_curve_is_taken_in_der_and_in_pem() {
+        let on = |curve| {
+            let key = EcKey::generate(&EcGroup::from_curve_name(curve).unwrap()).unwrap();
+            let scalar = key.private_key().to_vec();
+            (PKey::from_ec_key(key).unwrap(), scalar)
+        };
+        let raw = |key: PKey<Private>| (key.clone(), key.raw_private_key().unwrap());
+        for ((key, scalar), number, size) in [
+            (on(Nid::X9_62_PRIME256V1), 17, 32),
+            (on(Nid::SECP384R1), 18, 48),
+            (on(Nid::SECP521R1), 19, 80),
+            (raw(PKey::generate_ed25519().unwrap()), 20, 32),
+            (raw(PKey::generate_ed448().unwrap()), 21, 64),
+        ] {
+            let padded = [vec![0; size - scalar.len()], scalar].concat();
+            for bytes in [key.private_key_to_der().unwrap(), key.private_key_to_pem_pkcs8().unwrap()] {
+                let secret = made(SecretClass::Ec, &bytes).unwrap();
+                assert_eq!((secret.kind().0, secret.payload()), (number, &padded[..]));
+            }
+        }
     }
 
     #[test]
