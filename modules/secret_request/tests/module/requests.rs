@@ -105,6 +105,8 @@ fn other_files_are_never_written_over() {
     fs::write(world.path("request"), "my diary").unwrap();
     assert_eq!(code(&world.run(&world.options("request", json!({})))), "request.not_ours");
     assert_eq!(code(&world.run(&world.options("request", json!({"state": "absent"})))), "request.not_ours");
+    let check = world.options("request", json!({"_ansible_check_mode": true}));
+    assert_eq!(code(&world.run(&check)), "request.not_ours");
     fs::write(world.path("my_secret.yaml"), "!Association\nname: other\nid: 0x00\n").unwrap();
     assert_eq!(code(&world.run(&world.options("r", json!({})))), "args.id_file_collision");
     assert_eq!(fs::read_to_string(world.path("request")).unwrap(), "my diary");

@@ -25,6 +25,8 @@ fn a_secret_is_never_lost_or_replaced_silently() {
 
     world.private("secret", &[9; 32]);
     assert_eq!(code(&world.run(&options)), "request.secret_changed");
+    let check = world.options("request", json!({"_ansible_check_mode": true}));
+    assert_eq!(code(&world.run(&check)), "request.secret_changed");
     let replace = world.options("request", json!({"replace_secret": true, "_ansible_diff": true}));
     let replaced = world.run(&replace);
     assert_eq!(replaced["changed"], true);
