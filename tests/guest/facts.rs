@@ -298,3 +298,30 @@ fn a_list_is_whole_at_every_border_of_its_pages() {
         guest.set("kernel: {list_pages: 16}").unwrap();
     }
 }
+
+#[test]
+fn only_a_kernel_that_takes_no_longer_buffer_gets_away_with_one_page() {
+    if !e2e::can_simulate("only_a_kernel_that_takes_no_longer_buffer_gets_away_with_one_page") {
+        return;
+    }
+    let guest = guest("kernel: {list_pages: 16}\nultravisor: {max_assoc_secrets: 200}");
+    let names: Vec<_> = (0..87).map(|number| format!("s{number}")).collect();
+    with_secrets(&guest, &names.iter().map(String::as_str).collect::<Vec<_>>());
+    for (fault, code) in [
+        ("errno: EIO", "uv.ioctl_failed"),
+        ("errno: ENOMEM", "uv.ioctl_failed"),
+        ("errno: EPERM", "uv.not_permitted"),
+        ("uv_rc: 0x0032", "uv.invalid_address"),
+    ] {
+        guest.set(&format!("faults: [{{on: list_secrets, nth: 2, {fault}}}]")).unwrap();
+        let facts = facts(&guest, &json!({"gather_subset": ["secrets"]}));
+        assert_eq!(
+            (&facts["secrets"], column(&facts["problems"], "code")),
+            (&Value::Null, vec![json!(code)]),
+            "{fault}"
+        );
+    }
+    guest.set("faults: [{on: list_secrets, nth: 2, errno: EINVAL}]").unwrap();
+    let facts = facts(&guest, &json!({"gather_subset": ["secrets"]}));
+    assert_eq!((&facts["secrets"]["complete"], &facts["problems"]), (&json!(false), &json!([])));
+}

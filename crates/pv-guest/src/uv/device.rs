@@ -277,7 +277,12 @@ impl Device {
 
     /// Makes a call that must succeed.
     pub(super) fn call<C: Call>(&self, buffer: C::Buffer<'_>) -> Result<UvAnswer> {
-        let answer = self.ask::<C>(buffer).map_err(errno_fault::<C>)?;
+        Self::succeeded::<C>(self.ask::<C>(buffer))
+    }
+
+    /// The answer of a call that must succeed, or the fault that tells why it did not.
+    pub(super) fn succeeded<C: Call>(answer: std::result::Result<UvAnswer, Errno>) -> Result<UvAnswer> {
+        let answer = answer.map_err(errno_fault::<C>)?;
         match answer.rc {
             RC_SUCCESS | RC_MORE_DATA => Ok(answer),
             _ => Err(answer::fault(C::PURPOSE, C::ANSWERS, answer)),

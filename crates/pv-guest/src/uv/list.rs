@@ -3,6 +3,7 @@
 use super::device::{Device, List, Pages, RC_MORE_DATA};
 use crate::codes;
 use fault::{Fault, Result};
+use nix::errno::Errno;
 use pv_wire::{SecretId, SecretType};
 
 /// Header: u16 entries in this answer, u16 entries in the store, 12 bytes not needed here; big endian.
@@ -94,9 +95,10 @@ impl SecretList {
         }
         let mut pages = Pages::new(pages_for(first.total));
         match device.ask::<List>(&mut pages) {
-            Ok(answer) if [1, RC_MORE_DATA].contains(&answer.rc) => Self::parse(pages.bytes()),
             // Kernels before the longer list answer EINVAL: the page that was read is all there is to see.
-            _ => Ok(first),
+            Err(Errno::EINVAL) => Ok(first),
+            // Anything else says nothing of the kernel's age: half a list would only hide it.
+            answer => Device::succeeded::<List>(answer).and_then(|_| Self::parse(pages.bytes())),
         }
     }
 
