@@ -265,15 +265,18 @@ fn an_ordinary_user_is_told_what_everybody_may_know() {
 }
 
 #[test]
-fn looking_at_queues_by_binding_them_is_refused_and_ignored_in_check_mode() {
-    if !e2e::can_simulate("looking_at_queues_by_binding_them_is_refused_and_ignored_in_check_mode") {
+fn the_timeout_covers_a_cards_own_attributes_too() {
+    if !e2e::can_simulate("the_timeout_covers_a_cards_own_attributes_too") {
         return;
     }
-    let guest = guest(CARDS);
-    let arguments = json!({"bind_to_inspect": true});
-    fails(&guest, MODULE, &arguments, "args.not_supported_yet");
-    assert!(warned(&ok(&guest, MODULE, &checked(&arguments)), "ap.inspect_skipped"));
-    assert_eq!(effects(&guest), Vec::<String>::new());
+    for attribute in ["type", "serialnr", "online"] {
+        let fault = format!("{{on: read, target: card00/{attribute}, delay_ms: 5000, times: 0}}");
+        let guest = guest(&format!("{CARDS}faults: [{fault}]"));
+        let facts = facts(&guest, &json!({"timeout": 1}));
+        assert_eq!(column(&facts["problems"], "code"), ["ap.card_timeout"], "{attribute}");
+        assert_eq!(column(&facts["ap"]["cards"], "card"), [1, 2, 3], "{attribute}");
+        assert_eq!(column(&facts["ap"]["queues"], "card"), [1, 1, 2, 3], "{attribute}");
+    }
 }
 
 #[test]

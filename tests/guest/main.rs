@@ -9,6 +9,7 @@ mod ap_bind_others;
 mod ap_bind_rebalance;
 mod ap_bind_release;
 mod facts;
+mod facts_inspect;
 mod firmware;
 mod queues;
 mod scenarios;

@@ -8,7 +8,7 @@ DOCUMENTATION = r"""
 attributes:
   check_mode:
     description: Can run in check mode and say what would change.
-    details: It changes nothing in any mode.
+    details: It changes nothing in any mode, and in check mode binds no queue for a look either.
     support: full
   diff_mode:
     description: Shows what changes, or would change.
@@ -16,7 +16,7 @@ attributes:
 author:
 - The seguest project
 description:
-- Tells what the system says of the ultravisor, its secret store and its crypto queues. Changes nothing.
+- Tells what the system says of the ultravisor, its secret store and its crypto queues. Changes nothing; with O(bind_to_inspect) queues are bound for a moment and released again.
 - It is the guest's own word. Only attestation proves anything to somebody else.
 - Use it as a task of its own; Ansible's C(gather_facts) cannot run it.
 module: facts
@@ -24,7 +24,7 @@ options:
   bind_to_inspect:
     default: false
     description:
-    - Whether to bind queues for a moment to read their master keys. Not supported yet; ignored in check mode.
+    - Whether to bind each unbound EP11 queue for a moment, one of a card at a time, to read its master key and its card's serial number, and release it again. Needs root; keeps off while ap_bind or pvapconfig is at work; what cannot be bound is a problem. Ignored with a warning in check mode.
     type: bool
   gather_subset:
     default:
@@ -41,7 +41,7 @@ options:
   timeout:
     default: 10
     description:
-    - For how many seconds to wait for one card's attributes.
+    - For how many seconds to wait for one card's attributes and those of its queues, and for each step of binding.
     type: int
 seealso:
 - module: seguest.pv.secret_request

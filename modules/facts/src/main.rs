@@ -1,5 +1,6 @@
-//! `facts`: what inventory and compliance ask of a Secure Execution guest. It changes nothing.
+//! `facts`: what inventory and compliance ask of a Secure Execution guest. It leaves everything as it was.
 
+mod inspect;
 mod problems;
 mod queues;
 mod secrets;
@@ -28,15 +29,8 @@ impl Module for Facts {
     fn run(options: Options, context: &Context) -> Result<Outcome<Report>, Failure<Report>> {
         let parts = subset::parts(&options.gather_subset)?;
         let mut warnings = Vec::new();
-        if options.bind_to_inspect {
-            if !context.check_mode {
-                return Err(Fault::new(
-                    ansible_contract::codes::NOT_SUPPORTED_YET,
-                    "The option bind_to_inspect is not supported yet.",
-                )
-                .hint("Master keys of queues that are bound are shown without it.")
-                .into());
-            }
+        let inspect = options.bind_to_inspect && !context.check_mode;
+        if options.bind_to_inspect && context.check_mode {
             warnings.push(warning(&Fault::new(
                 codes::INSPECT_SKIPPED,
                 "Check mode binds no queue, so bind_to_inspect was ignored.",
@@ -52,7 +46,8 @@ impl Module for Facts {
         // Elsewhere than in a guest there is no store, and that is no problem.
         let wants_secrets = has(Part::Secrets) && role == Some(Role::Guest);
         let secrets = wants_secrets.then(|| secrets::gather(options.probe_lock, &mut problems)).flatten();
-        let ap = has(Part::Ap).then(|| queues::gather(Duration::from_secs(options.timeout), &mut problems));
+        let timeout = Duration::from_secs(options.timeout);
+        let ap = has(Part::Ap).then(|| queues::gather(timeout, inspect, &mut problems));
 
         let facts = SecureExecution {
             role: role.map(word),

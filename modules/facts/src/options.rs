@@ -15,9 +15,11 @@ pub struct Options {
     /// Whether to ask the ultravisor if the store is locked where no record of this boot says so. The question is an
     /// add-secret call that can never be accepted; it changes nothing.
     pub probe_lock: bool,
-    /// Whether to bind queues for a moment to read their master keys. Not supported yet; ignored in check mode.
+    /// Whether to bind each unbound EP11 queue for a moment, one of a card at a time, to read its master key and its
+    /// card's serial number, and release it again. Needs root; keeps off while ap_bind or pvapconfig is at work; what
+    /// cannot be bound is a problem. Ignored with a warning in check mode.
     pub bind_to_inspect: bool,
-    /// For how many seconds to wait for one card's attributes.
+    /// For how many seconds to wait for one card's attributes and those of its queues, and for each step of binding.
     pub timeout: u64,
 }
 

@@ -110,20 +110,31 @@ impl Bus {
     /// # Errors
     /// [`codes::ATTRIBUTE_UNREADABLE`].
     pub fn cards(&self) -> Result<Vec<Card>> {
-        let mut cards = Vec::new();
-        for name in names(Path::new(DEVICES))? {
-            let number = name.strip_prefix("card").filter(|digits| digits.len() == 2);
-            if let Some(number) = number.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
-                cards.extend(Card::read(number)?);
-            }
-        }
-        cards.sort_by_key(|card| card.number);
-        Ok(cards)
+        let cards = self.card_numbers()?.into_iter().filter_map(|number| Card::read(number).transpose());
+        cards.collect()
+    }
+
+    /// The numbers of all cards, in order. No card is asked for it.
+    ///
+    /// # Errors
+    /// [`codes::ATTRIBUTE_UNREADABLE`].
+    pub fn card_numbers(&self) -> Result<Vec<u8>> {
+        let number = |name: &String| {
+            let digits = name.strip_prefix("card").filter(|digits| digits.len() == 2)?;
+            u8::from_str_radix(digits, 16).ok()
+        };
+        let mut numbers: Vec<u8> = names(Path::new(DEVICES))?.iter().filter_map(number).collect();
+        numbers.sort_unstable();
+        Ok(numbers)
     }
 }
 
 impl Card {
-    fn read(number: u8) -> Result<Option<Self>> {
+    /// Reads the card of this number; `None` if there is none, or its type is not understood.
+    ///
+    /// # Errors
+    /// [`codes::ATTRIBUTE_UNREADABLE`].
+    pub fn read(number: u8) -> Result<Option<Self>> {
         let folder = folder(number);
         // A card that vanishes while it is read is as good as not there.
         let text =

@@ -45,11 +45,16 @@ impl Observed {
         let mut observed = Vec::new();
         for card in bus.cards()? {
             for queue in card.queues()? {
-                let seen = look(&card, &queue);
-                observed.push(Self { queue, card: card.clone(), seen });
+                observed.push(Self::new(card.clone(), queue));
             }
         }
         Ok(observed)
+    }
+
+    /// A queue of this card, as it is now.
+    pub fn new(card: Card, queue: Queue) -> Self {
+        let seen = look(&card, &queue);
+        Self { queue, card, seen }
     }
 
     /// Looks at it again.
