@@ -29,7 +29,7 @@ fn try_to_look(
     // Somebody may have sent requests to a queue while it was bound: they are not thrown away.
     let manner = Manner { timeout, when_busy: WhenBusy::Wait };
     // Another run may have worked on them since they were read.
-    queues.iter_mut().filter(|observed| observed.card.mode == Mode::Ep11).for_each(Observed::refresh);
+    queues.iter_mut().filter(|observed| observed.card.mode != Mode::Cca).for_each(Observed::refresh);
     // A queue that could not be read would be taken for gone, and forgotten.
     if whole {
         journal.settle(queues, manner)?.into_iter().for_each(|fault| problems.note(fault));
