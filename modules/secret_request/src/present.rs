@@ -64,7 +64,7 @@ impl Prepared {
     /// Observes and plans one request; makes its secret if that is planned.
     ///
     /// # Errors
-    /// Why it cannot be made; nothing was written then.
+    /// Why it cannot be made; of the request nothing was written then, and a secret that was made is in `progress`.
     pub fn new(wanted: Box<Present>, shared: &mut Shared, progress: &mut Progress) -> Result<Self> {
         tell_what_is_asked(&wanted, progress);
         refuse_on_guest(&wanted, Path::new(GUEST_INDICATION))?;
