@@ -3,8 +3,6 @@
 mod dest;
 mod encode;
 mod memory;
-mod options;
-mod plan;
 mod task;
 
 use ansible_contract::{Context, Failure, Module, Outcome};
@@ -13,6 +11,7 @@ use fault::Code;
 use options::{Options, Report};
 use pv_guest::boot_record::BootRecord;
 use pv_guest::uv::{Device, SecretList};
+use secret_retrieve::{options, plan};
 use task::Task;
 
 struct SecretRetrieve;
