@@ -34,7 +34,7 @@ options:
     type: bool
   cck_file:
     description:
-    - The image's customer communication key, 32 raw bytes, from which the extension secret is derived.
+    - The image's customer communication key, 32 raw bytes, from which the extension secret is derived. File and folder as for O(secret_file).
     type: path
   certificates:
     description:
@@ -66,7 +66,7 @@ options:
     type: bool
   extension_secret_file:
     description:
-    - 'The image''s extension secret, 32 raw bytes: it proves where the request comes from.'
+    - 'The image''s extension secret, 32 raw bytes: it proves where the request comes from. File and folder as for O(secret_file).'
     type: path
   flags:
     description:
@@ -140,11 +140,11 @@ options:
     type: str
   secret_file:
     description:
-    - 'The file with the secret: raw bytes, or for O(type=ec) a private key in DER or PEM; in the clear, or encrypted as CMS, see O(secret_recipients). It must belong to the user who runs the module, with no rights for others.'
+    - 'The file with the secret: raw bytes, or for O(type=ec) a private key in DER or PEM; in the clear, or encrypted as CMS, see O(secret_recipients). It must belong to the user who runs the module, with no rights for others. Its folder must not be writable for everybody, unless it is sticky as C(/tmp) is; one that belongs to another user than this one and root, or is writable for its group and not sticky, gives a warning. Only this folder is judged, where it leads if it is a link, by its owner and mode; not those above it.'
     type: path
   secret_key_file:
     description:
-    - Private key of one of the recipients, in PEM or DER, with which an encrypted O(secret_file) is read. Without it a secret can be used only by the very request with which it is made; a request that is there stays unchanged as long as everything else is, for nobody looks into the file.
+    - Private key of one of the recipients, in PEM or DER, with which an encrypted O(secret_file) is read. Without it a secret can be used only by the very request with which it is made; a request that is there stays unchanged as long as everything else is, for nobody looks into the file. File and folder as for O(secret_file).
     type: path
   secret_key_passphrase:
     description:
@@ -188,7 +188,7 @@ options:
     type: path
   user_signing_key:
     description:
-    - 'Private key that signs the user data: on P-521, RSA-2048 or RSA-3072, in DER or PEM.'
+    - 'Private key that signs the user data: on P-521, RSA-2048 or RSA-3072, in DER or PEM. File and folder as for O(secret_file).'
     type: path
   verify_host_keys:
     default: true

@@ -4,6 +4,7 @@ fault::codes! {
     DUPLICATE_PATH = "args.duplicate_path", "Two entries of requests would write the same file.";
     ID_FILE_COLLISION = "args.id_file_collision", "The id file's place is taken by another secret's id file or by something else.";
     INSECURE = "file.insecure", "A file that holds a secret can be read or replaced by others, or is not a plain file of its own.";
+    FOLDER_SHARED = "file.folder_shared", "The folder of a file that holds a secret belongs to somebody else or is writable for its group: they could replace the file.";
     NOT_LISTED = "hkd.not_listed", "A host key document's key is not among host_key_hashes.";
     UNVERIFIED = "hkd.unverified", "Host key documents were not verified: the secret may be readable by a machine that is not IBM's.";
     ON_GUEST = "request.on_guest", "Requests are built on a trusted machine; this is a Secure Execution guest.";

@@ -48,7 +48,7 @@ impl KnownImages {
 pub struct Material {
     /// The secret.
     pub secret: SecretState,
-    /// What the operator should know about the secret's file.
+    /// What the operator should know about the files with secrets.
     pub warnings: Vec<Fault>,
     /// The host keys.
     pub hosts: Hosts,
@@ -71,12 +71,13 @@ impl Material {
         Ok(Self {
             hosts,
             secret,
-            warnings,
             image: images.get(&wanted.image)?,
             extension: match &wanted.proof {
                 Proof::None => Extension::None,
-                Proof::Simple(path) => Extension::simple(&key_file(path)?, &path.display().to_string())?,
-                Proof::Derived(path) => Extension::derived(&key_file(path)?, &path.display().to_string())?,
+                Proof::Simple(path) => Extension::simple(&key_file(path, &mut warnings)?, &path.display().to_string())?,
+                Proof::Derived(path) => {
+                    Extension::derived(&key_file(path, &mut warnings)?, &path.display().to_string())?
+                }
             },
             cuid: match &wanted.cuid {
                 CuidSource::None => None,
@@ -84,7 +85,8 @@ impl Material {
                 CuidSource::File(path) => Some(cuid::from_file(path)?),
             },
             user_data: wanted.user_data.as_deref().map(Source::read).transpose()?.map_or_else(Vec::new, |s| s.bytes),
-            signing_key: wanted.user_signing_key.as_deref().map(key_file).transpose()?,
+            signing_key: wanted.user_signing_key.as_deref().map(|path| key_file(path, &mut warnings)).transpose()?,
+            warnings,
         })
     }
 
@@ -180,15 +182,20 @@ fn secret(wanted: &Present, warnings: &mut Vec<Fault>) -> Result<SecretState> {
     match &wanted.secret {
         SecretSource::None => Ok(SecretState::None),
         SecretSource::Given(bytes) => Ok(SecretState::Known(bytes.clone())),
-        SecretSource::File { path, create, sealing } => match private_file::read(path)? {
-            Some(bytes) => {
-                let seal = Seal::read(sealing)?;
-                warnings.extend(seal.left_out(&bytes, path));
-                Ok(seal.open(bytes, path)?.map_or(SecretState::Locked, SecretState::Known))
+        SecretSource::File { path, create, sealing } => {
+            let content = private_file::read(path, warnings)?;
+            // Also where the secret is still to be made, and the key is read only then.
+            warnings.extend(sealing.key.as_deref().map(private_file::folder).transpose()?.flatten());
+            match content {
+                Some(bytes) => {
+                    let seal = Seal::read(sealing)?;
+                    warnings.extend(seal.left_out(&bytes, path));
+                    Ok(seal.open(bytes, path)?.map_or(SecretState::Locked, SecretState::Known))
+                }
+                None if *create => Ok(SecretState::ToCreate),
+                None => Err(secret_missing(wanted, path)),
             }
-            None if *create => Ok(SecretState::ToCreate),
-            None => Err(secret_missing(wanted, path)),
-        },
+        }
     }
 }
 
@@ -204,8 +211,8 @@ fn secret_missing(wanted: &Present, path: &Path) -> Fault {
     })
 }
 
-fn key_file(path: &Path) -> Result<Private> {
-    private_file::read(path)?
+fn key_file(path: &Path, warnings: &mut Vec<Fault>) -> Result<Private> {
+    private_file::read(path, warnings)?
         .ok_or_else(|| Fault::new(request_codes::FILE_MISSING, format!("{} does not exist.", path.display())))
 }
 

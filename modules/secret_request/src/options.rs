@@ -84,7 +84,10 @@ options! {
         verify_host_keys: bool = true,
         /// The file with the secret: raw bytes, or for O(type=ec) a private key in DER or PEM; in the clear, or encrypted
         /// as CMS, see O(secret_recipients).
-        /// It must belong to the user who runs the module, with no rights for others.
+        /// It must belong to the user who runs the module, with no rights for others. Its folder must not be writable
+        /// for everybody, unless it is sticky as C(/tmp) is; one that belongs to another user than this one and root, or
+        /// is writable for its group and not sticky, gives a warning. Only this folder is judged, where it leads if it is
+        /// a link, by its owner and mode; not those above it.
         secret_file: PathText,
         /// The secret in base64, instead of O(secret_file).
         secret: NoLog,
@@ -102,12 +105,15 @@ options! {
         /// Private key of one of the recipients, in PEM or DER, with which an encrypted O(secret_file) is read. Without
         /// it a secret can be used only by the very request with which it is made; a request that is there stays
         /// unchanged as long as everything else is, for nobody looks into the file.
+        /// File and folder as for O(secret_file).
         secret_key_file: PathText,
         /// The passphrase of O(secret_key_file).
         secret_key_passphrase: NoLog,
         /// The image's extension secret, 32 raw bytes: it proves where the request comes from.
+        /// File and folder as for O(secret_file).
         extension_secret_file: PathText,
         /// The image's customer communication key, 32 raw bytes, from which the extension secret is derived.
+        /// File and folder as for O(secret_file).
         cck_file: PathText,
         /// Configuration unique id, 32 hex digits: binds the request to one start of one guest.
         cuid: HexText<32, 32>,
@@ -119,6 +125,7 @@ options! {
         /// (128 with RSA-3072).
         user_data_file: PathText,
         /// Private key that signs the user data: on P-521, RSA-2048 or RSA-3072, in DER or PEM.
+        /// File and folder as for O(secret_file).
         user_signing_key: PathText,
         /// The YAML file that names the secret, as pvsecret writes it. Without it, beside O(path), called as the name
         /// with blanks turned into C(_) and C(.yaml) appended.

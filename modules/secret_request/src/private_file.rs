@@ -7,8 +7,8 @@ use fault::{Fault, Result};
 use nix::libc::ELOOP;
 use nix::unistd::geteuid;
 use openssl::rand::rand_bytes;
-use std::fs::{File, Metadata};
-use std::io::Read as _;
+use std::fs::{self, File, Metadata};
+use std::io::{ErrorKind, Read as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use zeroize::Zeroizing;
@@ -24,12 +24,72 @@ const LEAST_BUFFER: usize = 64;
 /// Size of a secret that is made.
 pub const CREATED_LEN: usize = 32;
 
-/// Reads a secret; `None` if its file does not exist.
+/// The sticky bit: only a file's owner, the folder's owner and root may remove or rename it.
+const STICKY: u32 = 0o1000;
+
+/// Who else than root and the user can put another file in the place of one in a folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Replacer {
+    Everybody,
+    Group,
+    Owner,
+    GroupAndOwner,
+}
+
+/// Judges a folder with this mode and owner, for the user `euid`. Only the permission bits count; where there is an
+/// access control list, the group's bits show the most that it gives to any user or group.
+fn judge(mode: u32, uid: u32, euid: u32) -> Option<Replacer> {
+    let writers = if mode & STICKY == 0 { mode } else { 0 };
+    match (writers & 0o002 != 0, writers & 0o020 != 0, uid != 0 && uid != euid) {
+        (true, ..) => Some(Replacer::Everybody),
+        (_, true, true) => Some(Replacer::GroupAndOwner),
+        (_, true, false) => Some(Replacer::Group),
+        (_, false, true) => Some(Replacer::Owner),
+        (_, false, false) => None,
+    }
+}
+
+/// Judges the folder in which a secret's file is or is to be, where it leads if it is a link; not those above it. Gives
+/// a warning if others could replace the file whom the operator may trust.
+///
+/// # Errors
+/// `file.insecure` if everybody could; `file.unreadable`.
+pub fn folder(path: &Path) -> Result<Option<Fault>> {
+    let above = path.parent().filter(|above| *above != Path::new("")).unwrap_or(Path::new("."));
+    let metadata = match fs::metadata(above) {
+        Ok(metadata) => metadata,
+        Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return Ok(None),
+        Err(e) => return Err(files::unreadable(above, &e)),
+    };
+    let (mode, user) = (metadata.mode() & 0o7777, geteuid().as_raw());
+    let Some(replacer) = judge(mode, metadata.uid(), user).filter(|_| metadata.is_dir()) else { return Ok(None) };
+    let folder = above.canonicalize().unwrap_or_else(|_| above.to_owned());
+    let name = folder.display();
+    let members = format!("the members of its group {} (its mode is {mode:04o})", metadata.gid());
+    let owner = format!("its owner, who is user {},", metadata.uid());
+    let who = match replacer {
+        Replacer::Everybody => {
+            let what = format!("everybody can replace it, for its folder {name} has mode {mode:04o}");
+            return Err(insecure(path, &what, &format!("If nobody has: chmod go-w {name}")));
+        }
+        Replacer::Group => members,
+        Replacer::Owner => owner,
+        Replacer::GroupAndOwner => format!("{members} and {owner}"),
+    };
+    let detail = format!("The folder {name} is for files with secrets, and {who} could replace them.");
+    Ok(Some(Fault::new(codes::FOLDER_SHARED, detail).hint(format!(
+        "Unless they are trusted, use a folder of mode 0700 that belongs to user {user}, who runs the task."
+    ))))
+}
+
+/// Reads a secret; `None` if its file does not exist. What the operator should know of its folder is added to
+/// `warnings`, also if there is no file.
 ///
 /// # Errors
 /// `file.insecure` unless it is a regular file of the effective user, with one name and no rights for others, and
-/// `path` is no link; `file.unreadable`, `file.too_large`.
-pub fn read(path: &Path) -> Result<Option<Private>> {
+/// `path` is no link, and what [`folder`] refuses; `file.unreadable`, `file.too_large`.
+pub fn read(path: &Path, warnings: &mut Vec<Fault>) -> Result<Option<Private>> {
+    warnings.extend(folder(path)?);
     let Some((mut file, mut metadata)) = open(path)? else { return Ok(None) };
     let mut names = 1;
     if metadata.nlink() == 2 {
@@ -69,7 +129,7 @@ pub fn create(path: &Path, seal: &Seal, created: &mut bool) -> Result<Private> {
         return Ok(bytes);
     }
     // Another run was faster; its secret is the one.
-    let existing = read(path)?.ok_or_else(|| {
+    let existing = read(path, &mut Vec::new())?.ok_or_else(|| {
         Fault::new(codes::SECRET_MISSING, format!("{} was there and has just been removed.", path.display()))
     })?;
     seal.open(existing, path)?.ok_or_else(|| seal::locked(path))
@@ -130,7 +190,7 @@ mod tests {
         assert!(created && first.len() == 32 && *first != [0; 32]);
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o600);
         assert_eq!(made(&path), (first.clone(), false));
-        assert_eq!(read(&path).unwrap(), Some(first));
+        assert_eq!(read(&path, &mut Vec::new()).unwrap(), Some(first));
     }
 
     #[test]
@@ -154,13 +214,13 @@ mod tests {
         let (path, left) = (dir.path().join("secret"), dir.path().join(".secret.seguest-tmp"));
         made(&path);
         fs::hard_link(&path, &left).unwrap();
-        assert_eq!(read(&path).unwrap().unwrap().len(), 32);
+        assert_eq!(read(&path, &mut Vec::new()).unwrap().unwrap().len(), 32);
         assert!(left.exists(), "reading is for check mode too");
         files::settle(&path).unwrap();
         assert!(!left.exists());
         fs::hard_link(&path, dir.path().join("copy")).unwrap();
         files::settle(&path).unwrap();
-        assert_eq!(read(&path).unwrap_err().code, codes::INSECURE);
+        assert_eq!(read(&path, &mut Vec::new()).unwrap_err().code, codes::INSECURE);
     }
 
     #[test]
@@ -190,7 +250,7 @@ mod tests {
             let path = dir.path().join(format!("secret{at}"));
             made(&path);
             spoil(&path);
-            let fault = read(&path).unwrap_err();
+            let fault = read(&path, &mut Vec::new()).unwrap_err();
             assert_eq!(fault.code, codes::INSECURE, "{flaw}");
             assert!(fault.detail.contains(flaw) || !geteuid().is_root(), "{flaw}: {fault}");
             assert!(!fault.hint.is_empty());
@@ -201,9 +261,65 @@ mod tests {
     fn a_missing_secret_is_none_and_a_huge_one_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("secret");
-        assert_eq!(read(&path).unwrap(), None);
+        assert_eq!(read(&path, &mut Vec::new()).unwrap(), None);
         fs::write(&path, vec![0; 70_000]).unwrap();
         fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
-        assert_eq!(read(&path).unwrap_err().code, pv_request::codes::FILE_TOO_LARGE);
+        assert_eq!(read(&path, &mut Vec::new()).unwrap_err().code, pv_request::codes::FILE_TOO_LARGE);
+    }
+
+    #[test]
+    fn a_folder_is_judged_by_who_can_replace_a_file_in_it() {
+        use Replacer::{Everybody, Group, GroupAndOwner, Owner};
+        let (root, user, other) = (0, 1000, 1001);
+        for (mode, uid, euid, expected) in [
+            (0o700, user, user, None),
+            (0o755, user, user, None),
+            (0o755, root, user, None),
+            (0o755, root, root, None),
+            (0o1777, root, user, None),
+            (0o1777, root, root, None),
+            (0o1777, user, user, None),
+            (0o3775, root, user, None),
+            (0o775, user, user, Some(Group)),
+            (0o2770, root, user, Some(Group)),
+            (0o700, other, user, Some(Owner)),
+            (0o755, user, root, Some(Owner)),
+            // Its owner may remove what is in a sticky folder too.
+            (0o1777, other, user, Some(Owner)),
+            (0o1770, other, user, Some(Owner)),
+            (0o775, other, user, Some(GroupAndOwner)),
+            (0o777, user, user, Some(Everybody)),
+            (0o777, root, user, Some(Everybody)),
+            (0o777, other, user, Some(Everybody)),
+            (0o702, user, user, Some(Everybody)),
+            (0o757, root, root, Some(Everybody)),
+            // Neither reading nor searching replaces anything.
+            (0o555, root, user, None),
+            (0o075, other, user, Some(GroupAndOwner)),
+        ] {
+            assert_eq!(judge(mode, uid, euid), expected, "{mode:04o} of {uid} for {euid}");
+        }
+    }
+
+    #[test]
+    fn a_folder_that_is_a_link_is_judged_where_it_leads_and_none_is_not_judged() {
+        let dir = tempfile::tempdir().unwrap();
+        let (real, link) = (dir.path().join("real"), dir.path().join("link"));
+        fs::create_dir(&real).unwrap();
+        symlink(&real, &link).unwrap();
+        let judged = |mode| {
+            fs::set_permissions(&real, Permissions::from_mode(mode)).unwrap();
+            folder(&link.join("secret"))
+        };
+        assert_eq!(judged(0o700), Ok(None));
+        let warned = judged(0o770).unwrap().unwrap();
+        assert!(warned.code == codes::FOLDER_SHARED && warned.detail.contains("/real "), "{warned}");
+        let refused = judged(0o707).unwrap_err();
+        assert!(refused.code == codes::INSECURE && refused.hint.ends_with("/real"), "{refused}");
+        assert_eq!(folder(&dir.path().join("nowhere/secret")), Ok(None));
+        fs::write(dir.path().join("file"), "").unwrap();
+        fs::set_permissions(dir.path().join("file"), Permissions::from_mode(0o666)).unwrap();
+        assert_eq!(folder(&dir.path().join("file/secret")), Ok(None));
+        assert_eq!(folder(Path::new("secret")), folder(Path::new("./secret")));
     }
 }

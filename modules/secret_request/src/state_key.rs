@@ -38,12 +38,13 @@ impl StateKey {
         })
     }
 
-    /// Reads the key; `None` if there is none yet.
+    /// Reads the key; `None` if there is none yet. Of its folder only what is refused is told here; see
+    /// [`private_file::folder`].
     ///
     /// # Errors
     /// The `file.*` codes, and `request.state_key` if it is of the wrong size.
     pub fn load(path: &Path) -> Result<Option<Self>> {
-        private_file::read(path)?.map(|bytes| Self::checked(bytes, path)).transpose()
+        private_file::read(path, &mut Vec::new())?.map(|bytes| Self::checked(bytes, path)).transpose()
     }
 
     /// Reads the key, and makes it if there is none yet.

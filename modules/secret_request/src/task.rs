@@ -7,6 +7,7 @@ use crate::hosts::KnownHosts;
 use crate::material::KnownImages;
 use crate::options::{Options, Requests, State};
 use crate::present::{Prepared, Shared};
+use crate::private_file;
 use crate::progress::Progress;
 use crate::report::{Entry, Report};
 use crate::state_key::StateKey;
@@ -179,6 +180,12 @@ impl Task {
     pub fn finish(self) -> std::result::Result<Outcome<Report>, Failure<Report>> {
         let Self { shared, entries: requests, mut warnings, diff, partial, fault, .. } = self;
         let changed = requests.iter().any(|entry| entry.changed);
+        if requests.iter().any(|entry| entry.path.is_some()) {
+            // What is refused there has failed the requests already.
+            let shared = private_file::folder(&shared.key_path).ok().flatten();
+            let shared = shared.map(|fault| ansible_contract::warning(&fault));
+            warnings.extend(shared.filter(|warning| !warnings.contains(warning)));
+        }
         let Some(mut fault) = fault else {
             if requests.is_empty() {
                 let nothing = "The option requests is an empty list: there is nothing to do.";

@@ -5,6 +5,7 @@
 mod at_once;
 mod downloads;
 mod durable;
+mod folders;
 mod hosts;
 mod killed;
 mod manifests;
