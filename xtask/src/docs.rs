@@ -1,5 +1,5 @@
 //! Documentation generated from the Rust types: what ansible-doc reads, which results the action plugins let pass,
-//! the list of error codes; and the page of rows.
+//! the list of error codes; and the pages of rows.
 
 use crate::chore::{cargo, openssl_features, quietly, step};
 use crate::prepare::MODULES;
@@ -61,7 +61,7 @@ pub fn check() -> Result<()> {
 
 fn generate() -> Result<Vec<(PathBuf, String)>> {
     // First, for it needs no build.
-    let mut files = vec![rows::page()?];
+    let mut files = Vec::from(rows::pages()?);
     let mut command = cargo();
     // One build for all: features apply to every package that has them.
     command.args(["build", "--features"]).arg(MODULES.map(|module| format!("{module}/docs")).join(","));

@@ -1,6 +1,6 @@
-//! The catalogue of rows, `tests/guest/rows.yaml`: every rule of kernel, ultravisor, crypto adapters and pvapconfig that
-//! the guest side rests on, and the tests that show it. A row that nothing shows is an error, and so is a test that is
-//! named and does not exist.
+//! The catalogues of rows, `tests/*/rows.yaml`: every rule of formats, kernel, ultravisor, crypto adapters and IBM's tools
+//! that a side rests on, and the tests that show it. A row that nothing shows is an error, and so is a test that is named
+//! and does not exist.
 
 use anyhow::{Context, Result, bail, ensure};
 use e2e::place;
@@ -10,36 +10,53 @@ use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-const CATALOGUE: &str = "tests/guest/rows.yaml";
-const SCENARIOS: &str = "tests/guest/scenarios.yaml";
-const PAGE: &str = "tests/guest/ROWS.md";
-/// Its example names every switch, and a test of the simulator keeps it so.
-const SIMULATOR: &str = "crates/guest-sim/README.md";
-/// Folders with Rust sources.
-const SOURCES: [&str; 4] = ["crates", "modules", "tests", "xtask"];
-
-const HEAD: &str = "\
+const CATALOGUE: &str = "rows.yaml";
+const PAGE: &str = "ROWS.md";
+/// The folder with scenarios, and its head of a page.
+const GUEST: (&str, &str) = (
+    "tests/guest",
+    "\
 # Rows: every rule the guest side rests on, and the tests that show it
 
 Rules of `/dev/uv`, the ultravisor, its files in sysfs, the AP bus, pvapconfig and the simulator, in the project's own words.
 *Shown by* names tests as file and function, and as *scenario* the cases of [scenarios.yaml](scenarios.yaml), which the test
 `scenarios::every_scenario_ends_as_promised_under_every_switch` runs under all settings of what nobody can know without hardware.
-";
+",
+);
+const REQUEST: (&str, &str) = (
+    "tests/request",
+    "\
+# Rows: every rule of add-secret requests, and the tests that show it
 
-/// The page of rows with its path.
+Rules of the request's format, of its cryptography, of secrets, images and host key documents, and of the files and options of
+IBM's pvsecret, in the project's own words. *Shown by* names tests as file and function.
+",
+);
+const SCENARIOS: &str = "tests/guest/scenarios.yaml";
+/// Its example names every switch, and a test of the simulator keeps it so.
+const SIMULATOR: &str = "crates/guest-sim/README.md";
+/// Folders with Rust sources.
+const SOURCES: [&str; 4] = ["crates", "modules", "tests", "xtask"];
+
+/// The pages of rows with their paths.
 ///
 /// # Errors
 /// Rows that nothing shows, tests and rows that are named and do not exist, and files that cannot be read.
-pub fn page() -> Result<(PathBuf, String)> {
+pub fn pages() -> Result<[(PathBuf, String); 2]> {
     let root = place::repository();
     let read = |path: &str| fs::read_to_string(root.join(path)).with_context(|| path.to_owned());
     let mut tests = Vec::new();
     for folder in SOURCES {
         collect_tests(root, &root.join(folder), &mut tests)?;
     }
-    let catalogue = Catalogue::parse(&read(CATALOGUE)?, &read(SCENARIOS)?, tests)?;
-    catalogue.has_every_switch(&read(SIMULATOR)?)?;
-    Ok((root.join(PAGE), catalogue.page()?))
+    let parse = |folder: &str, scenarios: &str| {
+        let path = format!("{folder}/{CATALOGUE}");
+        Catalogue::parse(&read(&path)?, scenarios, &tests).context(path)
+    };
+    let (guest, request) = (parse(GUEST.0, &read(SCENARIOS)?)?, parse(REQUEST.0, "[]")?);
+    guest.has_every_switch(&read(SIMULATOR)?)?;
+    let path = |folder: &str| root.join(folder).join(PAGE);
+    Ok([(path(GUEST.0), guest.page(GUEST.1)?), (path(REQUEST.0), request.page(REQUEST.1)?)])
 }
 
 /// A test: its file below the repository without `.rs`, and its name.
@@ -57,15 +74,15 @@ struct Catalogue {
 }
 
 impl Catalogue {
-    fn parse(catalogue: &str, scenarios: &str, tests: Vec<Test>) -> Result<Self> {
+    fn parse(catalogue: &str, scenarios: &str, tests: &[Test]) -> Result<Self> {
         let mut cases = cases_by_row(scenarios)?;
-        let sections: Vec<Value> = serde_yaml::from_str(catalogue).context(CATALOGUE)?;
+        let sections: Vec<Value> = serde_yaml::from_str(catalogue)?;
         let (mut seen, mut wrong) = (BTreeSet::new(), Vec::new());
         let mut read_row = |row: &Value| {
             let [id, says] = ["id", "says"].map(|key| row[key].as_str().unwrap_or_default().to_owned());
             let mut found = Vec::new();
             for name in row["tests"].as_array().into_iter().flatten() {
-                match find(&tests, name.as_str().unwrap_or_default()) {
+                match find(tests, name.as_str().unwrap_or_default()) {
                     Ok(test) => found.push(test.clone()),
                     Err(why) => wrong.push(format!("{id}: {why}")),
                 }
@@ -91,7 +108,7 @@ impl Catalogue {
             })
             .collect();
         wrong.extend(cases.iter().map(|(row, cases)| format!("{}: there is no row {row}", cases.join(", "))));
-        ensure!(wrong.is_empty(), "{CATALOGUE} and {SCENARIOS}:\n    {}", wrong.join("\n    "));
+        ensure!(wrong.is_empty(), "rows and scenarios:\n    {}", wrong.join("\n    "));
         Ok(Self { sections })
     }
 
@@ -106,12 +123,12 @@ impl Catalogue {
         let switches = example["switches"].as_object().context("no switches")?;
         let missing: Vec<_> =
             switches.keys().filter(|name| !self.rows().any(|row| row.id == format!("switch.{name}"))).collect();
-        ensure!(missing.is_empty(), "{CATALOGUE}: no row switch.NAME for {missing:?}");
+        ensure!(missing.is_empty(), "{}: no row switch.NAME for {missing:?}", GUEST.0);
         Ok(())
     }
 
-    fn page(&self) -> Result<String> {
-        let mut page = HEAD.to_owned();
+    fn page(&self, head: &str) -> Result<String> {
+        let mut page = head.to_owned();
         for (title, rows) in &self.sections {
             writeln!(page, "\n## {title}\n\n| row | rule | shown by |\n| --- | --- | --- |")?;
             for Row { id, says, tests, scenarios } in rows {
@@ -208,7 +225,7 @@ mod tests {
         let test = |(file, name): (&str, &str)| (file.to_owned(), name.to_owned());
         let tests = [("crates/a/src/tests", "one"), ("crates/b/src/tests", "one"), ("tests/guest/c", "two")];
         let catalogue = format!("- section: All\n  rows:\n{rows}");
-        Catalogue::parse(&catalogue, scenarios, tests.map(test).into()).map_err(|error| format!("{error:#}"))
+        Catalogue::parse(&catalogue, scenarios, &tests.map(test)).map_err(|error| format!("{error:#}"))
     }
 
     fn refused(rows: &str, scenarios: &str, why: &str) {
@@ -219,7 +236,7 @@ mod tests {
     #[test]
     fn a_row_names_tests_by_the_end_of_their_path_or_has_scenarios() {
         let rows = "    - {id: x, says: A thing., tests: [two, b/src/tests::one]}\n    - {id: y, says: 'An a|b.'}\n";
-        let page = parse(rows, "- {id: first, rows: [y]}").unwrap().page().unwrap();
+        let page = parse(rows, "- {id: first, rows: [y]}").unwrap().page("").unwrap();
         assert!(page.contains(
             "| `x` | A thing. | [c](../../tests/guest/c.rs)::`two`, [b/tests](../../crates/b/src/tests.rs)::`one` |"
         ));

@@ -107,3 +107,51 @@ fn sign(key: &PKeyRef<Private>, message: &[u8]) -> std::result::Result<Vec<u8>, 
     }
     signer.sign_oneshot_to_vec(message)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use openssl::{
+        ec::{EcGroup, EcKey},
+        rsa::Rsa,
+    };
+
+    fn rsa(bits: u32) -> PKey<Private> {
+        PKey::from_rsa(Rsa::generate(bits).unwrap()).unwrap()
+    }
+
+    fn on(curve: Nid) -> PKey<Private> {
+        PKey::from_ec_key(EcKey::generate(&EcGroup::from_curve_name(curve).unwrap()).unwrap()).unwrap()
+    }
+
+    fn signed(key: &PKey<Private>, len: usize) -> std::result::Result<u16, &'static str> {
+        let pem = key.private_key_to_pem_pkcs8().unwrap();
+        let of_der = UserData::signed(vec![1; len], "data", &key.private_key_to_der().unwrap(), "key");
+        let of_pem = UserData::signed(vec![1; len], "data", &pem, "key");
+        let codes = [of_der, of_pem].map(|data| data.map(|data| data.number()).map_err(|fault| fault.code.name));
+        assert_eq!(codes[0], codes[1], "DER and PEM");
+        codes[0]
+    }
+
+    #[test]
+    fn each_kind_of_key_has_its_number_and_its_room_and_no_byte_more() {
+        for (key, number, room) in [(on(Nid::SECP521R1), 2, 256), (rsa(2048), 3, 256), (rsa(3072), 4, 128)] {
+            assert_eq!([0, room].map(|len| signed(&key, len)), [Ok(number); 2]);
+            assert_eq!(signed(&key, room + 1), Err("request.user_data_size"));
+        }
+        let unsigned = |len| UserData::unsigned(vec![1; len], "data").map(|data| data.number());
+        assert_eq!([unsigned(0).unwrap(), unsigned(512).unwrap()], [1; 2]);
+        let fault = unsigned(513).unwrap_err();
+        assert_eq!(fault.code, codes::USER_DATA_SIZE);
+        assert!(fault.detail.contains("513 bytes") && fault.detail.contains("512"), "{fault}");
+    }
+
+    #[test]
+    fn other_keys_sign_nothing() {
+        let others = [rsa(1024), rsa(4096), on(Nid::SECP256K1), on(Nid::SECP384R1), PKey::generate_ed25519().unwrap()];
+        for key in others {
+            assert_eq!(signed(&key, 1), Err("request.user_signing_key"), "{:?}", key.id());
+        }
+        assert_eq!(UserData::signed(vec![1], "data", b"noise", "key").err().unwrap().code, codes::SIGNING_KEY);
+    }
+}
