@@ -3,6 +3,7 @@
 mod bench;
 mod chore;
 mod demo;
+mod dist;
 mod docs;
 mod fuzz;
 mod guest;
@@ -20,6 +21,7 @@ cargo xtask demo      provision two simulated guests, reboot one, repair it; nee
 cargo xtask test      every check of the project: format, lints, unit and end-to-end tests, documentation
 cargo xtask guest     a shell in a simulated guest, with the modules on its PATH
 cargo xtask prepare   build what ships and install the pinned ansible-core, for running a single test
+cargo xtask dist      build what users install, for s390x and x86_64, into target/dist
 cargo xtask bench X   a benchmark; without a name that it knows, it lists them
 cargo xtask docs      write the documentation that is generated from the Rust types (--check: only compare)
 cargo xtask fuzz      look for inputs that what reads them does not bear, for 300 seconds or as many as are named
@@ -43,6 +45,7 @@ fn run(arguments: &[String]) -> Result<()> {
         ["test"] => test::test(),
         ["guest"] => guest::guest(),
         ["bench", name] => bench::bench(name),
+        ["dist"] => dist::dist(),
         ["prepare"] => prepare::prepare(),
         ["docs"] => docs::write(),
         ["docs", "--check"] => docs::check(),

@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 use e2e::place;
 use sha2::{Digest, Sha256};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The modules, by name.
@@ -21,7 +21,7 @@ pub fn prepare() -> Result<()> {
     machine::can_build()?;
     let python = machine::python()?;
     step("Building what ships, the simulator and the pretend key hierarchy", build)?;
-    step("Installing the pinned ansible-core", || python_environment(python))?;
+    ansible(python)?;
     step("Building and installing the collection", collection)
 }
 
@@ -47,23 +47,35 @@ fn release<'a>(packages: impl IntoIterator<Item = &'a &'a str>) -> Result<()> {
     quietly(&mut command).map(|_| ())
 }
 
-/// A virtual environment with what tests/requirements.txt pins; made anew when that file changes.
-fn python_environment(python: &str) -> Result<()> {
-    let requirements = place::repository().join("tests/requirements.txt");
-    let wanted = pv_hex(&Sha256::digest(fs::read(&requirements)?));
-    let environment = place::target()?.join("venv");
+/// Installs the ansible-core that tests/requirements.txt pins.
+///
+/// # Errors
+/// What pip said.
+pub fn ansible(python: &str) -> Result<()> {
+    step("Installing the pinned ansible-core", || {
+        let requirements = place::repository().join("tests/requirements.txt");
+        python_environment(python, &requirements, &place::target()?.join("venv"))
+    })
+}
+
+/// A virtual environment with what a file of requirements pins; made anew when that file changes.
+///
+/// # Errors
+/// What pip said.
+pub fn python_environment(python: &str, requirements: &Path, environment: &Path) -> Result<()> {
+    let wanted = hex(&Sha256::digest(fs::read(requirements)?));
     let stamp = environment.join("requirements.sha256");
     if fs::read_to_string(&stamp).is_ok_and(|found| found == wanted) {
         return Ok(());
     }
     if environment.exists() {
-        fs::remove_dir_all(&environment)?;
+        fs::remove_dir_all(environment)?;
     }
-    quietly(Command::new(python).args(["-m", "venv"]).arg(&environment))?;
+    quietly(Command::new(python).args(["-m", "venv"]).arg(environment))?;
     quietly(
         Command::new(environment.join("bin/python"))
             .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement"])
-            .arg(&requirements),
+            .arg(requirements),
     )?;
     Ok(fs::write(stamp, wanted)?)
 }
@@ -71,33 +83,59 @@ fn python_environment(python: &str) -> Result<()> {
 /// Puts the binaries of this machine's architecture into the collection and installs it from its tarball.
 fn collection() -> Result<()> {
     let target = place::target()?;
+    let binaries = MODULES.map(|module| place::binary(module).map(|path| (std::env::consts::ARCH, module, path)));
     let stage = target.join("stage");
+    stage_collection(&stage, binaries.into_iter().collect::<Result<Vec<_>>>()?)?;
+    let tarball = build_collection(&stage, &target)?;
+    galaxy(
+        &["install", "--force", "--offline", &tarball.to_string_lossy(), "--collections-path"],
+        &target.join("collections"),
+    )
+}
+
+/// Lays the collection out as it is packed: what git has of it, the binaries by architecture and module, their licence.
+///
+/// # Errors
+/// Of a file that cannot be copied.
+pub fn stage_collection<'a>(
+    stage: &Path,
+    binaries: impl IntoIterator<Item = (&'a str, &'a str, PathBuf)>,
+) -> Result<()> {
     if stage.exists() {
-        fs::remove_dir_all(&stage)?;
+        fs::remove_dir_all(stage)?;
     }
-    copy_folder(&place::repository().join("collection"), &stage)?;
-    let binaries = stage.join("files").join(std::env::consts::ARCH);
-    fs::create_dir_all(&binaries)?;
-    for module in MODULES {
-        fs::copy(place::binary(module)?, binaries.join(module))?;
+    copy_folder(&place::repository().join("collection"), stage)?;
+    for (architecture, module, binary) in binaries {
+        let folder = stage.join("files").join(architecture);
+        fs::create_dir_all(&folder)?;
+        fs::copy(binary, folder.join(module))?;
     }
     fs::copy(place::repository().join("LICENSE"), stage.join("files/LICENSE"))?;
-    let galaxy = |arguments: &[&str]| {
-        quietly(
-            Command::new(place::python_program("ansible-galaxy")?)
-                .args(["collection"])
-                .args(arguments)
-                .current_dir(&target),
-        )
-    };
-    galaxy(&["build", "--force", "stage", "--output-path", "."])?;
-    let tarball = format!("seguest-pv-{}.tar.gz", env!("CARGO_PKG_VERSION"));
-    ensure!(
-        target.join(&tarball).exists(),
-        "ansible-galaxy did not make {tarball}: is the version in collection/galaxy.yml the workspace's?"
-    );
-    galaxy(&["install", "--force", "--offline", &tarball, "--collections-path", "collections"])?;
     Ok(())
+}
+
+/// Packs it, and gives the tarball.
+///
+/// # Errors
+/// What ansible-galaxy said.
+pub fn build_collection(stage: &Path, output: &Path) -> Result<PathBuf> {
+    galaxy(&["build", "--force", &stage.to_string_lossy(), "--output-path"], output)?;
+    let tarball = output.join(format!("seguest-pv-{}.tar.gz", env!("CARGO_PKG_VERSION")));
+    ensure!(
+        tarball.exists(),
+        "ansible-galaxy did not make {}: is the version in collection/galaxy.yml the workspace's?",
+        tarball.display()
+    );
+    Ok(tarball)
+}
+
+/// `ansible-galaxy collection`, of the pinned ansible-core.
+///
+/// # Errors
+/// What it said.
+pub fn galaxy(arguments: &[&str], folder: &Path) -> Result<()> {
+    let program = place::python_program("ansible-galaxy")?;
+    quietly(Command::new(program).arg("collection").args(arguments).arg(folder)).map(|_| ())
 }
 
 fn copy_folder(from: &Path, to: &Path) -> Result<()> {
@@ -118,6 +156,7 @@ fn copy_folder(from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
-fn pv_hex(bytes: &[u8]) -> String {
+/// Bytes in hexadecimal digits.
+pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

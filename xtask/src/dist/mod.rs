@@ -1,0 +1,100 @@
+//! Everything that a user installs, for every machine, in target/dist: the collection, checksums and a list of what is in
+//! it. The same source gives the same bytes, whoever builds it and wherever.
+
+mod archive;
+mod elf;
+mod programs;
+mod sbom;
+mod toolchain;
+mod trial;
+
+use crate::chore::{quietly, step};
+use crate::machine;
+use crate::prepare::{ansible, build_collection, galaxy, hex, stage_collection};
+use anyhow::{Context, Result};
+use e2e::place;
+use programs::{Built, Traces, batches};
+use sha2::{Digest, Sha256};
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use toolchain::Toolchain;
+
+/// Builds it.
+///
+/// # Errors
+/// What this machine lacks, what a tool said, or which rule a program breaks.
+pub fn dist() -> Result<()> {
+    machine::can_build()?;
+    let python = machine::python()?;
+    let time = source_time()?;
+    let tools = Toolchain::make(python)?;
+    ansible(python)?;
+    let traces = Traces::of(&tools)?;
+    let mut built = Vec::new();
+    for batch in batches() {
+        built.extend(step(&format!("Building for {}", batch.title()), || batch.build(&tools, &traces))?);
+    }
+    step("Trying the programs for s390x", || trial::compare(&tools, &built))?;
+    let output = place::target()?.join("dist");
+    step("Packing the collection", || pack(&output, &built, time))?;
+    print!("{}", table(&built));
+    println!("\nAll of it is in {}. To install it:\n", output.display());
+    println!("  ansible-galaxy collection install {}", output.join(tarball_name()).display());
+    Ok(())
+}
+
+fn tarball_name() -> String {
+    format!("seguest-pv-{}.tar.gz", env!("CARGO_PKG_VERSION"))
+}
+
+fn pack(output: &Path, built: &[Built], time: u64) -> Result<()> {
+    if output.exists() {
+        fs::remove_dir_all(output)?;
+    }
+    fs::create_dir_all(output)?;
+    let stage = place::target()?.join("dist-stage");
+    stage_collection(&stage, built.iter().map(|built| (built.machine, built.module, built.path.clone())))?;
+    let tarball = build_collection(&stage, output)?;
+    fs::write(&tarball, archive::repack(&fs::read(&tarball)?, time)?)?;
+    // Installed as users do it: the manifest's hashes are compared then.
+    let trial = place::target()?.join("dist-stage/installed");
+    galaxy(&["install", "--force", "--offline", &tarball.to_string_lossy(), "--collections-path"], &trial)?;
+    fs::write(output.join("sbom.cdx.json"), sbom::of(built, time)?)?;
+    let mut sums = String::new();
+    for name in [tarball_name(), "sbom.cdx.json".into()] {
+        sums += &format!("{}  {name}\n", sha256(&output.join(&name))?);
+    }
+    Ok(fs::write(output.join("SHA256SUMS"), sums)?)
+}
+
+/// The time that files in the tarball carry: of the last commit, or what `SOURCE_DATE_EPOCH` says.
+fn source_time() -> Result<u64> {
+    let asked = std::env::var("SOURCE_DATE_EPOCH").ok();
+    let text = asked.map_or_else(
+        || {
+            let mut git = Command::new("git");
+            let output = quietly(git.args(["log", "-1", "--format=%ct"]).current_dir(place::repository()))
+                .context("the time of the last commit; without git, set SOURCE_DATE_EPOCH to seconds since 1970")?;
+            Ok::<_, anyhow::Error>(String::from_utf8_lossy(&output.stdout).into_owned())
+        },
+        Ok,
+    )?;
+    text.trim().parse().with_context(|| format!("{:?} is no time in seconds since 1970", text.trim()))
+}
+
+fn sha256(path: &Path) -> Result<String> {
+    Ok(hex(&Sha256::digest(fs::read(path).with_context(|| path.display().to_string())?)))
+}
+
+fn table(built: &[Built]) -> String {
+    let mut table = format!("\n{:<16} {:<8} {:>9}  needs\n", "module", "machine", "bytes");
+    for one in built {
+        let needs = match one.found.glibc {
+            Some((major, minor)) => format!("glibc {major}.{minor}"),
+            None => "nothing".into(),
+        };
+        table += &format!("{:<16} {:<8} {:>9}  {needs}\n", one.module, one.machine, one.size);
+    }
+    table
+}

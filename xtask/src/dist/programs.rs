@@ -1,0 +1,201 @@
+//! Which program is built for which machine, how, and how large it may be; and building them.
+
+use super::elf::{self, Found, Rules};
+use super::toolchain::Toolchain;
+use crate::chore::quietly;
+use anyhow::{Context, Result};
+use std::fs;
+use std::path::PathBuf;
+
+/// One module.
+pub struct Program {
+    /// Its name.
+    pub module: &'static str,
+    /// Static with musl: for guests, smallest on disk and in memory, and runs whatever the guest's libc is. Otherwise it
+    /// uses the target's glibc, for users, groups and host names that only glibc's services know.
+    pub is_static: bool,
+    /// The machines as `uname -m` spells them, and how many bytes the program may have there.
+    pub builds: &'static [(&'static str, usize)],
+}
+
+const KB: usize = 1000;
+
+/// All of them. A limit is what was measured and a little: what makes a program larger is to be seen.
+pub const PROGRAMS: [Program; 5] = [
+    Program { module: "secret_add", is_static: true, builds: &[("s390x", 330 * KB), ("x86_64", 360 * KB)] },
+    Program { module: "secret_lock", is_static: true, builds: &[("s390x", 265 * KB), ("x86_64", 295 * KB)] },
+    Program { module: "secret_retrieve", is_static: true, builds: &[("s390x", 345 * KB), ("x86_64", 370 * KB)] },
+    Program { module: "ap_bind", is_static: true, builds: &[("s390x", 630 * KB), ("x86_64", 630 * KB)] },
+    Program { module: "facts", is_static: true, builds: &[("s390x", 395 * KB), ("x86_64", 395 * KB)] },
+];
+
+/// Programs that one call of cargo builds.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Batch {
+    /// The machine.
+    pub machine: &'static str,
+    /// See [`Program::is_static`].
+    pub is_static: bool,
+    /// The modules.
+    pub modules: Vec<&'static str>,
+}
+
+/// One that was built and checked.
+pub struct Built {
+    /// The machine.
+    pub machine: &'static str,
+    /// The module.
+    pub module: &'static str,
+    /// Where it lies.
+    pub path: PathBuf,
+    /// Bytes.
+    pub size: usize,
+    /// What was read of it.
+    pub found: Found,
+}
+
+/// What is to be built, s390x first: if that fails, the rest is of little use.
+pub fn batches() -> Vec<Batch> {
+    let mut batches: Vec<Batch> = Vec::new();
+    for (machine, is_static) in
+        ["s390x", "x86_64", "aarch64"].into_iter().flat_map(|machine| [(machine, true), (machine, false)])
+    {
+        let modules: Vec<_> = PROGRAMS
+            .iter()
+            .filter(|program| program.is_static == is_static && program.builds.iter().any(|(on, _)| *on == machine))
+            .map(|program| program.module)
+            .collect();
+        if !modules.is_empty() {
+            batches.push(Batch { machine, is_static, modules });
+        }
+    }
+    batches
+}
+
+impl Batch {
+    /// What the compiler calls the machine with this libc.
+    pub fn target(&self) -> String {
+        format!("{}-unknown-linux-{}", self.machine, if self.is_static { "musl" } else { "gnu" })
+    }
+
+    /// What it is, for people.
+    pub fn title(&self) -> String {
+        let (major, minor) = elf::NEWEST_GLIBC;
+        let libc = if self.is_static { "static".into() } else { format!("glibc {major}.{minor}") };
+        format!("{} ({libc}): {}", self.machine, self.modules.join(", "))
+    }
+
+    /// Builds the programs and checks each.
+    ///
+    /// # Errors
+    /// What the compiler said, or which rule a program breaks.
+    pub fn build(&self, tools: &Toolchain, traces: &Traces) -> Result<Vec<Built>> {
+        let mut command = tools.cargo_zigbuild()?;
+        let folder = tools.work().join("cargo");
+        let (major, minor) = elf::NEWEST_GLIBC;
+        let version = if self.is_static { String::new() } else { format!(".{major}.{minor}") };
+        command
+            .args(["zigbuild", "--release", "--locked", "--target", &format!("{}{version}", self.target())])
+            .args(["-Z", "build-std=std,panic_abort", "-Z", "build-std-features=optimize_for_size"])
+            .arg("--target-dir")
+            .arg(&folder)
+            .env("CARGO_ENCODED_RUSTFLAGS", self.flags(traces).join("\u{1f}"));
+        for module in &self.modules {
+            command.args(["--package", module]);
+        }
+        quietly(&mut command)?;
+        let made = folder.join(self.target()).join("release");
+        let check = |module: &'static str| {
+            let path = made.join(module);
+            let bytes = fs::read(&path)?;
+            let rules = Rules {
+                machine: self.machine,
+                is_static: self.is_static,
+                limit: limit(module, self.machine),
+                built_in: &traces.paths(),
+            };
+            let found = elf::check(&bytes, &rules).with_context(|| format!("{module} for {}", self.machine))?;
+            Ok(Built { machine: self.machine, module, path, size: bytes.len(), found })
+        };
+        self.modules.iter().copied().map(check).collect()
+    }
+
+    fn flags(&self, traces: &Traces) -> Vec<String> {
+        let mut flags = traces.remap();
+        if self.is_static {
+            // Start files and libc are zig's.
+            flags.push("-Clink-self-contained=no".into());
+        }
+        flags
+    }
+}
+
+fn limit(module: &str, machine: &str) -> usize {
+    let program = PROGRAMS.iter().find(|program| program.module == module);
+    let build = program.and_then(|program| program.builds.iter().find(|(on, _)| *on == machine));
+    build.map_or(0, |(_, limit)| *limit)
+}
+
+/// Folders of this machine and what stands for them in what is built, so that it does not matter who builds where.
+pub struct Traces(Vec<(PathBuf, &'static str)>);
+
+impl Traces {
+    /// Those that get into a program by the places of its code.
+    ///
+    /// # Errors
+    /// If there is no home of cargo.
+    pub fn of(tools: &Toolchain) -> Result<Self> {
+        let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+        let home = home.or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cargo")));
+        let registries = home.context("neither CARGO_HOME nor HOME is set")?.join("registry/src");
+        let mut folders = vec![
+            (e2e::place::repository().to_path_buf(), "/seguest"),
+            (tools.rust().join("lib/rustlib/src/rust"), "/rust"),
+            (fs::canonicalize(tools.rust().join("lib/rustlib/src/rust"))?, "/rust"),
+            (tools.folder().to_path_buf(), "/tools"),
+        ];
+        // One folder for each registry, with its name in it, which differs where crates come from a mirror.
+        for registry in fs::read_dir(&registries).with_context(|| registries.display().to_string())? {
+            folders.push((registry?.path(), "/crates"));
+        }
+        // rustc takes the last that fits: longer ones after shorter ones.
+        folders.sort_by_key(|(path, _)| path.as_os_str().len());
+        Ok(Self(folders))
+    }
+
+    fn remap(&self) -> Vec<String> {
+        self.0.iter().map(|(path, name)| format!("--remap-path-prefix={}={name}", path.display())).collect()
+    }
+
+    fn paths(&self) -> Vec<String> {
+        self.0.iter().map(|(path, _)| path.display().to_string()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::prepare::MODULES;
+
+    #[test]
+    fn every_program_is_built_for_guests_and_for_the_machine_it_is_compared_on() {
+        for program in PROGRAMS {
+            assert!(MODULES.contains(&program.module), "{}", program.module);
+            for machine in ["s390x", "x86_64"] {
+                assert!(program.builds.iter().any(|(on, _)| *on == machine), "{} for {machine}", program.module);
+            }
+        }
+    }
+
+    #[test]
+    fn each_build_is_in_one_batch() {
+        let batches = batches();
+        for program in PROGRAMS {
+            for (machine, limit) in program.builds {
+                assert_eq!(super::limit(program.module, machine), *limit);
+                let of = |batch: &&Batch| batch.machine == *machine && batch.modules.contains(&program.module);
+                assert_eq!(batches.iter().filter(of).count(), 1, "{} for {machine}", program.module);
+            }
+        }
+    }
+}

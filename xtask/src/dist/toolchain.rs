@@ -1,0 +1,170 @@
+//! The tools that build for other machines, all under target/ and of fixed versions: Debian's compiler with the source of
+//! its standard library, and zig as linker and C compiler. Nothing is installed into the system.
+
+use crate::chore::{cargo, quietly, step};
+use crate::prepare::python_environment;
+use anyhow::{Context, Result, ensure};
+use e2e::place;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Version of the compiler's packages, the last of Debian 12 that has them for s390x too. Also what the crates promise
+/// to build with. The library is built from the source of the same version: other machines need no package.
+const RUST: &str = "1.85.0+dfsg3-1~deb12u3";
+/// The compiler's code generator makes bytes, so it is fixed too.
+const LLVM: &str = "1:19.1.7-3~deb12u1";
+/// Libraries that these two load and a minimal system may lack. Their version changes no byte of what is built.
+const LIBRARIES: [&str; 8] = ["libbsd0", "libedit2", "libffi8", "libicu72", "liblzma5", "libmd0", "libxml2", "libz3-4"];
+/// Programs for s390x run with it. Its version changes no byte either.
+const EMULATOR: &str = "qemu-user-static";
+
+/// The version of Rust, and of its library, that the programs are built with.
+pub const RUST_VERSION: &str = "1.85.0";
+
+/// The musl that zig brings along.
+pub const MUSL_VERSION: &str = "1.2.5";
+
+/// The tools, and where they and what they make lie.
+pub struct Toolchain {
+    folder: PathBuf,
+}
+
+impl Toolchain {
+    /// Fetches what is not there yet.
+    ///
+    /// # Errors
+    /// What this machine lacks for it.
+    pub fn make(python: &str) -> Result<Self> {
+        ensure!(
+            std::env::consts::ARCH == "x86_64",
+            "`dist` has been made to work on x86_64 only, and this machine is {}: run it on an x86_64 Debian 12, a container will do",
+            std::env::consts::ARCH
+        );
+        let tools = Self { folder: place::target()?.join("dist-tools") };
+        fs::create_dir_all(&tools.folder)?;
+        step("Fetching Debian's Rust compiler and library source", || tools.debian())?;
+        step("Fetching zig", || {
+            let requirements = place::repository().join("xtask/dist/requirements.txt");
+            python_environment(python, &requirements, &tools.folder.join("venv"))
+        })?;
+        Ok(tools)
+    }
+
+    fn debian(&self) -> Result<()> {
+        let packages: Vec<String> = ["rustc-web", "libstd-rust-web-1.85", "libstd-rust-web-dev", "rust-web-src"]
+            .iter()
+            .map(|name| format!("{name}={RUST}"))
+            .chain([format!("libllvm19={LLVM}")])
+            .chain(LIBRARIES.iter().chain(&[EMULATOR]).map(|name| (*name).to_owned()))
+            .collect();
+        let wanted = packages.join("\n");
+        let stamp = self.folder.join("debian.packages");
+        if fs::read_to_string(&stamp).is_ok_and(|found| found == wanted) {
+            return Ok(());
+        }
+        for program in ["apt-get", "dpkg"] {
+            ensure!(
+                Command::new(program).arg("--version").output().is_ok_and(|output| output.status.success()),
+                "{program} is not here: the compiler that can build for s390x comes out of Debian 12's packages; \
+                 run this on Debian 12, a container will do"
+            );
+        }
+        // A state of its own, so that neither root nor the system's lists are needed; sources and keys are the system's.
+        let apt = self.folder.join("apt");
+        let archives = apt.join("packages");
+        for folder in ["lists/partial", "cache/archives/partial", "packages"] {
+            fs::create_dir_all(apt.join(folder))?;
+        }
+        fs::write(apt.join("status"), "")?;
+        let apt_get = |arguments: &[String]| {
+            let mut command = Command::new("apt-get");
+            for (setting, value) in [("Dir::State", apt.clone()), ("Dir::State::status", apt.join("status"))] {
+                command.arg("-o").arg(format!("{setting}={}", value.display()));
+            }
+            command.arg("-o").arg(format!("Dir::Cache={}", apt.join("cache").display()));
+            command.args(["-o", "Debug::NoLocking=1", "-o", "APT::Sandbox::User=root", "--quiet=2"]);
+            quietly(command.args(arguments).current_dir(&archives))
+        };
+        // One unreachable source among them is for the download to decide about.
+        let _ = apt_get(&["update".into()]);
+        apt_get(&[vec!["download".into()], packages].concat())
+            .context("the sources of this system's apt do not have these packages; those of Debian 12 (bookworm) do")?;
+        let root = self.folder.join("debian");
+        if root.exists() {
+            fs::remove_dir_all(&root)?;
+        }
+        for archive in fs::read_dir(&archives)? {
+            quietly(Command::new("dpkg").arg("--extract").arg(archive?.path()).arg(&root))?;
+        }
+        fs::remove_dir_all(&apt)?;
+        Ok(fs::write(stamp, wanted)?)
+    }
+
+    /// Cargo, that builds with these tools: `cargo-zigbuild` in front of it, and nothing of this machine's settings.
+    ///
+    /// # Errors
+    /// If a folder's name cannot be in PATH.
+    pub fn cargo_zigbuild(&self) -> Result<Command> {
+        let mut command = Command::new(self.program("cargo-zigbuild"));
+        command.current_dir(place::repository());
+        for (name, _) in std::env::vars_os() {
+            let name = name.to_string_lossy();
+            // Flags and linkers that somebody set for this machine would win over what is set here.
+            let of_flags =
+                name.ends_with("FLAGS") || name.starts_with("CARGO_TARGET_") || name.starts_with("CARGO_PROFILE_");
+            if of_flags || name.starts_with("OPENSSL_") || name.starts_with("RUSTC_") {
+                command.env_remove(&*name);
+            }
+        }
+        command
+            .env("CARGO", cargo().get_program())
+            .env("RUSTC", self.rust().join("bin/rustc"))
+            .env("LD_LIBRARY_PATH", self.rust().join("lib/x86_64-linux-gnu"))
+            // The library is built with the programs, for size and for each machine; stable compilers do so only if told.
+            .env("RUSTC_BOOTSTRAP", "1");
+        self.zig(&mut command, None)?;
+        Ok(command)
+    }
+
+    /// Gives a command zig's surroundings, caches included, which are no business of the user's home; `first` is a folder
+    /// whose programs come before all others.
+    ///
+    /// # Errors
+    /// If a folder's name cannot be in PATH.
+    pub fn zig(&self, command: &mut Command, first: Option<&Path>) -> Result<()> {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let folders = first.map(Path::to_path_buf).into_iter().chain([self.folder.join("venv/bin")]);
+        command
+            .env("PATH", std::env::join_paths(folders.chain(std::env::split_paths(&path)))?)
+            .env("ZIG_GLOBAL_CACHE_DIR", self.folder.join("zig"))
+            .env("ZIG_LOCAL_CACHE_DIR", self.folder.join("zig"))
+            .env("CARGO_ZIGBUILD_CACHE_DIR", self.folder.join("zigbuild"));
+        Ok(())
+    }
+
+    /// A program of the environment that zig was installed into.
+    pub fn program(&self, name: &str) -> PathBuf {
+        self.folder.join("venv/bin").join(name)
+    }
+
+    /// The compiler's folder with `bin` and `lib`.
+    pub fn rust(&self) -> PathBuf {
+        self.folder.join("debian/usr")
+    }
+
+    /// What is made on the way to a program.
+    pub fn work(&self) -> PathBuf {
+        self.folder.join("work")
+    }
+
+    /// Runs programs for s390x.
+    pub fn emulator(&self) -> PathBuf {
+        self.rust().join("bin/qemu-s390x-static")
+    }
+
+    /// All of it.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+}
