@@ -44,7 +44,7 @@ options:
   create_secret:
     default: false
     description:
-    - For O(type=association), whether to make a random secret where O(secret_file) does not exist. A secret that was there when the request was made and is gone is not made anew, unless O(replace_secret=true).
+    - 'For O(type=association), whether to make a random secret where O(secret_file) does not exist. Back it up then: the warning that says so is given once, and is not repeated after a run that was killed before it could give it. A secret that was there when the request was made and is gone is not made anew, unless O(replace_secret=true).'
     type: bool
   crls:
     description:
@@ -84,7 +84,7 @@ options:
     type: list
   host_keys:
     description:
-    - Host key documents, one for each machine that the guest may run on. Required.
+    - Host key documents, one for each machine that the guest may run on. Required. A host key that two of them hold has one slot in the request, with a warning.
     elements: path
     type: list
   id_file:
@@ -113,7 +113,7 @@ options:
     type: str
   path:
     description:
-    - The request, a file. May be left out with O(return_content); then the request is made anew in each run.
+    - The request, a file. May be left out with O(return_content); then the request is made anew in each run. What a killed run leaves beside it or O(secret_file) is cleared away by the next one; but on a file system without locks not C(.NAME.seguest-tmpPID), which may be another machine's and is yours to remove.
     type: path
   replace_secret:
     default: false

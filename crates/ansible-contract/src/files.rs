@@ -191,6 +191,9 @@ pub fn remove(path: &Path, changed: &mut bool) -> Result<bool> {
 /// Clears away what a run left that was killed while it wrote the file `path`: a half-written one, or the second name of
 /// one that it was creating. Whether that file's own name is durable is not known then, so it is made so.
 ///
+/// On a file system without locks nothing is cleared away: the name has the process id of a run that may be another
+/// machine's and at work.
+///
 /// # Errors
 /// `file.unwritable`.
 pub fn settle(path: &Path) -> Result<()> {

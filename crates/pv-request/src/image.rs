@@ -105,7 +105,8 @@ impl ImageTags {
 /// The position of the header's magic.
 fn locate(image: &mut (impl Read + Seek)) -> io::Result<Option<u64>> {
     let candidates = match read_at::<16>(image, METADATA_AT)? {
-        // The image says where its header is: then it is there or nowhere.
+        // The image says where its header is: then it is there or nowhere. Of what version that says so does not matter
+        // as long as a header is there; pvsecret only warns.
         Some(metadata) if metadata.starts_with(METADATA_MAGIC) => vec![u64::from_be_bytes(part(&metadata, 8))],
         _ => (0..=LAST_PAGE).map(|page| page * PAGE).collect(),
     };
@@ -201,6 +202,18 @@ mod tests {
         for offset in [u64::MAX, i64::MAX as u64, 0x1_0000_0000] {
             image[0xc008..0xc010].copy_from_slice(&offset.to_be_bytes());
             assert_eq!(find(image.clone()).unwrap_err().code, codes::IMAGE_NO_HEADER);
+        }
+    }
+
+    #[test]
+    fn metadata_of_another_version_still_say_where_the_header_is() {
+        for version in [0_u32, 1, 2, u32::MAX] {
+            let mut image = placed(0x1e000);
+            image[0xc000..0xc010].copy_from_slice(b"SeImgLnx\x00\x00\x00\x00\x00\x01\xe0\x00");
+            image[0xc010..0xc014].copy_from_slice(&version.to_be_bytes());
+            assert_eq!(find(image.clone()), Ok(tags()), "{version}");
+            image[0x1e000] = b'X';
+            assert_eq!(find(image).unwrap_err().code, codes::IMAGE_NO_HEADER, "{version}");
         }
     }
 

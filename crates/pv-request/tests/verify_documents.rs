@@ -8,7 +8,9 @@ use pv_request::{
     verify::{Outdated, Trust, VerifiedHostKey, Verifier},
 };
 use std::sync::LazyLock;
-use test_pki::{Authority, Crl, Flaw, Pki, REVOKED_SERIAL, Role, Usage, days_from_now, host_key, signing_name};
+use test_pki::{
+    Authority, Crl, Flaw, Pki, REVOKED_SERIAL, Role, Usage, days_from_now, host_key, signing_name, weak_key,
+};
 
 static PKI: LazyLock<Pki> = LazyLock::new(|| Pki::new("Armonk").unwrap());
 
@@ -269,6 +271,15 @@ fn a_chain_must_be_valid_signed_and_have_an_intermediate_authority() {
 
     let (signing, weak) = other_signing(|issue| issue.digest = openssl::hash::MessageDigest::sha1());
     assert_eq!(refused(&weak, &issued_by(&signing)), "hkd.signing_key_invalid");
+
+    let issue = PKI.intermediate.usual(PKI.signing.certificate.subject_name(), Role::Signing, 10).unwrap();
+    let key = weak_key().unwrap();
+    let signing = Authority { certificate: PKI.intermediate.issue(&issue, &key).unwrap(), key };
+    let mut weak = trust_with_crl(2, crl("ibm.crl", &signing, &Crl::default()));
+    weak.certificates[1] = certificate("ibm.crt", &signing);
+    let fault = verify(&weak, &issued_by(&signing), Outdated::Report).unwrap_err();
+    assert_eq!(fault.code, codes::SIGNING_KEY_INVALID, "80 bits of security");
+    assert!(fault.detail.contains("ibm.crt") && fault.detail.contains("(66)"), "X509_V_ERR_EE_KEY_TOO_SMALL: {fault}");
 
     let issue = PKI.root.usual(PKI.signing.certificate.subject_name(), Role::Signing, 10).unwrap();
     let signing = PKI.root.issue_authority(&issue).unwrap();

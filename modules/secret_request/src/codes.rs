@@ -6,6 +6,7 @@ fault::codes! {
     INSECURE = "file.insecure", "A file that holds a secret can be read or replaced by others, or is not a plain file of its own.";
     FOLDER_SHARED = "file.folder_shared", "The folder of a file that holds a secret belongs to somebody else or is writable for its group: they could replace the file.";
     NOT_LISTED = "hkd.not_listed", "A host key document's key is not among host_key_hashes.";
+    HOST_KEY_TWICE = "hkd.same_key", "Two host key documents hold the same host key; the request has one slot for it.";
     UNVERIFIED = "hkd.unverified", "Host key documents were not verified: the secret may be readable by a machine that is not IBM's.";
     ON_GUEST = "request.on_guest", "Requests are built on a trusted machine; this is a Secure Execution guest.";
     NOT_OURS = "request.not_ours", "The file in the request's place is no add-secret request; it is not overwritten.";

@@ -6,7 +6,7 @@ use fault::{Fault, Result};
 use pv_request::verify::{Fetch, Outdated, Trust, Verifier, iso8601, system_root};
 use pv_request::{Downloads, HostKey, HostKeyDocument, Limits, Source};
 use pv_wire::encode_hex;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -50,6 +50,31 @@ pub struct Hosts {
     pub root_ca: Option<String>,
     /// What is only too old about them or their chain.
     pub outdated: Vec<Fault>,
+}
+
+impl Hosts {
+    /// Each host key once, in the order in which they were first named: a second slot for a key opens nothing more.
+    pub fn distinct(&self) -> impl Iterator<Item = &Host> {
+        let mut seen = HashSet::new();
+        self.keys.iter().map(Arc::as_ref).filter(move |host| seen.insert(host.key.hash()))
+    }
+
+    /// A warning for each document whose key another one before it holds: it may have been meant for another machine.
+    pub fn repeated(&self) -> Vec<Fault> {
+        let mut first = HashMap::new();
+        let again = |host: &Arc<Host>| {
+            let earlier = first.insert(host.key.hash(), host.info.file.clone())?;
+            let detail = match &host.info.file {
+                file if *file == earlier => format!("The host key document {file} is named twice"),
+                file => format!("The host key documents {earlier} and {file} hold the same host key"),
+            };
+            Some(
+                Fault::new(codes::HOST_KEY_TWICE, format!("{detail}; the request has one slot for the key."))
+                    .hint("Leave one of them out, or name the document of the other machine."),
+            )
+        };
+        self.keys.iter().filter_map(again).collect()
+    }
 }
 
 /// All host keys and chains of a task.

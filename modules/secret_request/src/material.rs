@@ -48,7 +48,7 @@ impl KnownImages {
 pub struct Material {
     /// The secret.
     pub secret: SecretState,
-    /// What the operator should know about the files with secrets.
+    /// What the operator should know about the files with secrets and about the host keys.
     pub warnings: Vec<Fault>,
     /// The host keys.
     pub hosts: Hosts,
@@ -66,7 +66,7 @@ impl Material {
     /// The `file.*`, `image.*` and `hkd.*` codes, `request.secret_missing`, and those about single inputs.
     pub fn gather(wanted: &Present, known: &mut KnownHosts, images: &mut KnownImages) -> Result<Self> {
         let hosts = known.get(&wanted.host_keys, wanted.trust.as_ref(), wanted.host_key_hashes.as_deref())?;
-        let mut warnings = Vec::new();
+        let mut warnings = hosts.repeated();
         let secret = secret(wanted, &mut warnings)?;
         Ok(Self {
             hosts,
@@ -111,7 +111,7 @@ impl Material {
     /// # Errors
     /// Those of building the secret from its bytes.
     pub fn inputs(&self, wanted: &Present) -> Result<Inputs> {
-        let mut host_keys: Vec<_> = self.hosts.keys.iter().map(|host| host.info.hash.clone()).collect();
+        let mut host_keys: Vec<_> = self.hosts.distinct().map(|host| host.info.hash.clone()).collect();
         host_keys.sort();
         Ok(Inputs {
             kind: self.kind(wanted)?.kind(),
@@ -163,7 +163,7 @@ impl Material {
             flags: wanted.flags.iter().fold(0, |bits, flag| bits | flag.bit()),
             user_data: self.user_data(wanted)?,
         };
-        request.build(self.hosts.keys.iter().map(|host| &host.key), RequestKeys::generate()?)
+        request.build(self.hosts.distinct().map(|host| &host.key), RequestKeys::generate()?)
     }
 
     fn user_data(&self, wanted: &Present) -> Result<UserData> {

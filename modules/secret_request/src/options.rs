@@ -46,6 +46,8 @@ options! {
     /// Options of `secret_request`.
     struct Options {
         /// The request, a file. May be left out with O(return_content); then the request is made anew in each run.
+        /// What a killed run leaves beside it or O(secret_file) is cleared away by the next one; but on a file system
+        /// without locks not C(.NAME.seguest-tmpPID), which may be another machine's and is yours to remove.
         path: PathText,
         /// Whether the request is to be there.
         /// V(absent) removes the request and its manifest, and the file of O(id_file) unless another manifest beside it
@@ -60,6 +62,7 @@ options! {
         /// Whether the id is the name itself, its first 31 bytes, instead of its hash.
         use_name: bool = false,
         /// Host key documents, one for each machine that the guest may run on. Required.
+        /// A host key that two of them hold has one slot in the request, with a warning.
         host_keys: Vec<PathText>,
         /// SHA-256 hashes of the only host keys that are acceptable, 64 hex digits each.
         /// So "a machine of IBM's make" becomes "my machines".
@@ -92,6 +95,8 @@ options! {
         /// The secret in base64, instead of O(secret_file).
         secret: NoLog,
         /// For O(type=association), whether to make a random secret where O(secret_file) does not exist.
+        /// Back it up then: the warning that says so is given once, and is not repeated after a run that was killed before
+        /// it could give it.
         /// A secret that was there when the request was made and is gone is not made anew, unless
         /// O(replace_secret=true).
         create_secret: bool = false,

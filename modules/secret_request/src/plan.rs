@@ -130,6 +130,10 @@ pub fn check_ours(path: &Path, found: &Found, recorded: &Recorded) -> Result<()>
 }
 
 /// That the secret is the one that was used before, where that is known.
+///
+/// The manifest is written before its request, so where a replacement failed in between it names the new secret beside the
+/// old request. That is meant so: to replace the secret was decided, the next run completes it without being told again,
+/// and to go back to the old secret is a decision of its own. Until then the old request stays as it was.
 fn check_secret(desired: &Desired, observed: &Observed, path: &Path) -> Result<()> {
     if desired.replace_secret {
         return Ok(());

@@ -4,6 +4,12 @@
 //! of its gaps closed: a document must name the signing key as its issuer, Poughkeepsie and Armonk are the same
 //! place in both directions, an intermediate authority is required, a host key must be on P-521, and a certificate that
 //! says what its key is for (keyUsage, RFC 5280 4.2.1.3) must allow what it is used for here.
+//!
+//! Two things about revocation lists are left as they are. The key id that a list of the IBM signing key names
+//! (authorityKeyIdentifier) is not compared: the safe interface of the openssl crate does not show it. The list's name
+//! and signature decide, so only a list that the right key signed under another key's id is judged otherwise than by
+//! pvsecret. And a list above it, without nextUpdate, is OpenSSL's to judge, which takes it as one without an end; one of
+//! the signing key without nextUpdate says nothing.
 
 mod chain;
 mod crls;

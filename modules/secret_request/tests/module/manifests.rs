@@ -81,3 +81,25 @@ fn a_run_that_ended_between_manifest_and_request_is_completed_by_the_next() {
     assert_eq!(world.run(&flagged)["changed"], true);
     assert_eq!(world.run(&flagged)["changed"], false);
 }
+
+#[test]
+fn a_replacement_of_the_secret_that_failed_is_completed_without_being_decided_again() {
+    let world = World::new();
+    let old_options = world.options("request", json!({}));
+    world.run(&old_options);
+    let (request, old) = (world.path("request"), fs::read(world.path("secret")).unwrap());
+    let before = fs::read(&request).unwrap();
+    let new = json!({"secret_file": world.private("new secret", &[9; 32])});
+    let mut replace = world.options("request", new.clone());
+    replace["replace_secret"] = json!(true);
+    world.run(&replace);
+    // As if that run had written its manifest only.
+    fs::write(&request, &before).unwrap();
+
+    let back = world.run(&old_options);
+    assert_eq!(back["error"]["code"], "request.secret_changed", "{back}");
+    assert_eq!((fs::read(&request).unwrap(), world.secret_in(&request)), (before, old));
+    let completed = world.run(&world.options("request", new));
+    assert!(completed["changed"] == true && warns(&completed, "request.altered"), "{completed}");
+    assert_eq!(world.secret_in(&request), [9; 32]);
+}

@@ -277,3 +277,16 @@ fn backup_keeps_the_request_that_is_replaced() {
     assert!(kept.starts_with(&world.text("request.")) && kept.ends_with('~'), "{kept}");
     assert_eq!(fs::read(kept).unwrap(), old);
 }
+
+#[test]
+fn a_name_used_as_id_is_cut_to_31_bytes_even_within_a_character() {
+    let world = World::new();
+    let name = format!("{}\u{e9}tude", "a".repeat(30));
+    let result = world.run(&world.options("request", json!({"name": name, "use_name": true})));
+    let id = format!("0x{}c300", "61".repeat(30));
+    let entry = &result["requests"][0];
+    assert_eq!((&entry["id"], &entry["name"]), (&json!(id), &json!(name)), "{result}");
+    let text = fs::read_to_string(world.path(&format!("{name}.yaml"))).unwrap();
+    assert_eq!(text, format!("!Association\nname: {name}\nid: {id}\n"));
+    assert_eq!(world.run(&world.options("request", json!({"name": name, "use_name": true})))["changed"], false);
+}

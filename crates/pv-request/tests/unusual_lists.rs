@@ -1,0 +1,137 @@
+//! Revocation lists that a CA does not usually issue, put together byte by byte (RFC 5280 5.1).
+
+#![allow(clippy::unwrap_used, reason = "a test")]
+
+use openssl::{hash::MessageDigest, nid::Nid, sign::Signer, x509::X509};
+use pv_request::{
+    HostKeyDocument, Source,
+    verify::{Outdated, Trust, Verifier},
+};
+use std::sync::LazyLock;
+use test_pki::{Authority, Crl, Pki, days_from_now, host_key};
+
+static PKI: LazyLock<Pki> = LazyLock::new(|| Pki::new("Armonk").unwrap());
+static HOST: LazyLock<X509> = LazyLock::new(|| PKI.host_document(&host_key(Nid::SECP521R1).unwrap(), None).unwrap());
+
+const SEQUENCE: u8 = 0x30;
+const INTEGER: u8 = 0x02;
+const OCTETS: u8 = 0x04;
+const UTC_TIME: u8 = 0x17;
+const SHA256_WITH_RSA: &[u8] = b"\x30\x0d\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x0b\x05\x00";
+const UNSPECIFIED: u8 = 0;
+const KEY_COMPROMISE: u8 = 1;
+const REMOVE_FROM_CRL: u8 = 8;
+
+/// Tag, length in two bytes or one, content.
+fn tlv(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
+    let content = parts.concat();
+    let length = u16::try_from(content.len()).unwrap().to_be_bytes();
+    let head = match length {
+        [0, low @ ..0x80] => vec![tag, low],
+        [0, low] => vec![tag, 0x81, low],
+        [high, low] => vec![tag, 0x82, high, low],
+    };
+    [head, content].concat()
+}
+
+/// An extension of the number `last` below 2.5.29.
+fn extension(last: u8, content: &[u8]) -> Vec<u8> {
+    tlv(SEQUENCE, &[&[0x06, 3, 0x55, 0x1d, last], &tlv(OCTETS, &[content])])
+}
+
+/// What about a list is out of the ordinary.
+struct Unusual {
+    next_update: bool,
+    /// The key id of the issuer that it names.
+    key_id: Vec<u8>,
+    /// Whom it lists, and why.
+    entry: Option<(&'static X509, u8)>,
+}
+
+fn usual(issuer: &Authority) -> Unusual {
+    Unusual { next_update: true, key_id: issuer.key_id().unwrap(), entry: None }
+}
+
+/// The list from 2020 to 2049, in DER.
+fn list(issuer: &Authority, unusual: &Unusual) -> Source {
+    let mut fields = vec![
+        tlv(INTEGER, &[&[1]]),
+        SHA256_WITH_RSA.to_vec(),
+        issuer.certificate.subject_name().to_der().unwrap(),
+        tlv(UTC_TIME, &[b"200101000000Z"]),
+    ];
+    if unusual.next_update {
+        fields.push(tlv(UTC_TIME, &[b"491231235959Z"]));
+    }
+    if let Some((certificate, reason)) = unusual.entry {
+        let mut serial = certificate.serial_number().to_bn().unwrap().to_vec();
+        if serial[0] >= 0x80 {
+            serial.insert(0, 0);
+        }
+        let why = tlv(SEQUENCE, &[&extension(21, &[0x0a, 1, reason])]);
+        let entry = tlv(SEQUENCE, &[&tlv(INTEGER, &[&serial]), &tlv(UTC_TIME, &[b"200101000000Z"]), &why]);
+        fields.push(tlv(SEQUENCE, &[&entry]));
+    }
+    let key_id = extension(35, &tlv(SEQUENCE, &[&tlv(0x80, &[&unusual.key_id])]));
+    let number = extension(20, &tlv(INTEGER, &[&[1]]));
+    fields.push(tlv(0xa0, &[&tlv(SEQUENCE, &[&key_id, &number])]));
+    let to_sign = tlv(SEQUENCE, &[&fields.concat()]);
+    let mut signer = Signer::new(MessageDigest::sha256(), &issuer.key).unwrap();
+    let signature = signer.sign_oneshot_to_vec(&to_sign).unwrap();
+    let bytes = tlv(SEQUENCE, &[&to_sign, SHA256_WITH_RSA, &tlv(0x03, &[&[0], &signature])]);
+    Source { name: "unusual.crl".into(), bytes }
+}
+
+fn source(name: &str, bytes: Vec<u8>) -> Source {
+    Source { name: name.into(), bytes }
+}
+
+/// What verification says of the document, with this list in the place of an authority's: 1 intermediate, 2 signing key.
+fn with_list(index: usize, unusual: Source) -> Result<(), &'static str> {
+    let pem = |authority: &Authority| source("crt", authority.certificate.to_pem().unwrap());
+    let issuers = [&PKI.root, &PKI.intermediate, &PKI.signing];
+    let mut crls: Vec<_> =
+        issuers.iter().map(|issuer| source("crl", issuer.crl(&Crl::default()).unwrap().to_pem().unwrap())).collect();
+    crls[index] = unusual;
+    let trust = Trust { certificates: vec![pem(&PKI.intermediate), pem(&PKI.signing)], crls, root: pem(&PKI.root) };
+    let document = HostKeyDocument::parse(&source("host.crt", HOST.to_pem().unwrap()));
+    let verifier = Verifier::new(&trust, days_from_now(0), Outdated::Refuse);
+    document.and_then(|document| verifier?.verify(&document)).map(drop).map_err(|fault| fault.code.name)
+}
+
+#[test]
+fn a_document_in_a_list_is_revoked_whatever_the_reason_even_removed_again() {
+    assert_eq!(with_list(2, list(&PKI.signing, &usual(&PKI.signing))), Ok(()));
+    for reason in [UNSPECIFIED, KEY_COMPROMISE, REMOVE_FROM_CRL] {
+        let entry = Some((&*HOST, reason));
+        let listed = list(&PKI.signing, &Unusual { entry, ..usual(&PKI.signing) });
+        assert_eq!(with_list(2, listed), Err("hkd.revoked"), "reason {reason}");
+    }
+}
+
+#[test]
+fn a_list_of_the_signing_key_without_an_end_says_nothing() {
+    for entry in [None, Some((&*HOST, KEY_COMPROMISE))] {
+        let endless = Unusual { next_update: false, entry, ..usual(&PKI.signing) };
+        assert_eq!(with_list(2, list(&PKI.signing, &endless)), Err("hkd.no_crl"));
+    }
+}
+
+#[test]
+fn a_list_above_the_signing_key_without_an_end_counts_and_can_revoke() {
+    let endless = |entry| list(&PKI.intermediate, &Unusual { next_update: false, entry, ..usual(&PKI.intermediate) });
+    assert_eq!(with_list(1, endless(None)), Ok(()));
+    static SIGNING: LazyLock<X509> = LazyLock::new(|| PKI.signing.certificate.clone());
+    assert_eq!(with_list(1, endless(Some((&*SIGNING, KEY_COMPROMISE)))), Err("hkd.chain_revoked"));
+}
+
+#[test]
+fn the_key_id_that_a_list_of_the_signing_key_names_is_not_compared_but_its_signature_is() {
+    let other_id = Unusual { key_id: vec![0xaa; 20], ..usual(&PKI.signing) };
+    assert_eq!(with_list(2, list(&PKI.signing, &other_id)), Ok(()));
+    let revoking = Unusual { entry: Some((&*HOST, KEY_COMPROMISE)), ..other_id };
+    assert_eq!(with_list(2, list(&PKI.signing, &revoking)), Err("hkd.revoked"));
+    // Signed by another key under the right name and key id.
+    let stranger = Authority { key: PKI.intermediate.key.clone(), certificate: PKI.signing.certificate.clone() };
+    assert_eq!(with_list(2, list(&stranger, &usual(&PKI.signing))), Err("hkd.no_crl"));
+}
