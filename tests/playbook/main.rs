@@ -6,6 +6,7 @@ mod command_line;
 mod domains;
 mod fleet_care;
 mod machines;
+mod over_ssh;
 mod provisioning;
 mod requests;
 mod retrieved;

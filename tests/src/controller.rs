@@ -20,12 +20,17 @@ pub struct Host {
 }
 
 impl Host {
+    /// A host with these variables, a JSON object.
+    pub fn new(name: &str, variables: Value) -> Self {
+        Self { name: name.to_owned(), variables }
+    }
+
     /// The controller itself.
     pub fn controller() -> Self {
         // On its own machine, Ansible asks the list of users for the home folder, not the environment.
         let variables = json!({"ansible_connection": "local", "ansible_python_interpreter": "{{ ansible_playbook_python }}",
                                "ansible_remote_tmp": "{{ lookup('env', 'HOME') }}/.ansible/tmp"});
-        Self { name: "localhost".into(), variables }
+        Self::new("localhost", variables)
     }
 
     /// A simulated guest, without Python, as `playbooks/provision.yml` wants it.
@@ -46,7 +51,7 @@ impl Host {
         let variables = json!({"ansible_connection": "guest_sim", "ansible_guest_sim_dir": machine.dir(),
                                "ansible_guest_sim_bin": place::binary("guest-sim")?,
                                "ansible_python_interpreter": "{{ ansible_playbook_python }}"});
-        Ok(Self { name: name.to_owned(), variables })
+        Ok(Self::new(name, variables))
     }
 
     /// The same host with these variables, a JSON object, laid over its own.

@@ -155,7 +155,8 @@ impl Guest {
         Ok(answer)
     }
 
-    fn simulator(&self, what: &str) -> Result<Command> {
+    /// The simulator, with a command for this guest.
+    pub(crate) fn simulator(&self, what: &str) -> Result<Command> {
         let mut command = Command::new(place::binary("guest-sim")?);
         command.arg(what).arg("--dir").arg(&self.dir);
         Ok(command)

@@ -43,6 +43,14 @@ pub fn collections() -> Result<PathBuf> {
     prepared(target()?.join("collections"))
 }
 
+/// The folder that programs of simulated guests are unpacked in which this machine lacks; it need not exist.
+///
+/// # Errors
+/// As [`target`].
+pub fn guest_system() -> Result<PathBuf> {
+    Ok(target()?.join("guest-system"))
+}
+
 fn prepared(path: PathBuf) -> Result<PathBuf> {
     ensure!(path.exists(), "{} is not there: run `cargo xtask prepare` first", path.display());
     Ok(path)

@@ -7,6 +7,7 @@ mod dist;
 mod docs;
 mod fuzz;
 mod guest;
+mod guest_system;
 mod machine;
 mod prepare;
 mod rows;

@@ -1,7 +1,7 @@
 //! Every check of the project, counted; what is skipped is named.
 
 use crate::chore::{cargo, openssl_features, quietly, step};
-use crate::{docs, prepare, unprivileged};
+use crate::{docs, guest_system, prepare, unprivileged};
 use anyhow::{Context, Result, bail, ensure};
 use e2e::place;
 use std::io::{BufRead, BufReader, Read};
@@ -14,6 +14,7 @@ use std::sync::mpsc;
 /// What failed, with what it said.
 pub fn test() -> Result<()> {
     prepare::prepare()?;
+    guest_system::guest_system();
     step("Checking the format of the Rust sources", || quietly(cargo().args(["fmt", "--all", "--check"])))?;
     step("Linting the Rust sources", || {
         quietly(

@@ -108,7 +108,8 @@ class BinaryModule(ActionBase):
                 "Use the connection ssh or local.",
             )
         with self._input_by_pipe():
-            result: dict[str, Any] = self._low_level_execute_command(command, in_data=data)
+            # Without any data, ssh would get a terminal, and the command wait for somebody to type.
+            result: dict[str, Any] = self._low_level_execute_command(command, in_data=data or b"\n")
         return result
 
     @contextlib.contextmanager

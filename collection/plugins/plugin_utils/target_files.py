@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 
 from .target_script import GUARDED, SETUP, one_line
@@ -12,6 +13,8 @@ from .target_script import GUARDED, SETUP, one_line
 # What the target can answer, after the mark.
 LOOKED, DONE = "looked", "done"
 UNSAFE, OCCUPIED, BROKEN, NO_SUM = "unsafe", "occupied", "broken", "no_sum"
+
+_OF_NOTHING = hashlib.sha256(b"").hexdigest()
 
 
 def look(mark: str, paths: Iterable[str]) -> str:
@@ -25,8 +28,12 @@ def look(mark: str, paths: Iterable[str]) -> str:
 
 
 def put(mark: str, path: str, mode: str, sha256: str) -> str:
-    """Put standard input at a path: written beside it, compared with its hash, synced and renamed."""
-    return f'{_head(mark, path)} m={mode}; h={sha256}; {_PUT}'
+    """Put standard input at a path: written beside it, compared with its hash, synced and renamed.
+
+    For an empty file, standard input is not looked at: it cannot be empty.
+    """
+    nothing = "cat >/dev/null; exec </dev/null;" if sha256 == _OF_NOTHING else ""
+    return f"{_head(mark, path)} m={mode}; h={sha256}; {nothing} {_PUT}"
 
 
 def link(mark: str, path: str, target: str) -> str:

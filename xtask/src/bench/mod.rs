@@ -1,6 +1,7 @@
 //! Benchmarks: ratios of two things measured in one run, on the binaries that ship. No test depends on a time.
 
 mod request;
+mod ssh;
 
 use anyhow::{Result, bail};
 
@@ -10,11 +11,14 @@ struct Benchmark {
     run: fn() -> Result<()>,
 }
 
-const BENCHMARKS: [Benchmark; 1] = [Benchmark {
-    name: "request",
-    compares: "requests built in one task, beside what OpenSSL's P-521 allows",
-    run: request::request,
-}];
+const BENCHMARKS: [Benchmark; 2] = [
+    Benchmark {
+        name: "request",
+        compares: "requests built in one task, beside what OpenSSL's P-521 allows",
+        run: request::request,
+    },
+    Benchmark { name: "ssh", compares: "one task over SSH, beside `raw true`", run: ssh::ssh },
+];
 
 /// Runs the benchmark of this name.
 ///

@@ -1,0 +1,100 @@
+//! What simulated guests need for real SSH and this machine may lack: an OpenSSH server and sudo. Only unpacked below
+//! `target/`, never installed: an installed server would be started for everybody.
+
+use crate::chore::{quietly, step};
+use anyhow::{Context, Result, ensure};
+use e2e::place;
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+/// What is wanted, and the package that has it on Debian and Ubuntu.
+const WANTED: [(&str, &str); 2] = [("sbin/sshd", "openssh-server"), ("bin/sudo", "sudo")];
+
+/// Fetches what is missing, by apt-get. Nothing depends on its success: tests that need it are skipped without it, and
+/// say so.
+pub fn guest_system() {
+    let missing = missing();
+    if missing.is_empty() {
+        return;
+    }
+    let what = format!("Fetching {} for simulated guests, into target/guest-system", missing.join(" and "));
+    if let Err(why) = step(&what, || fetch(&missing)) {
+        println!("    {why:#}");
+    }
+}
+
+fn missing() -> Vec<&'static str> {
+    let unpacked = place::guest_system().unwrap_or_default().join("usr");
+    let has = |program: &str| [Path::new("/usr"), &unpacked].iter().any(|usr| usr.join(program).exists());
+    WANTED.iter().filter(|(program, _)| !has(program)).map(|(_, package)| *package).collect()
+}
+
+fn fetch(packages: &[&str]) -> Result<()> {
+    let to = place::guest_system()?;
+    let archives = to.join("archives");
+    fs::create_dir_all(archives.join("partial"))?;
+    let option = |key: &str, value: &Path| {
+        let mut option = OsString::from(format!("{key}="));
+        option.push(value);
+        option
+    };
+    let download = || {
+        // With all that they depend on and that is not installed. Neither needs root nor waits for who installs.
+        quietly(
+            Command::new("apt-get")
+                .args([
+                    "install",
+                    "--download-only",
+                    "--yes",
+                    "--no-install-recommends",
+                    "-o",
+                    "Debug::NoLocking=true",
+                    "-o",
+                ])
+                .arg(option("Dir::Cache::Archives", &archives))
+                .args(packages)
+                .env("DEBIAN_FRONTEND", "noninteractive"),
+        )
+    };
+    if download().is_err() {
+        // A fresh image has no package lists, and an old one stale ones; only root brings them.
+        let _ = quietly(Command::new("apt-get").arg("update"));
+        download().context("without apt-get, install the packages openssh-server and sudo yourself")?;
+    }
+    // All of it belongs below /usr, whatever a package says.
+    for folder in ["bin", "sbin", "lib", "lib64"] {
+        fs::create_dir_all(to.join("usr").join(folder))?;
+        if fs::symlink_metadata(to.join(folder)).is_err() {
+            symlink(Path::new("usr").join(folder), to.join(folder))?;
+        }
+    }
+    for entry in fs::read_dir(&archives)? {
+        let archive = entry?.path();
+        if archive.extension().is_some_and(|extension| extension == "deb") {
+            unpack(&archive, &to)?;
+        }
+    }
+    ensure!(missing().is_empty(), "{} is still missing", missing().join(" and "));
+    Ok(fs::remove_dir_all(&archives)?)
+}
+
+/// As root, owners and the bit that makes sudo root's are kept.
+fn unpack(archive: &Path, to: &Path) -> Result<()> {
+    let mut contents = Command::new("dpkg-deb")
+        .arg("--fsys-tarfile")
+        .arg(archive)
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("dpkg-deb")?;
+    let tar = contents.stdout.take().context("no output of dpkg-deb")?;
+    let status = Command::new("tar")
+        .args(["--extract", "--preserve-permissions", "--keep-directory-symlink", "--directory"])
+        .arg(to)
+        .stdin(tar)
+        .status()?;
+    ensure!(status.success() && contents.wait()?.success(), "{} cannot be unpacked", archive.display());
+    Ok(())
+}
