@@ -4,6 +4,7 @@
 mod at_boot;
 mod command_line;
 mod domains;
+mod examples;
 mod fleet_care;
 mod machines;
 mod over_ssh;
