@@ -3,7 +3,7 @@
 
 use crate::chore::{cargo, openssl_features, quietly, step};
 use crate::prepare::MODULES;
-use crate::rows;
+use crate::{module_pages, rows, yaml_lines};
 use anyhow::{Context, Result, bail, ensure};
 use e2e::place;
 use serde_json::{Map, Value, json};
@@ -80,19 +80,22 @@ fn generate() -> Result<Vec<(PathBuf, String)>> {
     for module in MODULES {
         let output = quietly(std::process::Command::new(target.join("debug").join(module)).arg("--describe"))?;
         let described: Value = serde_json::from_slice(&output.stdout)?;
-        files.push((collection.join(format!("plugins/modules/{module}.py")), stub(module, &described)?));
+        let stub = stub(module, &described)?;
+        files.push(module_pages::page(module, &stub)?);
+        files.push((collection.join(format!("plugins/modules/{module}.py")), stub));
         let report = described["report"]["properties"].as_object().cloned().unwrap_or_default();
         let facts = list(&described["failure_facts"]).iter().filter_map(|fact| fact["name"].as_str());
-        let keys: Vec<_> = report.keys().map(String::as_str).chain(facts).map(|key| format!("\"{key}\",")).collect();
-        writeln!(
-            result_keys,
-            "    \"{module}\": ({}),",
-            keys.join(" ").trim_end_matches(if keys.len() > 1 { "," } else { "" })
-        )?;
+        writeln!(result_keys, "    \"{module}\": (")?;
+        for key in report.keys().map(String::as_str).chain(facts) {
+            writeln!(result_keys, "        \"{key}\",")?;
+        }
+        writeln!(result_keys, "    ),")?;
         for code in list(&described["codes"]) {
             codes.insert(text(&code["code"]), text(&code["meaning"]));
         }
     }
+    // It has no binary of its own.
+    files.push(module_pages::page("guest_files", &module_pages::written_by_hand("guest_files")?)?);
     for code in controller_codes(&collection)? {
         ensure!(codes.contains_key(&code), "the action plugins use the code {code}, which no list explains");
     }
@@ -146,7 +149,7 @@ fn stub(module: &str, described: &Value) -> Result<String> {
         "short_description": own["short_description"],
         "description": own["description"],
         "version_added": "0.1.0",
-        "author": ["The seguest project"],
+        "author": ["The seguest project (!UNKNOWN)"],
         "options": options(&described["options"]),
         "attributes": {
             "check_mode": {"support": "full", "description": "Can run in check mode and say what would change.", "details": own["check_mode"]},
@@ -172,7 +175,7 @@ fn stub(module: &str, described: &Value) -> Result<String> {
         );
     }
     let examples = own["examples"].as_str().context("no examples")?;
-    let yaml = |value: &Value| serde_yaml::to_string(&for_yaml(value));
+    let yaml = |value: &Value| serde_yaml::to_string(&for_yaml(value)).map(|text| yaml_lines::folded(&text));
     Ok(format!(
         "{HEAD}\nDOCUMENTATION = r\"\"\"\n---\n{}\"\"\"\n\nEXAMPLES = r\"\"\"\n---\n{examples}\"\"\"\n\nRETURN = r\"\"\"\n---\n{}\"\"\"\n",
         yaml(&documentation)?,

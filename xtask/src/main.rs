@@ -9,10 +9,12 @@ mod fuzz;
 mod guest;
 mod guest_system;
 mod machine;
+mod module_pages;
 mod prepare;
 mod rows;
 mod test;
 mod unprivileged;
+mod yaml_lines;
 
 use anyhow::{Context, Result, bail};
 use std::process::ExitCode;

@@ -14,10 +14,12 @@ attributes:
     description: Shows what changes, or would change.
     support: full
 author:
-- The seguest project
+- The seguest project (!UNKNOWN)
 description:
-- Makes each entry be served by a crypto queue (APQN) that is bound to this guest and, for EP11, associated with an association secret of its store.
-- Served entries stay where they are. Among the rest as many as possible are served, earlier entries first, by the newest generation, lowest card and lowest domain that fit.
+- Makes each entry be served by a crypto queue (APQN) that is bound to this guest and, for EP11, associated with an
+    association secret of its store.
+- Served entries stay where they are. Among the rest as many as possible are served, earlier entries first, by the newest
+    generation, lowest card and lowest domain that fit.
 - A queue's master key can be read only while it is bound, so queues that may fit are bound for a moment to look.
 - Takes the configuration files of pvapconfig as they are, and its lock, so that both can be used side by side.
 module: ap_bind
@@ -37,7 +39,8 @@ options:
     type: str
   entries:
     description:
-    - What queues are wanted, one entry a queue; earlier entries are served first. One of O(entries), O(config), O(src) and O(all) is required. An empty list does nothing and warns.
+    - What queues are wanted, one entry a queue; earlier entries are served first. One of O(entries), O(config), O(src)
+        and O(all) is required. An empty list does nothing and warns.
     elements: dict
     suboptions:
       apqn:
@@ -54,7 +57,8 @@ options:
         type: str
       mkvp:
         description:
-        - 'EP11 only, and required there: master key verification pattern of the queue''s current wrapping key; 32 or 64 hex digits, of which the first 32 count. Write it in quotes.'
+        - 'EP11 only, and required there: master key verification pattern of the queue''s current wrapping key; 32 or 64
+            hex digits, of which the first 32 count. Write it in quotes.'
         type: str
       mode:
         description:
@@ -62,7 +66,8 @@ options:
         type: str
       name:
         description:
-        - Name of the association secret, whose id is its SHA-256 hash. Blanks around it do not count, as pvapconfig has it; a secret whose name has such blanks is given by V(secretid).
+        - Name of the association secret, whose id is its SHA-256 hash. Blanks around it do not count, as pvapconfig has
+            it; a secret whose name has such blanks is given by V(secretid).
         type: str
       secretid:
         description:
@@ -76,16 +81,21 @@ options:
   exclusive:
     default: false
     description:
-    - Whether queues that no entry wants are released, and those bound for something else may be taken, as pvapconfig always does.
+    - Whether queues that no entry wants are released, and those bound for something else may be taken, as pvapconfig
+        always does.
     type: bool
   rebalance:
     default: false
     description:
-    - 'Whether entries that are served already may be moved to other queues, where that makes the whole better: more entries served, then earlier entries rather than later ones, then the newest generation, lowest card and lowest domain. An entry has its new queue before it gives up the old one; only where entries change places is one of them, the last, not served for a moment. To know what is better, free queues may be bound to look at them.'
+    - 'Whether entries that are served already may be moved to other queues, where that makes the whole better: more
+        entries served, then earlier entries rather than later ones, then the newest generation, lowest card and lowest
+        domain. An entry has its new queue before it gives up the old one; only where entries change places is one of
+        them, the last, not served for a moment. To know what is better, free queues may be bound to look at them.'
     type: bool
   src:
     description:
-    - A configuration file of pvapconfig on the controller, searched for like that of M(ansible.builtin.copy). Only through the collection's action plugin.
+    - A configuration file of pvapconfig on the controller, searched for like that of M(ansible.builtin.copy). Only
+        through the collection's action plugin.
     type: str
   state:
     choices:
@@ -93,7 +103,8 @@ options:
     - unbound
     default: bound
     description:
-    - 'V(bound): every entry has a queue that is bound and, for EP11, associated with its secret. V(unbound): every queue that serves an entry, or could, is released: for an accelerator entry every bound accelerator that fits it.'
+    - 'V(bound): every entry has a queue that is bound and, for EP11, associated with its secret. V(unbound): every queue
+        that serves an entry, or could, is released: for an accelerator entry every bound accelerator that fits it.'
     type: str
   strict:
     default: true
@@ -187,7 +198,8 @@ entries:
   type: list
 error:
   description:
-  - Why the task failed. V(code) is stable, for playbooks to test; V(detail) says what was tried and what was answered; V(hint) what to do next.
+  - Why the task failed. V(code) is stable, for playbooks to test; V(detail) says what was tried and what was answered;
+      V(hint) what to do next.
   - An ultravisor's or driver's refusal has V(uv_rc), V(uv_rrc) or V(errno) beside them.
   returned: failure
   sample:

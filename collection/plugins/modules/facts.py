@@ -14,9 +14,10 @@ attributes:
     description: Shows what changes, or would change.
     support: full
 author:
-- The seguest project
+- The seguest project (!UNKNOWN)
 description:
-- Tells what the system says of the ultravisor, its secret store and its crypto queues. Changes nothing; with O(bind_to_inspect) queues are bound for a moment and released again.
+- Tells what the system says of the ultravisor, its secret store and its crypto queues. Changes nothing; with
+    O(bind_to_inspect) queues are bound for a moment and released again.
 - It is the guest's own word. Only attestation proves anything to somebody else.
 - Use it as a task of its own; Ansible's C(gather_facts) cannot run it.
 module: facts
@@ -24,19 +25,23 @@ options:
   bind_to_inspect:
     default: false
     description:
-    - Whether to bind each unbound EP11 queue for a moment, one of a card at a time, to read its master key and its card's serial number, and release it again. Needs root; keeps off while ap_bind or pvapconfig is at work; what cannot be bound is a problem. Ignored with a warning in check mode.
+    - Whether to bind each unbound EP11 queue for a moment, one of a card at a time, to read its master key and its
+        card's serial number, and release it again. Needs root; keeps off while ap_bind or pvapconfig is at work; what
+        cannot be bound is a problem. Ignored with a warning in check mode.
     type: bool
   gather_subset:
     default:
     - all
     description:
-    - 'Which parts to gather: V(all), V(min), V(ultravisor), V(secrets), V(ap); V(!name) leaves one out. V(min) is always there.'
+    - 'Which parts to gather: V(all), V(min), V(ultravisor), V(secrets), V(ap); V(!name) leaves one out. V(min) is always
+        there.'
     elements: str
     type: list
   probe_lock:
     default: false
     description:
-    - Whether to ask the ultravisor if the store is locked where no record of this boot says so. The question is an add-secret call that can never be accepted; it changes nothing.
+    - Whether to ask the ultravisor if the store is locked where no record of this boot says so. The question is an
+        add-secret call that can never be accepted; it changes nothing.
     type: bool
   timeout:
     default: 10
@@ -228,7 +233,8 @@ ansible_facts:
               contains:
                 id:
                   description:
-                  - 'Id, C(0x) and 64 hex digits. Whoever built the request chose it: it names the secret and proves nothing.'
+                  - 'Id, C(0x) and 64 hex digits. Whoever built the request chose it: it names the secret and proves
+                      nothing.'
                   returned: always
                   type: str
                 index:
@@ -263,7 +269,8 @@ ansible_facts:
               type: bool
             locked_source:
               description:
-              - 'Who says so: V(record), what secret_lock noted in this boot, or V(probe). A V(probe) that says no is inferred.'
+              - 'Who says so: V(record), what secret_lock noted in this boot, or V(probe). A V(probe) that says no is
+                  inferred.'
               returned: always
               type: str
             total:
@@ -396,7 +403,8 @@ ansible_facts:
   type: dict
 error:
   description:
-  - Why the task failed. V(code) is stable, for playbooks to test; V(detail) says what was tried and what was answered; V(hint) what to do next.
+  - Why the task failed. V(code) is stable, for playbooks to test; V(detail) says what was tried and what was answered;
+      V(hint) what to do next.
   - An ultravisor's or driver's refusal has V(uv_rc), V(uv_rrc) or V(errno) beside them.
   returned: failure
   sample:

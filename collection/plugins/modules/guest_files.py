@@ -12,7 +12,7 @@ description:
     others could exchange.
   - It is what the role P(seguest.pv.guest#role) installs its unit with; M(ansible.builtin.copy) does more where there is Python.
 version_added: 0.1.0
-author: [The seguest project]
+author: [The seguest project (!UNKNOWN)]
 options:
   files:
     description: The files, put in this order. Those that are to be gone are removed before, the last one first.

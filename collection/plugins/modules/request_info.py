@@ -8,17 +8,21 @@ DOCUMENTATION = r"""
 attributes:
   check_mode:
     description: Can run in check mode and say what would change.
-    details: It changes nothing in any mode. A file that an earlier task may still make is a warning in check mode, and what it would tell is null.
+    details: It changes nothing in any mode. A file that an earlier task may still make is a warning in check mode, and
+        what it would tell is null.
     support: full
   diff_mode:
     description: Shows what changes, or would change.
     support: full
 author:
-- The seguest project
+- The seguest project (!UNKNOWN)
 description:
-- Reads everything that can be seen of a request without any key, and compares it with an image, with host key documents and with the machine that the module runs on. The secret itself cannot be seen. Changes nothing.
-- It proves that the request is well-formed. That nobody changed it since it was built only the ultravisor can tell, by a key that nobody else has; or RV(signature), if it was signed and O(user_cert) names who signed it.
-- An invalid signature is a result and a warning, but no failure. A play that must not go on then has to test RV(signature), as in the examples.
+- Reads everything that can be seen of a request without any key, and compares it with an image, with host key documents
+    and with the machine that the module runs on. The secret itself cannot be seen. Changes nothing.
+- It proves that the request is well-formed. That nobody changed it since it was built only the ultravisor can tell, by a
+    key that nobody else has; or RV(signature), if it was signed and O(user_cert) names who signed it.
+- An invalid signature is a result and a warning, but no failure. A play that must not go on then has to test
+    RV(signature), as in the examples.
 - What does not fit is a result too. What is no well-formed request, or one of another version, is a failure.
 module: request_info
 options:
@@ -28,7 +32,8 @@ options:
     type: str
   host_keys:
     description:
-    - Host key documents, to see whether the request is for their machines. The documents are not verified here; that is done where requests are built.
+    - Host key documents, to see whether the request is for their machines. The documents are not verified here; that is
+        done where requests are built.
     elements: path
     type: list
   image:
@@ -41,7 +46,8 @@ options:
     type: path
   user_cert:
     description:
-    - Certificate of the key that signed the user data, DER or PEM, to check the signature by. Neither its issuer nor its end is looked at. Its key must be of the kind that the request is signed with.
+    - Certificate of the key that signed the user data, DER or PEM, to check the signature by. Neither its issuer nor its
+        end is looked at. Its key must be of the kind that the request is signed with.
     type: path
 seealso:
 - module: seguest.pv.secret_request
@@ -85,7 +91,8 @@ RETURN = r"""
 ---
 cuid:
   description:
-  - 'Configuration unique id, C(0x) and 32 hex digits: the one start of one guest that the request is bound to. Null if it is bound to none.'
+  - 'Configuration unique id, C(0x) and 32 hex digits: the one start of one guest that the request is bound to. Null if
+      it is bound to none.'
   returned: success
   type: str
 customer_key:
@@ -95,12 +102,14 @@ customer_key:
   type: str
 encrypted_size:
   description:
-  - 'Size in bytes of what is encrypted: the secret and 32 bytes that are the extension secret or zeros, which nobody can tell.'
+  - 'Size in bytes of what is encrypted: the secret and 32 bytes that are the extension secret or zeros, which nobody can
+      tell.'
   returned: success
   type: int
 error:
   description:
-  - Why the task failed. V(code) is stable, for playbooks to test; V(detail) says what was tried and what was answered; V(hint) what to do next.
+  - Why the task failed. V(code) is stable, for playbooks to test; V(detail) says what was tried and what was answered;
+      V(hint) what to do next.
   - An ultravisor's or driver's refusal has V(uv_rc), V(uv_rrc) or V(errno) beside them.
   returned: failure
   sample:
@@ -124,7 +133,8 @@ fits:
       type: bool
     this_host:
       description:
-      - Whether there is a keyslot for the machine that the module runs on. Null where the kernel does not tell its host keys, as everywhere but in a Secure Execution guest or on its host.
+      - Whether there is a keyslot for the machine that the module runs on. Null where the kernel does not tell its host
+          keys, as everywhere but in a Secure Execution guest or on its host.
       returned: always
       type: bool
   description:
@@ -133,7 +143,8 @@ fits:
   type: dict
 flags:
   description:
-  - 'What the request does beside adding a secret: V(disable_dump), or V(bit_N) for a bit without a name, counted from the most significant one.'
+  - 'What the request does beside adding a secret: V(disable_dump), or V(bit_N) for a bit without a name, counted from
+      the most significant one.'
   elements: str
   returned: success
   type: list
@@ -238,7 +249,9 @@ sha256:
   type: str
 signature:
   description:
-  - 'Whether the owner of O(user_cert) signed the user data, and with them all of the request but its tag. V(valid). V(invalid): somebody else did, or something was changed since. V(unchecked): they are signed, but O(user_cert) is not given. V(none): they are not signed, or there are none.'
+  - 'Whether the owner of O(user_cert) signed the user data, and with them all of the request but its tag. V(valid).
+      V(invalid): somebody else did, or something was changed since. V(unchecked): they are signed, but O(user_cert) is
+      not given. V(none): they are not signed, or there are none.'
   returned: success
   type: str
 size:
@@ -258,12 +271,15 @@ type:
   type: str
 user_data:
   description:
-  - 'The user data in base64, padded with zeros as C(pvsecret verify) puts them out: to 512 bytes if unsigned, 256 for V(ec_p521) and V(rsa_2048), 128 for V(rsa_3072). Null if there are none, or if their signature is invalid. As long as RV(signature) is not V(valid), anybody may have written them.'
+  - 'The user data in base64, padded with zeros as C(pvsecret verify) puts them out: to 512 bytes if unsigned, 256 for
+      V(ec_p521) and V(rsa_2048), 128 for V(rsa_3072). Null if there are none, or if their signature is invalid. As long
+      as RV(signature) is not V(valid), anybody may have written them.'
   returned: success
   type: str
 user_data_type:
   description:
-  - 'How the user data are laid out: V(none), V(unsigned), V(ec_p521), V(rsa_2048) or V(rsa_3072), the last three with a signature.'
+  - 'How the user data are laid out: V(none), V(unsigned), V(ec_p521), V(rsa_2048) or V(rsa_3072), the last three with a
+      signature.'
   returned: success
   type: str
 version:

@@ -14,7 +14,7 @@ attributes:
     description: Shows what changes, or would change.
     support: full
 author:
-- The seguest project
+- The seguest project (!UNKNOWN)
 description:
 - Hands add-secret requests to the ultravisor through C(/dev/uv), those whose secrets are not in the store yet.
 - Only the host and the image that a request was built for can open it, so a request is no secret itself.
@@ -28,7 +28,8 @@ options:
   force:
     default: false
     description:
-    - Whether to add a secret although one of its type and id is in the store already. Never adds the very same request twice in one boot.
+    - Whether to add a secret although one of its type and id is in the store already. Never adds the very same request
+        twice in one boot.
     type: bool
   label:
     description:
@@ -62,12 +63,14 @@ options:
     type: list
   src:
     description:
-    - The request, a file on the controller, searched for like that of M(ansible.builtin.copy). Only through the collection's action plugin.
+    - The request, a file on the controller, searched for like that of M(ansible.builtin.copy). Only through the
+        collection's action plugin.
     type: str
   timeout:
     default: 30
     description:
-    - For how many seconds to wait for another task that works on the secret store, and then to try again while the ultravisor is dumping the guest.
+    - For how many seconds to wait for another task that works on the secret store, and then to try again while the
+        ultravisor is dumping the guest.
     type: int
 seealso:
 - module: seguest.pv.secret_request
@@ -100,7 +103,8 @@ RETURN = r"""
 ---
 error:
   description:
-  - Why the task failed. V(code) is stable, for playbooks to test; V(detail) says what was tried and what was answered; V(hint) what to do next.
+  - Why the task failed. V(code) is stable, for playbooks to test; V(detail) says what was tried and what was answered;
+      V(hint) what to do next.
   - An ultravisor's or driver's refusal has V(uv_rc), V(uv_rrc) or V(errno) beside them.
   returned: failure
   sample:
@@ -112,7 +116,8 @@ error:
   type: dict
 host_key_match:
   description:
-  - 'With code C(uv.request_not_for_this_guest): whether the request has a slot for this host''s key; null where the kernel does not tell the host''s keys.'
+  - 'With code C(uv.request_not_for_this_guest): whether the request has a slot for this host''s key; null where the
+      kernel does not tell the host''s keys.'
   returned: failure
   type: bool
 reboot_required:
@@ -134,7 +139,8 @@ requests:
       type: raw
     evidence:
       description:
-      - 'Why the secret is held to be in the store. V(added_now). V(added_this_boot): this very request was, by its SHA-256. V(id_only): one of its type and id is there, which does not prove that it is the same secret.'
+      - 'Why the secret is held to be in the store. V(added_now). V(added_this_boot): this very request was, by its
+          SHA-256. V(id_only): one of its type and id is there, which does not prove that it is the same secret.'
       returned: always
       type: str
     id:
@@ -144,7 +150,8 @@ requests:
       type: str
     index:
       description:
-      - The secret's place in the store; null if it is not listed, not there (check mode), or if several of its type and id are there and nothing tells which it is.
+      - The secret's place in the store; null if it is not listed, not there (check mode), or if several of its type and
+          id are there and nothing tells which it is.
       returned: always
       type: int
     kind:
@@ -178,7 +185,8 @@ requests:
       returned: always
       type: str
   description:
-  - 'One entry for each request, in their order. Behind one that failed nothing was done: neither RV(requests[].changed) nor RV(requests[].evidence) nor RV(requests[].error) is set there.'
+  - 'One entry for each request, in their order. Behind one that failed nothing was done: neither RV(requests[].changed)
+      nor RV(requests[].evidence) nor RV(requests[].error) is set there.'
   elements: dict
   returned: success
   type: list

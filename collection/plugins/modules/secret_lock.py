@@ -14,7 +14,7 @@ attributes:
     description: Shows what changes, or would change.
     support: full
 author:
-- The seguest project
+- The seguest project (!UNKNOWN)
 description:
 - Locks the store until the guest's next boot, once it holds what it must hold.
 - A lock too early cannot be repaired without a reboot, so the task has to say what must be there.
@@ -31,7 +31,10 @@ options:
     type: int
   require:
     description:
-    - Secrets that must be in the store before it is locked. Each is a dictionary with V(name) or V(id), or a plain text, which is an id if it is C(0x) and 64 hex digits, else a name. A name matches by its SHA-256 hash or by its first 31 bytes. One of O(require) and O(minimum_secrets) must be given, for a lock cannot be taken back before the next boot.
+    - Secrets that must be in the store before it is locked. Each is a dictionary with V(name) or V(id), or a plain text,
+        which is an id if it is C(0x) and 64 hex digits, else a name. A name matches by its SHA-256 hash or by its first
+        31 bytes. One of O(require) and O(minimum_secrets) must be given, for a lock cannot be taken back before the next
+        boot.
     elements: raw
     type: list
 seealso:
@@ -63,7 +66,8 @@ RETURN = r"""
 ---
 error:
   description:
-  - Why the task failed. V(code) is stable, for playbooks to test; V(detail) says what was tried and what was answered; V(hint) what to do next.
+  - Why the task failed. V(code) is stable, for playbooks to test; V(detail) says what was tried and what was answered;
+      V(hint) what to do next.
   - An ultravisor's or driver's refusal has V(uv_rc), V(uv_rrc) or V(errno) beside them.
   returned: failure
   sample:

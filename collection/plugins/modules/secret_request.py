@@ -14,7 +14,7 @@ attributes:
     description: Shows what changes, or would change.
     support: full
 author:
-- The seguest project
+- The seguest project (!UNKNOWN)
 description:
 - Builds requests on a trusted machine that only the chosen hosts and the chosen image can open.
 - Verifies the host key documents first, with IBM's certificates and revocation lists.
@@ -34,17 +34,19 @@ options:
     type: bool
   cck_file:
     description:
-    - The image's customer communication key, 32 raw bytes, from which the extension secret is derived. File and folder as for O(secret_file).
+    - The image's customer communication key, 32 raw bytes, from which the extension secret is derived.
     type: path
   certificates:
     description:
-    - Certificates of the IBM signing key and of the authorities between it and the root. Required unless O(verify_host_keys=false).
+    - Certificates of the IBM signing key and of the authorities between it and the root. Required unless
+        O(verify_host_keys=false).
     elements: path
     type: list
   create_secret:
     default: false
     description:
-    - 'For O(type=association), whether to make a random secret where O(secret_file) does not exist. Back it up then: the warning that says so is given once, and is not repeated after a run that was killed before it could give it. A secret that was there when the request was made and is gone is not made anew, unless O(replace_secret=true).'
+    - For O(type=association), whether to make a random secret where O(secret_file) does not exist. A secret that was
+        there when the request was made and is gone is not made anew, unless O(replace_secret=true).
     type: bool
   crls:
     description:
@@ -62,11 +64,15 @@ options:
   download_crls:
     default: false
     description:
-    - Whether to fetch the revocation lists that are not among O(crls), or are outdated there, from the C(http) and C(https) addresses in the certificates; also in check mode. A certificate's addresses are asked only after its signature is verified. Without it, the error for a missing list names the addresses. Of the task's environment C(all_proxy), C(https_proxy) or C(http_proxy) counts, whose proxy must take CONNECT, and C(no_proxy) and C(SSL_CERT_FILE).
+    - Whether to fetch the revocation lists that are not among O(crls), or are outdated there, from the C(http) and
+        C(https) addresses in the certificates; also in check mode. A certificate's addresses are asked only after its
+        signature is verified. Without it, the error for a missing list names the addresses. Of the task's environment
+        C(all_proxy), C(https_proxy) or C(http_proxy) counts, whose proxy must take CONNECT, and C(no_proxy) and
+        C(SSL_CERT_FILE).
     type: bool
   extension_secret_file:
     description:
-    - 'The image''s extension secret, 32 raw bytes: it proves where the request comes from. File and folder as for O(secret_file).'
+    - 'The image''s extension secret, 32 raw bytes: it proves where the request comes from.'
     type: path
   flags:
     description:
@@ -79,17 +85,19 @@ options:
     type: str
   host_key_hashes:
     description:
-    - SHA-256 hashes of the only host keys that are acceptable, 64 hex digits each. So "a machine of IBM's make" becomes "my machines".
+    - SHA-256 hashes of the only host keys that are acceptable, 64 hex digits each. So "a machine of IBM's make" becomes "my
+        machines".
     elements: str
     type: list
   host_keys:
     description:
-    - Host key documents, one for each machine that the guest may run on. Required. A host key that two of them hold has one slot in the request, with a warning.
+    - Host key documents, one for each machine that the guest may run on. Required.
     elements: path
     type: list
   id_file:
     description:
-    - The YAML file that names the secret, as pvsecret writes it. Without it, beside O(path), called as the name with blanks turned into C(_) and C(.yaml) appended.
+    - The YAML file that names the secret, as pvsecret writes it. Without it, beside O(path), called as the name with
+        blanks turned into C(_) and C(.yaml) appended.
     type: path
   image:
     description:
@@ -105,7 +113,8 @@ options:
     type: raw
   name:
     description:
-    - The secret's name. Required but for the types V(meta) and V(update_cck), which have none. The id is its SHA-256; blanks at its ends count.
+    - The secret's name. Required but for the types V(meta) and V(update_cck), which have none. The id is its SHA-256;
+        blanks at its ends count.
     type: str
   owner:
     description:
@@ -113,7 +122,7 @@ options:
     type: str
   path:
     description:
-    - The request, a file. May be left out with O(return_content); then the request is made anew in each run. What a killed run leaves beside it or O(secret_file) is cleared away by the next one; but on a file system without locks not C(.NAME.seguest-tmpPID), which may be another machine's and is yours to remove.
+    - The request, a file. May be left out with O(return_content); then the request is made anew in each run.
     type: path
   replace_secret:
     default: false
@@ -122,7 +131,8 @@ options:
     type: bool
   requests:
     description:
-    - Several requests. Each is a dictionary of the options of this module, which are laid over those of the task; lists replace.
+    - Several requests. Each is a dictionary of the options of this module, which are laid over those of the task; lists
+        replace.
     elements: dict
     type: list
   return_content:
@@ -140,11 +150,14 @@ options:
     type: str
   secret_file:
     description:
-    - 'The file with the secret: raw bytes, or for O(type=ec) a private key in DER or PEM; in the clear, or encrypted as CMS, see O(secret_recipients). It must belong to the user who runs the module, with no rights for others. Its folder must not be writable for everybody, unless it is sticky as C(/tmp) is; one that belongs to another user than this one and root, or is writable for its group and not sticky, gives a warning. Only this folder is judged, where it leads if it is a link, by its owner and mode; not those above it.'
+    - 'The file with the secret: raw bytes, or for O(type=ec) a private key in DER or PEM; in the clear, or encrypted as
+        CMS, see O(secret_recipients). It must belong to the user who runs the module, with no rights for others.'
     type: path
   secret_key_file:
     description:
-    - Private key of one of the recipients, in PEM or DER, with which an encrypted O(secret_file) is read. Without it a secret can be used only by the very request with which it is made; a request that is there stays unchanged as long as everything else is, for nobody looks into the file. File and folder as for O(secret_file).
+    - Private key of one of the recipients, in PEM or DER, with which an encrypted O(secret_file) is read. Without it a
+        secret can be used only by the very request with which it is made; a request that is there stays unchanged as
+        long as everything else is, for nobody looks into the file.
     type: path
   secret_key_passphrase:
     description:
@@ -152,7 +165,9 @@ options:
     type: str
   secret_recipients:
     description:
-    - 'Certificates for which O(secret_file) is encrypted: each of their private keys opens it, as does C(openssl cms -decrypt -inform PEM). A secret that is made is never in the clear on disk then, and a file in the clear is refused. A file that is there is never encrypted anew: one that leaves out a recipient gives a warning.'
+    - 'Certificates for which O(secret_file) is encrypted: each of their private keys opens it, as does C(openssl cms -decrypt -inform
+        PEM). A secret that is made is never in the clear on disk then, and a file in the clear is refused. A file that
+        is there is never encrypted anew: one that leaves out a recipient gives a warning.'
     elements: path
     type: list
   state:
@@ -161,7 +176,8 @@ options:
     - absent
     default: present
     description:
-    - Whether the request is to be there. V(absent) removes the request and its manifest, and the file of O(id_file) unless another manifest beside it names that; never a secret.
+    - Whether the request is to be there. V(absent) removes the request and its manifest, and the file of O(id_file)
+        unless another manifest beside it names that; never a secret.
     type: str
   type:
     choices:
@@ -175,7 +191,8 @@ options:
     - update_cck
     default: association
     description:
-    - What the secret is. pvsecret's spellings V(plain), V(aes-xts), V(hmac-sha), V(update-cck) and V(cck) are taken as well.
+    - What the secret is. pvsecret's spellings V(plain), V(aes-xts), V(hmac-sha), V(update-cck) and V(cck) are taken as
+        well.
     type: str
   use_name:
     default: false
@@ -184,11 +201,12 @@ options:
     type: bool
   user_data_file:
     description:
-    - 'File with data that go into the request readable for everybody: at most 512 bytes, 256 if they are signed (128 with RSA-3072).'
+    - 'File with data that go into the request readable for everybody: at most 512 bytes, 256 if they are signed (128
+        with RSA-3072).'
     type: path
   user_signing_key:
     description:
-    - 'Private key that signs the user data: on P-521, RSA-2048 or RSA-3072, in DER or PEM. File and folder as for O(secret_file).'
+    - 'Private key that signs the user data: on P-521, RSA-2048 or RSA-3072, in DER or PEM.'
     type: path
   verify_host_keys:
     default: true
@@ -225,7 +243,8 @@ RETURN = r"""
 ---
 error:
   description:
-  - Why the task failed. V(code) is stable, for playbooks to test; V(detail) says what was tried and what was answered; V(hint) what to do next.
+  - Why the task failed. V(code) is stable, for playbooks to test; V(detail) says what was tried and what was answered;
+      V(hint) what to do next.
   - An ultravisor's or driver's refusal has V(uv_rc), V(uv_rrc) or V(errno) beside them.
   returned: failure
   sample:

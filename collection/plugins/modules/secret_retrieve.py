@@ -8,23 +8,26 @@ DOCUMENTATION = r"""
 attributes:
   check_mode:
     description: Can run in check mode and say what would change.
-    details: Nothing is retrieved or written; the store is only listed. A file that is not known to hold the secret from an earlier run of this boot is told to change, with C(predicted) set to V(partial).
+    details: Nothing is retrieved or written; the store is only listed. A file that is not known to hold the secret from
+        an earlier run of this boot is told to change, with C(predicted) set to V(partial).
     support: full
   diff_mode:
     description: Shows what changes, or would change.
     support: full
 author:
-- The seguest project
+- The seguest project (!UNKNOWN)
 description:
 - Asks the ultravisor through C(/dev/uv) for a retrievable secret and writes it into a file, whole or not at all.
-- A plaintext secret arrives in the clear. A key arrives as a protected key, wrapped for this guest until its next boot of no use to anybody else; after a reboot the file is written anew.
+- A plaintext secret arrives in the clear. A key arrives as a protected key, wrapped for this guest until its next boot
+    of no use to anybody else; after a reboot the file is written anew.
 - The secret is in no result, diff or log. Association secrets cannot be retrieved by anybody.
 - It needs Linux 6.13 and an IBM z17, or newer ones.
 module: secret_retrieve
 options:
   dest:
     description:
-    - The file that is to hold the secret. Required. Its folder must exist. A link, and what is no regular file, is refused.
+    - The file that is to hold the secret. Required. Its folder must exist. A link, and what is no regular file, is
+        refused.
     type: path
   format:
     choices:
@@ -32,7 +35,8 @@ options:
     - bin
     default: pem
     description:
-    - 'V(pem): as pvsecret writes it, C(PLAINTEXT SECRET) or C(IBM PROTECTED KEY). V(bin): the bytes alone; of a plaintext secret those that were put into it.'
+    - 'V(pem): as pvsecret writes it, C(PLAINTEXT SECRET) or C(IBM PROTECTED KEY). V(bin): the bytes alone; of a
+        plaintext secret those that were put into it.'
     type: str
   group:
     description:
@@ -44,7 +48,8 @@ options:
     type: str
   index:
     description:
-    - 'Place of the secret in the store. It belongs to one boot: prefer O(name) or O(id), unless several secrets have the same id.'
+    - 'Place of the secret in the store. It belongs to one boot: prefer O(name) or O(id), unless several secrets have the
+        same id.'
     type: int
   mode:
     description:
@@ -52,7 +57,8 @@ options:
     type: raw
   name:
     description:
-    - 'Name of the secret: it matches by its SHA-256 hash or by its first 31 bytes. One of O(name), O(id) and O(index) must be given, and only one.'
+    - 'Name of the secret: it matches by its SHA-256 hash or by its first 31 bytes. One of O(name), O(id) and O(index)
+        must be given, and only one.'
     type: str
   owner:
     description:
@@ -93,7 +99,8 @@ dest:
   type: str
 error:
   description:
-  - Why the task failed. V(code) is stable, for playbooks to test; V(detail) says what was tried and what was answered; V(hint) what to do next.
+  - Why the task failed. V(code) is stable, for playbooks to test; V(detail) says what was tried and what was answered;
+      V(hint) what to do next.
   - An ultravisor's or driver's refusal has V(uv_rc), V(uv_rrc) or V(errno) beside them.
   returned: failure
   sample:

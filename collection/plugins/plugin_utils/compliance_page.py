@@ -128,7 +128,7 @@ def _guest(guest: Mapping[str, Any]) -> Html:
 
 def _map(queues: Iterable[Mapping[str, Any]]) -> Html:
     placed = {(queue["card"], queue["domain"]): queue for queue in queues if None not in (queue["card"], queue["domain"])}
-    cards, domains = sorted({card for card, _ in placed}), sorted({domain for _, domain in placed})
+    cards, domains = sorted({place[0] for place in placed}), sorted({place[1] for place in placed})
     rows = [
         [f"card {card:02x}", *(_bound_to(placed.get((card, domain))) for domain in domains)] for card in cards
     ]  # fmt: skip

@@ -119,9 +119,9 @@ class GuestFiles(BinaryModule):
         printed = self._on_target(target_files.look(mark, [file.dest for file in files]), b"")
         word, arch = target_output.answer(printed["stdout"], mark)
         lines = re.findall(rf"^{re.escape(mark)} at (\d+) ([^\r\n]{{0,300}})\r?$", printed["stdout"], re.MULTILINE)
-        if word != target_files.LOOKED or [int(at) for at, _ in lines] != list(range(len(files))):
+        if word != target_files.LOOKED or [int(line[0]) for line in lines] != list(range(len(files))):
             raise self._not_put("the files there", word, printed)
-        return arch, [target_output.printable(state.strip()) for _, state in lines]
+        return arch, [target_output.printable(state.strip()) for _at, state in lines]
 
     def _put(self, file: File, mark: str, builds: dict[str, Build]) -> None:
         if file.link is not None:
