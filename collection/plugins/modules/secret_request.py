@@ -34,7 +34,8 @@ options:
     type: bool
   cck_file:
     description:
-    - The image's customer communication key, 32 raw bytes, from which the extension secret is derived.
+    - The image's customer communication key, 32 raw bytes, from which the extension secret is derived. File and folder
+        as for O(secret_file).
     type: path
   certificates:
     description:
@@ -45,8 +46,9 @@ options:
   create_secret:
     default: false
     description:
-    - For O(type=association), whether to make a random secret where O(secret_file) does not exist. A secret that was
-        there when the request was made and is gone is not made anew, unless O(replace_secret=true).
+    - 'For O(type=association), whether to make a random secret where O(secret_file) does not exist. Back it up then: the
+        warning that says so is given once, and is not repeated after a run that was killed before it could give it. A
+        secret that was there when the request was made and is gone is not made anew, unless O(replace_secret=true).'
     type: bool
   crls:
     description:
@@ -72,7 +74,8 @@ options:
     type: bool
   extension_secret_file:
     description:
-    - 'The image''s extension secret, 32 raw bytes: it proves where the request comes from.'
+    - 'The image''s extension secret, 32 raw bytes: it proves where the request comes from. File and folder as for
+        O(secret_file).'
     type: path
   flags:
     description:
@@ -91,7 +94,8 @@ options:
     type: list
   host_keys:
     description:
-    - Host key documents, one for each machine that the guest may run on. Required.
+    - Host key documents, one for each machine that the guest may run on. Required. A host key that two of them hold has
+        one slot in the request, with a warning.
     elements: path
     type: list
   id_file:
@@ -122,7 +126,9 @@ options:
     type: str
   path:
     description:
-    - The request, a file. May be left out with O(return_content); then the request is made anew in each run.
+    - The request, a file. May be left out with O(return_content); then the request is made anew in each run. What a
+        killed run leaves beside it or O(secret_file) is cleared away by the next one; but on a file system without locks
+        not C(.NAME.seguest-tmpPID), which may be another machine's and is yours to remove.
     type: path
   replace_secret:
     default: false
@@ -151,13 +157,16 @@ options:
   secret_file:
     description:
     - 'The file with the secret: raw bytes, or for O(type=ec) a private key in DER or PEM; in the clear, or encrypted as
-        CMS, see O(secret_recipients). It must belong to the user who runs the module, with no rights for others.'
+        CMS, see O(secret_recipients). It must belong to the user who runs the module, with no rights for others. Its
+        folder must not be writable for everybody, unless it is sticky as C(/tmp) is; one that belongs to another user
+        than this one and root, or is writable for its group and not sticky, gives a warning. Only this folder is judged,
+        where it leads if it is a link, by its owner and mode; not those above it.'
     type: path
   secret_key_file:
     description:
     - Private key of one of the recipients, in PEM or DER, with which an encrypted O(secret_file) is read. Without it a
         secret can be used only by the very request with which it is made; a request that is there stays unchanged as
-        long as everything else is, for nobody looks into the file.
+        long as everything else is, for nobody looks into the file. File and folder as for O(secret_file).
     type: path
   secret_key_passphrase:
     description:
@@ -206,7 +215,8 @@ options:
     type: path
   user_signing_key:
     description:
-    - 'Private key that signs the user data: on P-521, RSA-2048 or RSA-3072, in DER or PEM.'
+    - 'Private key that signs the user data: on P-521, RSA-2048 or RSA-3072, in DER or PEM. File and folder as for
+        O(secret_file).'
     type: path
   verify_host_keys:
     default: true
