@@ -1,5 +1,8 @@
 //! Benchmarks: ratios of two things measured in one run, on the binaries that ship. No test depends on a time.
 
+mod bind;
+mod facts;
+mod measured;
 mod request;
 mod ssh;
 
@@ -11,13 +14,23 @@ struct Benchmark {
     run: fn() -> Result<()>,
 }
 
-const BENCHMARKS: [Benchmark; 2] = [
+const BENCHMARKS: [Benchmark; 4] = [
     Benchmark {
         name: "request",
         compares: "requests built in one task, beside what OpenSSL's P-521 allows",
         run: request::request,
     },
     Benchmark { name: "ssh", compares: "one task over SSH, beside `raw true`", run: ssh::ssh },
+    Benchmark {
+        name: "bind",
+        compares: "many queues bound, beside what the adapters of a simulated guest take for one",
+        run: bind::bind,
+    },
+    Benchmark {
+        name: "facts",
+        compares: "facts of 65,536 queues, beside a bare loop over the same files",
+        run: facts::facts,
+    },
 ];
 
 /// Runs the benchmark of this name.
