@@ -164,3 +164,28 @@ fn a_queue_in_the_journal_is_not_forgotten_while_its_card_does_not_answer() {
     assert_eq!(codes(&inspected(&guest)), ["ap.journal_settled"]);
     assert_eq!(held(&guest), NOTHING);
 }
+
+#[test]
+fn queues_are_read_once_and_not_again_where_nothing_limits_how_long_it_takes() {
+    if !e2e::can_simulate("queues_are_read_once_and_not_again_where_nothing_limits_how_long_it_takes") {
+        return;
+    }
+    let guest = guest(&format!("{CARDS}log_reads: true\n"));
+    assert_eq!(codes(&inspected(&guest)), NOTHING);
+    let of_accelerator = |event: &&Value| event["name"].as_str().unwrap().ends_with("01.0005/se_bind");
+    assert_eq!(guest.log().unwrap().iter().filter(of_accelerator).count(), 1);
+}
+
+#[test]
+fn a_queue_that_does_not_answer_after_a_look_is_told_as_it_was_before() {
+    if !e2e::can_simulate("a_queue_that_does_not_answer_after_a_look_is_told_as_it_was_before") {
+        return;
+    }
+    let faults = "faults: [{on: bind, target: 00.0005, ap_rc: 0x33, times: 0}, \
+                  {on: read, target: 00.0005/online, nth: 2, delay_ms: 5000}]\n";
+    let guest = guest(&format!("{CARDS}{faults}"));
+    let result = ok(&guest, MODULE, &json!({"bind_to_inspect": true, "gather_subset": ["ap"], "timeout": 2}));
+    let facts = &result["ansible_facts"]["ansible_secure_execution"];
+    assert_eq!(codes(facts), ["ap.bind_refused", "ap.card_timeout"]);
+    assert_eq!((&keys(facts)[1], &column(&facts["ap"]["queues"], "bind")[0]), (&key(KEY_B), &json!("unbound")));
+}

@@ -309,3 +309,26 @@ fn no_request_at_all_is_no_error_and_no_claim() {
         assert_eq!((&result["changed"], &result["msg"]), (&json!(false), &json!("No request was given.")));
     }
 }
+
+#[test]
+fn no_extension_secret_counts_as_one_of_zeros_and_the_first_request_decides() {
+    if !e2e::can_simulate("no_extension_secret_counts_as_one_of_zeros_and_the_first_request_decides") {
+        return;
+    }
+    let guest = guest("");
+    let with = |name: &str, byte: u8| {
+        let mut request = add(association(name));
+        request.extension = Extension::Simple(zeroize::Zeroizing::new([byte; 32]));
+        file(&build(&request, &["m1"]))
+    };
+    let (zeros, other, last) = (with("b", 0), with("c", 1), request("d"));
+    let result = fails(&guest, MODULE, &requests(&[&request("a"), &zeros, &other, &last]), "uv.secret_refused");
+    // Behind the refused one nothing is tried, so the order stays that of the list.
+    assert_eq!(column(&result["requests"], "changed"), [true, true, false, false]);
+    assert_eq!(adds(&guest), ["0x0001", "0x0001", "0x010c"]);
+    assert_eq!(ok(&guest, MODULE, &requests(&[&request("a"), &last]))["requests"][1]["index"], 2);
+    // What the first one carries decides: now it is the plain ones that do not fit.
+    guest.reboot().unwrap();
+    let result = fails(&guest, MODULE, &requests(&[&other, &last]), "uv.secret_refused");
+    assert_eq!(column(&result["requests"], "evidence"), [json!("added_now"), Value::Null]);
+}

@@ -1,52 +1,81 @@
 //! Queues that are bound for a moment, because only a bound queue shows its master key.
 
 use crate::problems::Problems;
+use crate::queues::too_slow;
 use fault::Result;
 use pv_guest::ap::steps::{Manner, WhenBusy};
 use pv_guest::ap::{self, Bus, Fit, Journal, Looked, MkvpState, Mode, Observed, SeState, Seen};
 use pv_guest::boot_record::BootRecord;
+use std::sync::mpsc;
+use std::thread;
 use std::time::Duration;
 
-/// Binds every unbound EP11 queue, one of a card at a time, and releases it when its master key is read; what was read
-/// is kept in `queues`. It keeps off while ap_bind or pvapconfig is at work, and keeps ap_bind's journal, so that the
-/// next run of either settles what this one leaves if it is killed. `whole`: these are all queues that there are.
-pub fn look_at(bus: &Bus, queues: &mut [Observed], whole: bool, timeout: Duration, problems: &mut Problems) {
-    let looked = try_to_look(bus, queues, whole, timeout, problems);
-    problems.ok(looked);
+/// Others are kept off the queues, from before they are read until they were looked at: what is read stays true.
+pub struct Inspection<L> {
+    boot: BootRecord,
+    _alone: L,
 }
 
-fn try_to_look(
-    bus: &Bus,
-    queues: &mut [Observed],
-    whole: bool,
-    timeout: Duration,
-    problems: &mut Problems,
-) -> Result<()> {
+/// Keeps ap_bind and pvapconfig off the queues.
+///
+/// # Errors
+/// Why no queue can be bound here or now.
+pub fn begin(bus: &Bus) -> Result<Inspection<impl Sized + use<>>> {
     bus.require_secure_binding()?;
     let boot = BootRecord::of_this_boot()?;
-    let _alone = ap::alone(&boot)?;
-    let journal = Journal::open(&boot)?;
-    // Somebody may have sent requests to a queue while it was bound: they are not thrown away.
-    let manner = Manner { timeout, when_busy: WhenBusy::Wait };
-    // Another run may have worked on them since they were read.
-    queues.iter_mut().filter(|observed| observed.card.mode != Mode::Cca).for_each(Observed::refresh);
-    // A queue that could not be read would be taken for gone, and forgotten.
-    if whole {
-        journal.settle(queues, manner)?.into_iter().for_each(|fault| problems.note(fault));
-    }
+    let alone = ap::alone(&boot)?;
+    Ok(Inspection { boot, _alone: alone })
+}
 
-    let unknown: Vec<_> = queues.iter().filter(|observed| is_worth_a_look(&observed.seen)).cloned().collect();
-    for look in ap::look_at(unknown, &is_read, &journal, manner) {
-        let Some(observed) = queues.iter_mut().find(|observed| observed.seen.apqn == look.apqn) else { continue };
-        match look.outcome {
-            Looked::Fits(seen) | Looked::Released(seen) => observed.seen = seen,
-            Looked::Skipped(fault) | Looked::Unread(fault) | Looked::Stuck(fault) => {
-                problems.note(fault);
-                observed.refresh();
+impl<L> Inspection<L> {
+    /// Binds every unbound EP11 queue, one of a card at a time, and releases it when its master key is read; what was
+    /// read is kept in `queues`. It keeps ap_bind's journal, so that the next run of either settles what this one
+    /// leaves if it is killed. `whole`: these are all queues that there are.
+    ///
+    /// # Errors
+    /// Those of the journal.
+    pub fn look_at(
+        &self,
+        queues: &mut [Observed],
+        whole: bool,
+        timeout: Duration,
+        problems: &mut Problems,
+    ) -> Result<()> {
+        let journal = Journal::open(&self.boot)?;
+        // Somebody may have sent requests to a queue while it was bound: they are not thrown away.
+        let manner = Manner { timeout, when_busy: WhenBusy::Wait };
+        // A queue that could not be read would be taken for gone, and forgotten.
+        if whole {
+            journal.settle(queues, manner)?.into_iter().for_each(|fault| problems.note(fault));
+        }
+
+        let unknown: Vec<_> = queues.iter().filter(|observed| is_worth_a_look(&observed.seen)).cloned().collect();
+        for look in ap::look_at(unknown, &is_read, &journal, manner) {
+            let Some(observed) = queues.iter_mut().find(|observed| observed.seen.apqn == look.apqn) else { continue };
+            match look.outcome {
+                Looked::Fits(seen) | Looked::Released(seen) => observed.seen = seen,
+                Looked::Skipped(fault) | Looked::Unread(fault) | Looked::Stuck(fault) => {
+                    problems.note(fault);
+                    refresh(observed, timeout, problems);
+                }
             }
         }
+        Ok(())
     }
-    Ok(())
+}
+
+/// Looks at a queue again. One that does not answer in time is told as it was seen before.
+fn refresh(observed: &mut Observed, timeout: Duration, problems: &mut Problems) {
+    let (sender, receiver) = mpsc::channel();
+    let again = observed.clone();
+    thread::spawn(move || {
+        // Nobody listens any more if it took too long.
+        let _ = sender.send(again.look());
+    });
+    match receiver.recv_timeout(timeout) {
+        Ok(seen) => observed.seen = seen,
+        Err(_) => problems.note(too_slow(observed.card.number, timeout)),
+    }
 }
 
 /// Only EP11 queues have a master key to read, and one that is bound shows it without further ado.

@@ -26,6 +26,7 @@ pub fn gather(timeout: Duration, inspect: bool, problems: &mut Problems) -> Ap {
         }
     };
     let bindings_complete = problems.ok(bus.bindings_complete()).flatten();
+    let inspection = if inspect { problems.ok(inspect::begin(&bus)) } else { None };
     let numbers = problems.ok(bus.card_numbers());
     let read = numbers.map(|numbers| {
         let (mut cards, mut queues, mut whole) = (BTreeMap::new(), Vec::new(), true);
@@ -37,8 +38,9 @@ pub fn gather(timeout: Duration, inspect: bool, problems: &mut Problems) -> Ap {
                 queues.extend(observed);
             }
         }
-        if inspect {
-            inspect::look_at(&bus, &mut queues, whole, timeout, problems);
+        if let Some(inspection) = &inspection {
+            let looked = inspection.look_at(&mut queues, whole, timeout, problems);
+            problems.ok(looked);
         }
         (cards, queues)
     });
@@ -52,8 +54,7 @@ pub fn gather(timeout: Duration, inspect: bool, problems: &mut Problems) -> Ap {
 }
 
 /// Some cards and their queues, read at once; a thread that hangs in the kernel is left behind and ends with the
-/// program. Of a card whose queues hang at least the card is told. Also
-/// tells whether all was read.
+/// program. Of a card whose queues hang at least the card is told. Also tells whether all was read.
 fn within(timeout: Duration, numbers: &[u8], problems: &mut Problems) -> (Vec<(ApCard, Vec<Observed>)>, bool) {
     let started = Instant::now();
     let read = |number: &u8| {
@@ -106,7 +107,8 @@ fn read_card(number: u8, parts: &mpsc::Sender<Result<Part>>) -> Result<()> {
     Ok(())
 }
 
-fn too_slow(number: u8, timeout: Duration) -> Fault {
+/// The problem of a card that does not answer in time.
+pub fn too_slow(number: u8, timeout: Duration) -> Fault {
     Fault::new(
         codes::CARD_TIMEOUT,
         format!("Card {number:02x} and its queues were not read whole within {} s.", timeout.as_secs()),
