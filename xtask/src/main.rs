@@ -12,6 +12,7 @@ mod machine;
 mod module_pages;
 mod prepare;
 mod rows;
+mod sanity;
 mod test;
 mod unprivileged;
 mod yaml_lines;
@@ -27,6 +28,7 @@ cargo xtask prepare   build what ships and install the pinned ansible-core, for 
 cargo xtask dist      build what users install, for s390x and x86_64, into target/dist
 cargo xtask bench X   a benchmark; without a name that it knows, it lists them
 cargo xtask docs      write the documentation that is generated from the Rust types (--check: only compare)
+cargo xtask sanity    what ansible-test, galaxy-importer and antsibull say of the collection; minutes
 cargo xtask fuzz      look for inputs that what reads them does not bear, for 300 seconds or as many as are named
 ";
 
@@ -52,6 +54,7 @@ fn run(arguments: &[String]) -> Result<()> {
         ["prepare"] => prepare::prepare(),
         ["docs"] => docs::write(),
         ["docs", "--check"] => docs::check(),
+        ["sanity"] => sanity::sanity(),
         ["fuzz"] => fuzz::fuzz(300),
         ["fuzz", seconds] => fuzz::fuzz(seconds.parse().context("the number of seconds")?),
         ["--help" | "-h" | "help"] => {
