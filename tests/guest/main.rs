@@ -4,10 +4,13 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
 mod ap_bind;
+mod ap_bind_changes;
 mod ap_bind_faults;
+mod ap_bind_killed;
 mod ap_bind_others;
 mod ap_bind_rebalance;
 mod ap_bind_release;
+mod ap_bind_unfinished;
 mod facts;
 mod facts_inspect;
 mod firmware;

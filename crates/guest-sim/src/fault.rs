@@ -70,6 +70,8 @@ pub enum Becomes {
     Deconfigured,
     /// Gone from the guest.
     Lost,
+    /// Gone from the guest, and back after the time of a reset: another device for the kernel, bound to nobody.
+    Recreated,
     /// Switched off in the kernel.
     Offline,
     /// Unbound by somebody else.

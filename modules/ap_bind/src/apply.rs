@@ -4,10 +4,8 @@ use crate::choose::{Freedom, plan, to_look_at};
 use crate::codes;
 use crate::entries::Wanted;
 use crate::fleet::{Fleet, Job};
-use crate::moves;
-use crate::observe;
 use crate::options::{Report, Status};
-use crate::plan::{Decision, Plan, fit, indices, is_held_for, names};
+use crate::plan::{Decision, Plan, fit, indices, is_held_for, may_be_held_for, names};
 use crate::report::{self, Served, mismatch, reason};
 use crate::task::{Aim, Task};
 use ansible_contract::{Failure, Outcome, warning};
@@ -20,9 +18,9 @@ type Answer = std::result::Result<Outcome<Report>, Failure<Report>>;
 
 /// One run: what is asked for and what is there.
 pub struct Run<'a> {
-    task: Task,
-    fleet: Fleet<'a>,
-    secrets: SecretList,
+    pub(super) task: Task,
+    pub(super) fleet: Fleet<'a>,
+    pub(super) secrets: SecretList,
     before: Vec<Observed>,
 }
 
@@ -34,9 +32,12 @@ impl<'a> Run<'a> {
     }
 
     /// Tells what would be done. No queue is bound, so an entry whose candidates cannot be read is undetermined.
-    pub fn predict(self) -> Answer {
+    pub fn predict(mut self) -> Answer {
+        let (task, secrets) = (&self.task, &self.secrets);
+        self.fleet.predict_settled(&|seen| serves_any(task, seen, secrets));
         let Aim::Serve(freedom) = self.task.aim else {
             let released = self.to_release()?;
+            self.tell_unknown(&released);
             let served = self.left_unserved();
             return self.answer(served, true, |o| {
                 if released.contains(&o.seen.apqn) { SeState::Unbound } else { o.seen.state }
@@ -52,11 +53,11 @@ impl<'a> Run<'a> {
                 Decision::Undetermined => Served { status: Status::Undetermined, apqn: None, fault: None },
                 Decision::SecretMissing if self.secrets.is_complete() => {
                     // An earlier task of the play may still add it.
-                    let fault = reason(at, wanted, decision, &self.secrets);
+                    let fault = self.why(at, wanted, decision);
                     partial.push(fault.clone());
                     Served { status: Status::Undetermined, apqn: None, fault: Some(fault) }
                 }
-                _ => Served::not(reason(at, wanted, decision, &self.secrets)),
+                _ => Served::not(self.why(at, wanted, decision)),
             });
         let served: Vec<_> = served.collect();
         let mut run = self;
@@ -74,9 +75,12 @@ impl<'a> Run<'a> {
 
     /// Does it.
     pub fn apply(mut self) -> Answer {
-        self.fleet.settle()?;
+        let (task, secrets) = (&self.task, &self.secrets);
+        self.fleet.settle(&|seen| serves_any(task, seen, secrets))?;
         let Aim::Serve(freedom) = self.task.aim else {
-            let faults = self.release(self.to_release()?);
+            let released = self.to_release()?;
+            self.tell_unknown(&released);
+            let faults = self.release(released);
             let served = self.left_unserved();
             return self.finish(served, faults);
         };
@@ -93,7 +97,7 @@ impl<'a> Run<'a> {
             .enumerate()
             .map(|(at, (wanted, decision))| match decision {
                 Decision::Served(apqn) | Decision::Move { from: apqn, .. } => Served::by(*apqn, Status::Served),
-                _ => Served::not(reason(at, wanted, decision, &self.secrets)),
+                _ => Served::not(self.why(at, wanted, decision)),
             })
             .collect();
         let mut jobs = if go { self.jobs(&plan) } else { Vec::new() };
@@ -161,130 +165,8 @@ impl<'a> Run<'a> {
         plan(&self.task.wanted, &self.seen(), &self.secrets, freedom)
     }
 
-    /// Does jobs, notes how each went, and gives those whose queues refused or are gone. A moved entry gives up its
-    /// old queue only when the new one serves it, and keeps it if that does not work out.
-    fn serve(
-        &mut self,
-        plan: &Plan,
-        jobs: Vec<Job>,
-        served: &mut [Served],
-        freedom: Freedom,
-        faults: &mut Vec<Fault>,
-    ) -> Vec<Job> {
-        let mut pending = self.with_secrets(jobs, served);
-        faults.extend(self.fleet.give_back(|apqn| pending.iter().any(|job| job.apqn == apqn)));
-        let had: Vec<Option<Apqn>> = served.iter().map(|served| served.apqn).collect();
-        let mut refused = Vec::new();
-        while !pending.is_empty() {
-            let now = moves::next(&pending);
-            let (batch, rest): (Vec<_>, Vec<_>) = pending.into_iter().enumerate().partition(|(at, _)| now.contains(at));
-            let batch: Vec<Job> = batch.into_iter().map(|(_, job)| job).collect();
-            pending = rest.into_iter().map(|(_, job)| job).collect();
-            let mut answers = self.fleet.serve(&batch);
-            if freedom.exclusive {
-                faults.extend(self.make_room(plan, &batch, &mut answers));
-            }
-            for (job, answer) in batch.into_iter().zip(answers) {
-                let Err(fault) = answer else {
-                    self.note_taken(&job, served);
-                    served[job.entry] = Served::by(job.apqn, Status::Served);
-                    let is_taken = |from: &Apqn| pending.iter().any(|other| other.apqn == *from);
-                    let left = job.from.filter(|from| !is_taken(from) && served.iter().all(|s| s.apqn != Some(*from)));
-                    faults.extend(self.fleet.leave(left.as_slice()));
-                    continue;
-                };
-                if served[job.entry].status == Status::Served {
-                    self.fleet.warnings.push(fault.clone());
-                } else {
-                    served[job.entry] = Served::not(fault.clone());
-                }
-                self.put_back(&job, &had, served, faults);
-                cancel(&job, &mut pending);
-                if [pv_guest::codes::BIND_REFUSED, pv_guest::codes::QUEUE_UNUSABLE, pv_guest::codes::QUEUE_VANISHED]
-                    .contains(&fault.code)
-                {
-                    refused.push(job);
-                }
-            }
-        }
-        self.fleet.end_moves(faults);
-        refused
-    }
-
-    /// The entry that had a job's queue until now has none.
-    fn note_taken(&self, job: &Job, served: &mut [Served]) {
-        for (at, (wanted, had)) in self.task.wanted.iter().zip(served).enumerate() {
-            if had.apqn == Some(job.apqn) {
-                *had = Served::not(reason(at, wanted, &Decision::NoQueue, &self.secrets));
-            }
-        }
-    }
-
-    /// Gives a queue back to the entry from which it was taken in vain.
-    fn put_back(&mut self, job: &Job, had: &[Option<Apqn>], served: &mut [Served], faults: &mut Vec<Fault>) {
-        let Some(entry) = had.iter().position(|apqn| *apqn == Some(job.apqn)) else { return };
-        let (Some(wanted), Some(of_entry)) = (self.task.wanted.get(entry), served.get(entry)) else { return };
-        if of_entry.apqn != Some(job.apqn) {
-            return;
-        }
-        let secret = wanted.secret().and_then(|id| indices(&self.secrets, id).first().copied()).map(Associate);
-        let back = Job { entry, wanted: wanted.clone(), apqn: job.apqn, secret, from: None };
-        if let Some(Err(fault)) = self.fleet.serve(&[back]).pop() {
-            faults.push(fault.clone());
-            served[entry] = Served::not(fault);
-        }
-    }
-
-    /// The jobs whose secrets are where they were. Read again right before they are used: an index belongs to another
-    /// secret after a reboot.
-    fn with_secrets(&mut self, jobs: Vec<Job>, served: &mut [Served]) -> Vec<Job> {
-        let now = observe::secrets(self.task.needs_secrets());
-        let is_there = |job: &Job| match (job.wanted.secret(), job.secret) {
-            (Some(id), Some(index)) => now.as_ref().is_ok_and(|now| indices(now, id).contains(&index.0)),
-            _ => true,
-        };
-        let (ready, moved): (Vec<_>, Vec<_>) = jobs.into_iter().partition(is_there);
-        for job in moved {
-            let fault = now.as_ref().err().cloned().unwrap_or_else(|| {
-                Fault::new(
-                    codes::SECRET_CHANGED,
-                    format!("The queue {} was not associated: the secret store changed meanwhile.", job.apqn),
-                )
-                .hint("Run the task again.")
-            });
-            if job.from.is_some() {
-                self.fleet.warnings.push(fault);
-            } else {
-                served[job.entry] = Served::not(fault);
-            }
-        }
-        ready
-    }
-
-    /// A card may hold as many queues as it takes: those that no entry wants are released there, and what was refused
-    /// is tried again. Gives the faults of the releases.
-    fn make_room(&mut self, plan: &Plan, jobs: &[Job], answers: &mut [Result<()>]) -> Vec<Fault> {
-        let refused =
-            |answer: &Result<()>| answer.as_ref().is_err_and(|fault| fault.code == pv_guest::codes::BIND_REFUSED);
-        let mut faults = Vec::new();
-        if self.task.strict && answers.iter().any(|answer| answer.is_err() && !refused(answer)) {
-            return faults;
-        }
-        for (job, answer) in jobs.iter().zip(answers).filter(|(_, answer)| refused(answer)) {
-            let there: BTreeSet<_> =
-                self.unwanted(plan).into_iter().filter(|apqn| apqn.card == job.apqn.card).collect();
-            if !there.is_empty() {
-                faults.extend(self.release(there));
-                if let Some(again) = self.fleet.serve(std::slice::from_ref(job)).pop() {
-                    *answer = again;
-                }
-            }
-        }
-        faults
-    }
-
     /// Queues that this guest holds and no entry wants.
-    fn unwanted(&self, plan: &Plan) -> BTreeSet<Apqn> {
+    pub(super) fn unwanted(&self, plan: &Plan) -> BTreeSet<Apqn> {
         let unwanted = |seen: &&Seen| seen.state.is_held() && plan.entry_of(seen.apqn).is_none();
         self.fleet.queues.iter().map(|o| &o.seen).filter(unwanted).map(|seen| seen.apqn).collect()
     }
@@ -296,18 +178,44 @@ impl<'a> Run<'a> {
     fn to_release(&self) -> Result<BTreeSet<Apqn>> {
         let seen = self.seen();
         if self.task.aim == Aim::ReleaseAll {
-            return Ok(seen.iter().filter(|seen| seen.state.is_held()).map(|seen| seen.apqn).collect());
+            // One that answers with an error is held as far as is known.
+            let held = |seen: &&Seen| seen.state.is_held() || seen.state == SeState::Failing;
+            return Ok(seen.iter().filter(held).map(|seen| seen.apqn).collect());
         }
         let is_shown = |id| !indices(&self.secrets, id).is_empty();
         if !self.secrets.is_complete() && !self.task.wanted.iter().filter_map(Wanted::secret).all(is_shown) {
             return Err(self.secrets.incomplete());
         }
         // All of them, not one for each entry: a second run must find nothing left to release.
-        let named = |seen: &&Seen| self.task.wanted.iter().any(|wanted| names(wanted, seen, &self.secrets));
-        Ok(seen.iter().filter(named).map(|seen| seen.apqn).collect())
+        let named = |seen: &Seen| self.task.wanted.iter().any(|wanted| names(wanted, seen, &self.secrets));
+        // What an earlier run could not release is still held, though the kernel has forgotten for which secret.
+        let as_it_was = |seen: &Seen| {
+            let index = self.fleet.stuck.get(&seen.apqn)?.was?;
+            Some(Seen { state: SeState::Associated(index), ..seen.clone() })
+        };
+        let is_named = |seen: &&Seen| named(seen) || as_it_was(seen).is_some_and(|seen| named(&seen));
+        Ok(seen.iter().filter(is_named).map(|seen| seen.apqn).collect())
     }
 
-    fn release(&self, apqns: BTreeSet<Apqn>) -> Vec<Fault> {
+    /// Tells of queues that may be held for an entry, which nobody can know, and are therefore not released.
+    fn tell_unknown(&mut self, released: &BTreeSet<Apqn>) {
+        if self.task.aim != Aim::ReleaseEntries {
+            return;
+        }
+        let seen = self.seen();
+        let maybe = |seen: &&Seen| self.task.wanted.iter().any(|wanted| may_be_held_for(wanted, seen));
+        let unknown = seen.iter().filter(maybe).map(|seen| seen.apqn).filter(|apqn| !released.contains(apqn));
+        self.fleet.warnings.extend(unknown.map(report::unknown));
+    }
+
+    /// Why an entry with this decision is not served.
+    pub(super) fn why(&self, at: usize, wanted: &Wanted, decision: &Decision) -> Fault {
+        let maybe = |o: &&Observed| may_be_held_for(wanted, &o.seen);
+        let unknown: Vec<_> = self.fleet.queues.iter().filter(maybe).map(|o| o.seen.apqn).collect();
+        reason(at, wanted, decision, &self.secrets, &unknown)
+    }
+
+    pub(super) fn release(&self, apqns: BTreeSet<Apqn>) -> Vec<Fault> {
         let apqns: Vec<_> = apqns.into_iter().collect();
         self.fleet.release(&apqns).into_iter().filter_map(Result::err).collect()
     }
@@ -319,16 +227,26 @@ impl<'a> Run<'a> {
 
     /// Looks at everything once more and tells how it went. A queue that could not be released is a failure in any
     /// case, an entry that could not be served if `strict`.
-    fn finish(mut self, mut served: Vec<Served>, faults: Vec<Fault>) -> Answer {
+    fn finish(mut self, mut served: Vec<Served>, mut faults: Vec<Fault>) -> Answer {
         self.fleet.refresh();
+        let mut lost = Vec::new();
         for (wanted, served) in self.task.wanted.iter().zip(&mut served) {
             match served.apqn {
-                Some(apqn) if !self.serves(wanted, apqn) => *served = Served::not(report::lost(apqn)),
+                Some(apqn) if !self.serves(wanted, apqn) => {
+                    *served = Served::not(report::lost(apqn));
+                    lost.extend(wanted.secret().map(|_| apqn));
+                }
                 _ => {}
             }
         }
+        faults.extend(self.fleet.note_lost(&lost));
+        let mut faults = faults.into_iter();
+        let first = faults.next();
+        self.fleet.warnings.extend(faults);
+        // What settling could not release may be what the task was to release.
+        self.fleet.warnings.retain(|warning| first.as_ref().is_none_or(|first| first.detail != warning.detail));
         let outcome = self.answer(served, false, |o| o.seen.state);
-        match (faults.into_iter().next(), outcome) {
+        match (first, outcome) {
             (Some(fault), Ok(outcome)) => Err(failure(fault, outcome)),
             (Some(fault), Err(mut failed)) => {
                 failed.warnings.push(warning(&fault));
@@ -378,11 +296,10 @@ impl<'a> Run<'a> {
     }
 }
 
-/// Takes out the jobs that wait for what a failed one would have left.
-fn cancel(failed: &Job, pending: &mut Vec<Job>) {
-    let Some(at) = pending.iter().position(|job| failed.from == Some(job.apqn)) else { return };
-    let next = pending.remove(at);
-    cancel(&next, pending);
+/// Whether a queue serves an entry of a task that wants entries served.
+fn serves_any(task: &Task, seen: &Seen, secrets: &SecretList) -> bool {
+    let serves = |wanted: &Wanted| is_held_for(wanted, seen, secrets) && fit(wanted, seen) != Fit::No;
+    matches!(task.aim, Aim::Serve(_)) && task.wanted.iter().any(serves)
 }
 
 fn failure(fault: Fault, outcome: Outcome<Report>) -> Failure<Report> {

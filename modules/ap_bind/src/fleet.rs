@@ -5,15 +5,17 @@ use crate::entries::Wanted;
 use crate::plan::fit;
 use fault::{Fault, Result};
 use pv_guest::ap::steps::{self, Binding, Manner};
-use pv_guest::ap::{self, Apqn, Associate, Bus, Fit, Journal, Look, Looked, Observed, SeState, Seen};
+use pv_guest::ap::{self, Apqn, Associate, Bus, Fit, Journal, Look, Looked, MkvpState, Note, Observed, SeState};
+use pv_guest::ap::{Seen, Stuck};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 /// All queues, with what is written about them.
 pub struct Fleet<'a> {
     /// As last observed, by APQN.
     pub queues: Vec<Observed>,
-    /// What was bound and is not finished.
+    /// What was begun and is not finished.
     pub journal: Journal<'a>,
     /// How to work on queues.
     pub manner: Manner,
@@ -24,7 +26,11 @@ pub struct Fleet<'a> {
     /// Cards that refused a queue while others were bound: they may have only so many places.
     tight: BTreeSet<u8>,
     /// Moves that are in the journal, from and to.
-    moves: Vec<(Apqn, Apqn)>,
+    pub(super) moves: Vec<(Apqn, Apqn)>,
+    /// Queues that moved entries have left and that could not be released.
+    pub(super) unleft: BTreeSet<Apqn>,
+    /// What an earlier run left half done and cannot be released now. It is not tried again in this run.
+    pub stuck: BTreeMap<Apqn, Stuck>,
     /// What the operator should know.
     pub warnings: Vec<Fault>,
 }
@@ -44,6 +50,8 @@ impl<'a> Fleet<'a> {
             looking: BTreeSet::new(),
             tight: BTreeSet::new(),
             moves: Vec::new(),
+            unleft: BTreeSet::new(),
+            stuck: BTreeMap::new(),
             warnings: Vec::new(),
         })
     }
@@ -53,7 +61,7 @@ impl<'a> Fleet<'a> {
         self.queues.iter().find(|observed| observed.seen.apqn == apqn)
     }
 
-    fn see(&mut self, apqn: Apqn, how: impl FnOnce(&mut Observed)) {
+    pub(super) fn see(&mut self, apqn: Apqn, how: impl FnOnce(&mut Observed)) {
         if let Some(observed) = self.queues.iter_mut().find(|observed| observed.seen.apqn == apqn) {
             how(observed);
         }
@@ -73,14 +81,23 @@ impl<'a> Fleet<'a> {
         }
     }
 
-    /// Releases what an earlier run left half done.
+    /// Settles what an earlier run left half done. `keeps` tells whether an associated queue serves what is wanted.
     ///
     /// # Errors
     /// Those of the journal.
-    pub fn settle(&mut self) -> Result<()> {
-        let settled = self.journal.settle(&mut self.queues, self.manner)?;
-        self.warnings.extend(settled);
+    pub fn settle(&mut self, keeps: &dyn Fn(&Seen) -> bool) -> Result<()> {
+        let settled = self.journal.settle(&mut self.queues, keeps, self.manner)?;
+        self.warnings.extend(settled.warnings);
+        self.warnings.extend(settled.stuck.iter().map(|stuck| stuck.fault.clone()));
+        self.stuck = settled.stuck.into_iter().map(|stuck| (stuck.apqn, stuck)).collect();
         Ok(())
+    }
+
+    /// Takes what [`Fleet::settle`] would release for released.
+    pub fn predict_settled(&mut self, keeps: &dyn Fn(&Seen) -> bool) {
+        for apqn in self.journal.to_settle(&self.queues, keeps) {
+            self.see(apqn, |o| (o.seen.state, o.seen.mkvp) = (SeState::Unbound, MkvpState::NotRead));
+        }
     }
 
     /// Binds queues to read their master keys and serial numbers: one of a card at a time, cards at once. Those
@@ -155,7 +172,7 @@ impl<'a> Fleet<'a> {
         for (apqn, _) in &stuck {
             self.see(*apqn, |o| o.seen.state = SeState::Failing);
         }
-        let journal = self.journal.finish_all(freed.into_iter().map(|(apqn, _)| apqn));
+        let journal = self.journal.finish_all(freed.into_iter().map(|(apqn, _)| Note::Bind(apqn)));
         stuck.into_iter().filter_map(|(_, answer)| answer.err()).chain(journal.err()).collect()
     }
 
@@ -166,7 +183,8 @@ impl<'a> Fleet<'a> {
         let tight = self.tight.clone();
         let stuck = self.give_back(|apqn| !tight.contains(&apqn.card));
         self.warnings.extend(stuck);
-        let noted = self.journal.begin_all(jobs.iter().filter(|job| job.secret.is_some()).map(|job| job.apqn));
+        let noted =
+            self.journal.begin_all(jobs.iter().filter(|job| job.secret.is_some()).map(|job| Note::Bind(job.apqn)));
         if let Err(fault) = noted {
             return jobs.iter().map(|_| Err(fault.clone())).collect();
         }
@@ -183,6 +201,8 @@ impl<'a> Fleet<'a> {
             by_card.entry(job.apqn.card).or_default().push((job, answer));
         }
         let this = &*self;
+        let loose = Loose::default();
+        let loose_ones = &loose;
         thread::scope(|scope| {
             for card in by_card.into_values() {
                 scope.spawn(move || {
@@ -190,9 +210,9 @@ impl<'a> Fleet<'a> {
                         let Some(observed) = this.get(job.apqn) else { continue };
                         match Binding::begin(&observed.queue, this.manner) {
                             Ok(binding) => {
-                                scope.spawn(move || *answer = this.complete(job, observed, binding));
+                                scope.spawn(move || *answer = this.complete(job, observed, binding, loose_ones));
                             }
-                            Err(fault) => *answer = Err(fault),
+                            Err(fault) => *answer = Err(this.abandon(observed, fault, loose_ones)),
                         }
                     }
                 });
@@ -205,32 +225,21 @@ impl<'a> Fleet<'a> {
             }
             self.see(job.apqn, Observed::refresh);
         }
+        let loose = loose.0.into_inner().unwrap_or_else(PoisonError::into_inner);
         // A queue that is neither serving nor free stays in the journal for the next run.
         let is_done = |job: &&Job| {
-            let state = self.get(job.apqn).map(|observed| observed.seen.state);
-            state.is_none_or(|state| matches!(state, SeState::Associated(_) | SeState::Unbound))
+            let seen = self.get(job.apqn).map(|observed| &observed.seen);
+            seen.is_none_or(|seen| match seen.state {
+                SeState::Associated(_) => seen.usable,
+                SeState::Unbound => !loose.contains_key(&job.apqn),
+                _ => false,
+            })
         };
-        let finished = self.journal.finish_all(jobs.iter().filter(is_done).map(|job| job.apqn));
+        let finished = self.journal.finish_all(jobs.iter().filter(is_done).map(|job| Note::Bind(job.apqn)));
+        self.warnings.extend(loose.into_values());
         match finished {
             Ok(()) => answers,
             Err(fault) => answers.into_iter().map(|answer| answer.and(Err(fault.clone()))).collect(),
-        }
-    }
-
-    /// Notes a move, if the old queue can be released once the new one serves.
-    fn begin_move(&mut self, from: Apqn, to: Apqn) -> Result<()> {
-        if let Some(observed) = self.get(from) {
-            steps::wait_until_idle(&observed.queue, self.manner)?;
-        }
-        self.journal.begin_move(from, to)?;
-        self.moves.push((from, to));
-        Ok(())
-    }
-
-    /// Notes that all moves are done or given up.
-    pub fn end_moves(&mut self, faults: &mut Vec<Fault>) {
-        for (from, to) in std::mem::take(&mut self.moves) {
-            faults.extend(self.journal.finish_move(from, to).err());
         }
     }
 
@@ -241,8 +250,16 @@ impl<'a> Fleet<'a> {
         if held && job.secret.is_some() { steps::release(&observed.queue, self.manner) } else { Ok(()) }
     }
 
-    fn complete(&self, job: &Job, observed: &Observed, binding: Binding<'_>) -> Result<()> {
-        binding.end()?;
+    /// Undoes a bind that failed, and gives the fault that it failed with.
+    fn abandon(&self, observed: &Observed, fault: Fault, loose: &Loose) -> Fault {
+        if let Err(stuck) = steps::abandon(&observed.queue, self.manner) {
+            loose.0.lock().unwrap_or_else(PoisonError::into_inner).insert(observed.seen.apqn, stuck);
+        }
+        fault
+    }
+
+    fn complete(&self, job: &Job, observed: &Observed, binding: Binding<'_>, loose: &Loose) -> Result<()> {
+        binding.end().map_err(|fault| self.abandon(observed, fault, loose))?;
         let (queue, Some(secret)) = (&observed.queue, job.secret) else { return Ok(()) };
         // The key may have been changed since it was read.
         let fits = |seen: &Seen| fit(&job.wanted, seen);
@@ -264,7 +281,7 @@ impl<'a> Fleet<'a> {
     }
 
     /// Does something with the queue of each job, all at once. One answer for each, in their order.
-    fn in_parallel<J: Sync>(
+    pub(super) fn in_parallel<J: Sync>(
         &self,
         jobs: &[J],
         apqn: impl Fn(&J) -> Apqn + Sync,
@@ -281,23 +298,15 @@ impl<'a> Fleet<'a> {
         })
     }
 
-    /// Releases queues, all at once. One answer for each, in their order.
-    pub fn release(&self, apqns: &[Apqn]) -> Vec<Result<()>> {
-        self.in_parallel(apqns, |apqn| *apqn, |_, observed| steps::release(&observed.queue, self.manner))
-    }
-
-    /// Releases the queues that moved entries have left, and looks at them again. Gives the faults.
-    pub fn leave(&mut self, left: &[Apqn]) -> Vec<Fault> {
-        let faults = self.release(left).into_iter().filter_map(Result::err).collect();
-        left.iter().for_each(|apqn| self.see(*apqn, Observed::refresh));
-        faults
-    }
-
     /// Marks a queue as of no use in this run.
     pub fn give_up(&mut self, apqn: Apqn) {
         self.see(apqn, |o| o.seen.state = SeState::Failing);
     }
 }
+
+/// Queues whose bind failed and may still come about, with why that could not be undone.
+#[derive(Default)]
+struct Loose(Mutex<BTreeMap<Apqn, Fault>>);
 
 /// One queue that is to serve one entry.
 #[derive(Clone)]

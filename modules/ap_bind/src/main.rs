@@ -9,7 +9,9 @@ mod observe;
 mod plan;
 #[cfg(test)]
 mod random;
+mod release;
 mod report;
+mod serve;
 mod task;
 
 use ansible_contract::{Context, Failure, Module, Outcome, warning};
@@ -39,7 +41,7 @@ impl Module for ApBind {
         let bus = observe::bus(task.manner.timeout)?;
         let boot = BootRecord::of_this_boot()?;
         let _alone = if context.check_mode { None } else { Some(ap::alone(&boot)?) };
-        let journal = if context.check_mode { Journal::empty(&boot) } else { Journal::open(&boot)? };
+        let journal = if context.check_mode { Journal::only_read(&boot)? } else { Journal::open(&boot)? };
         let fleet = Fleet::observe(&bus, journal, task.manner)?;
         let secrets = observe::secrets(task.needs_secrets())?;
 

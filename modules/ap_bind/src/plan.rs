@@ -75,6 +75,16 @@ pub fn is_held_with(wanted: &Wanted, queue: &Seen, is_index_of: impl Fn(SecretId
     }
 }
 
+/// Whether a queue may be associated with an entry's secret, for all that can be known: the kernel does not tell with
+/// which it is. It never counts as serving anything.
+pub fn may_be_held_for(wanted: &Wanted, queue: &Seen) -> bool {
+    queue.state == SeState::AssociatedUnknown
+        && wanted.mode() == queue.mode
+        && wanted.apqn.is_none_or(|apqn| apqn == queue.apqn)
+        && queue.generation >= wanted.min_generation
+        && key_fit(wanted, queue) != Fit::No
+}
+
 /// What serves an entry, or why nothing does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decision {

@@ -32,8 +32,9 @@ impl Served {
     }
 }
 
-/// Why an entry with this decision is not served.
-pub fn reason(at: usize, wanted: &Wanted, decision: &Decision, secrets: &SecretList) -> Fault {
+/// Why an entry with this decision is not served. `unknown`: queues that may be associated with its secret, which the
+/// kernel does not tell.
+pub fn reason(at: usize, wanted: &Wanted, decision: &Decision, secrets: &SecretList, unknown: &[Apqn]) -> Fault {
     let who = format!("The entry {} is not served", called(at, wanted.name.as_deref()));
     match decision {
         Decision::SecretMissing if !secrets.is_complete() => secrets.incomplete(),
@@ -54,11 +55,26 @@ pub fn reason(at: usize, wanted: &Wanted, decision: &Decision, secrets: &SecretL
         )
         .hint("Set strict to false to serve what can be served."),
         Decision::Served(_) | Decision::Undetermined | Decision::NoQueue => {
-            Fault::new(codes::NO_MATCHING_QUEUE, format!("{who}: no queue that is left has {}.", demands(wanted))).hint(
-                "Compare with the queues in the result; queues held for something else are taken only with exclusive.",
-            )
+            let fault =
+                Fault::new(codes::NO_MATCHING_QUEUE, format!("{who}: no queue that is left has {}.", demands(wanted)));
+            if unknown.is_empty() {
+                return fault.hint(
+                    "Compare with the queues in the result; queues held for something else are taken only with exclusive.",
+                );
+            }
+            let list: Vec<_> = unknown.iter().map(Apqn::to_string).collect();
+            fault.hint(format!("Of {} the kernel has forgotten with which secret it is associated, so nobody can tell whether it is free to be taken. {HOW_TO_FREE}", list.join(", ")))
         }
     }
+}
+
+/// What frees a queue of an unknown association.
+const HOW_TO_FREE: &str = "If nothing uses it, this module with state=bound, the wanted entries and exclusive=true takes it (and releases all else that no entry wants), and with state=unbound and all=true it releases every queue.";
+
+/// A queue that may be associated with the secret of an entry that is to be released, which nobody can know.
+pub fn unknown(apqn: Apqn) -> Fault {
+    Fault::new(codes::ASSOCIATION_UNKNOWN, format!("The queue {apqn} was not released: it is associated, and the kernel has forgotten with which secret, so it may be held for one of the entries or for something else."))
+        .hint(HOW_TO_FREE)
 }
 
 /// A queue that is associated with a wanted secret and does not fit.

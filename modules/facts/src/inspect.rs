@@ -46,7 +46,10 @@ impl<L> Inspection<L> {
         let manner = Manner { timeout, when_busy: WhenBusy::Wait };
         // A queue that could not be read would be taken for gone, and forgotten.
         if whole {
-            journal.settle(queues, manner)?.into_iter().for_each(|fault| problems.note(fault));
+            // Whoever wants an association decides about it, not who only looks.
+            let settled = journal.settle(queues, &|_| true, manner)?;
+            let stuck = settled.stuck.into_iter().map(|stuck| stuck.fault);
+            settled.warnings.into_iter().chain(stuck).for_each(|fault| problems.note(fault));
         }
 
         let unknown: Vec<_> = queues.iter().filter(|observed| is_worth_a_look(&observed.seen)).cloned().collect();

@@ -29,8 +29,6 @@ pub struct Case {
     #[serde(default)]
     pub heal: Vec<Value>,
     #[serde(default)]
-    pub unbind: Vec<String>,
-    #[serde(default)]
     pub reboot: bool,
 }
 

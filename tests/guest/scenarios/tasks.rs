@@ -144,10 +144,6 @@ impl World {
         for fragment in &case.heal {
             self.guest.set(&fragment.to_string())?;
         }
-        for apqn in &case.unbind {
-            let card = apqn.get(..2).unwrap_or_default();
-            self.shell(&format!("echo 0 > /sys/devices/ap/card{card}/{apqn}/se_bind"))?;
-        }
         match (case.reboot, case.prep) {
             (true, _) => {
                 self.guest.reboot()?;

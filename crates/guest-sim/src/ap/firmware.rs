@@ -106,6 +106,8 @@ pub struct Firmware {
     pub checkstopped: bool,
     /// Not gone.
     pub present: bool,
+    /// Gone, and back at this time as a new queue.
+    pub back_at: Option<Duration>,
     /// Set when a fault switches the queue off in the kernel, until the kernel has noticed.
     pub went_offline: bool,
     binding: Binding,
@@ -122,6 +124,7 @@ impl Firmware {
             configured: true,
             checkstopped: false,
             present: true,
+            back_at: None,
             went_offline: false,
             binding,
             index: None,
@@ -154,6 +157,10 @@ impl Firmware {
             Some(Becomes::Checkstopped) => self.checkstopped = true,
             Some(Becomes::Deconfigured) => self.configured = false,
             Some(Becomes::Lost) => self.present = false,
+            Some(Becomes::Recreated) => {
+                self.present = false;
+                self.back_at = Some(ended + Delays::of(rules.delays.reset_ms));
+            }
             Some(Becomes::Offline) => self.went_offline = true,
             Some(Becomes::Unbound) => self.after_reset(true),
         }

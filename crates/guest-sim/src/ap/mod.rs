@@ -271,6 +271,9 @@ impl Queue {
     }
 
     fn advance(&mut self, rules: Rules<'_>) {
+        if self.firmware.back_at.is_some_and(|at| at <= rules.now) {
+            (self.firmware, self.driver) = (Firmware::new(self.firmware.kind, Binding::Available), Driver::new());
+        }
         self.driver.advance(&mut self.firmware, rules);
         if self.firmware.went_offline {
             self.firmware.went_offline = false;

@@ -237,6 +237,7 @@ fn queues_can_become_something_else_in_the_middle() {
         ("offline", "online", Ok("0")),
         ("unbound", "se_bind", Ok("unbound")),
         ("lost", "config", Err(Errno::ENODEV)),
+        ("recreated", "config", Err(Errno::ENODEV)),
     ] {
         let mut bench = bench(&format!("faults: [{{on: bind, becomes: {becomes}}}]"));
         bench.write(BIND, "1").unwrap();
@@ -244,6 +245,17 @@ fn queues_can_become_something_else_in_the_middle() {
         let found = bench.read(&format!("devices/ap/card0a/0a.0005/{path}"));
         assert_eq!(found, text.map(String::from), "{becomes}");
     }
+}
+
+#[test]
+fn a_queue_that_is_made_anew_is_away_for_a_while_and_comes_back_free() {
+    let mut bench = bound("faults: [{on: associate, becomes: recreated}]");
+    bench.write(ASSOCIATE, "0").unwrap();
+    bench.wait(20);
+    assert_eq!(bench.read(BIND), Err(Errno::ENODEV));
+    bench.wait(30);
+    assert_eq!((bench.read(BIND).unwrap(), bench.read(ASSOCIATE).unwrap()), ("unbound".into(), "unassociated".into()));
+    bench.write(BIND, "1").unwrap();
 }
 
 #[test]

@@ -1,13 +1,14 @@
-//! What was bound and is not finished yet, so that a run which is killed leaves no queue half done for good.
+//! What was begun with queues and is not finished yet, so that a run which is killed, or cannot end what it began, leaves
+//! no queue half done for good. What becomes of it is in `settle.rs`.
 
-use super::attributes::{Apqn, SeState};
-use super::seen::Observed;
-use super::steps::{self, Manner};
+use super::attributes::Apqn;
 use super::tool_lock::ToolLock;
 use crate::boot_record::{BootRecord, Topic};
 use crate::codes;
 use fault::{Fault, Result};
 use std::collections::BTreeSet;
+use std::fmt;
+use std::str::FromStr;
 use std::sync::{Mutex, PoisonError};
 
 /// Keeps other runs of ours and pvapconfig off the queues until dropped.
@@ -30,7 +31,52 @@ pub fn alone(boot: &BootRecord) -> Result<impl Sized + use<>> {
     Ok((ToolLock::take()?, ours))
 }
 
-/// Queues that this or an earlier run bound without having finished, in this boot.
+/// One thing that was begun. Written as a line of text into the record of the boot, which carries the boot's id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Note {
+    /// The queue is being bound, be it only to look at it: `XX.YYYY`.
+    Bind(Apqn),
+    /// The EP11 queue is being released: `XX.YYYY-N`, N being the index of the secret that it was associated with, or
+    /// nothing if the kernel did not know it. From the first write on the kernel has forgotten it.
+    Release(Apqn, Option<u16>),
+    /// `from` is to be released as soon as `to` serves in its place: `from>to`.
+    Move {
+        /// The queue that is left.
+        from: Apqn,
+        /// The queue that is taken.
+        to: Apqn,
+    },
+}
+
+impl fmt::Display for Note {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bind(apqn) => write!(f, "{apqn}"),
+            Self::Release(apqn, Some(index)) => write!(f, "{apqn}-{index}"),
+            Self::Release(apqn, None) => write!(f, "{apqn}-"),
+            Self::Move { from, to } => write!(f, "{from}>{to}"),
+        }
+    }
+}
+
+/// The error is a phrase that says what is expected.
+impl FromStr for Note {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> std::result::Result<Self, Self::Err> {
+        if let Some((from, to)) = text.split_once('>') {
+            return Ok(Self::Move { from: from.parse()?, to: to.parse()? });
+        }
+        let Some((apqn, index)) = text.split_once('-') else { return Ok(Self::Bind(text.parse()?)) };
+        let index = match index {
+            "" => None,
+            digits => Some(digits.parse().map_err(|_| "must end with the index of a secret")?),
+        };
+        Ok(Self::Release(apqn.parse()?, index))
+    }
+}
+
+/// What this or an earlier run began without having finished it, in this boot.
 #[derive(Debug)]
 pub struct Journal<'a> {
     boot: &'a BootRecord,
@@ -46,124 +92,55 @@ impl<'a> Journal<'a> {
         Ok(Self { boot, open: Mutex::new(boot.load(Topic::QueueJournal)?) })
     }
 
-    /// A journal that nothing is read from or written to as long as nothing is bound (check mode).
-    pub fn empty(boot: &'a BootRecord) -> Self {
-        Self { boot, open: Mutex::default() }
-    }
-
-    /// Queues that were left.
-    fn left(&self) -> Vec<Apqn> {
-        self.names().iter().filter_map(|name| name.parse().ok()).collect()
-    }
-
-    /// Notes that a queue is about to be bound. Must come before the write.
+    /// The same for check mode, which anybody may use: to who is not root, and could not change a queue either, nothing
+    /// was left.
     ///
     /// # Errors
     /// `file.record_unusable`.
-    pub fn begin(&self, apqn: Apqn) -> Result<()> {
-        self.begin_all([apqn])
+    pub fn only_read(boot: &'a BootRecord) -> Result<Self> {
+        if nix::unistd::geteuid().is_root() { Self::open(boot) } else { Ok(Self { boot, open: Mutex::default() }) }
     }
 
-    /// Notes that a queue is as it was meant to be, or released again.
+    /// Notes that something is about to be done. Must come before the first write to the queue.
     ///
     /// # Errors
     /// `file.record_unusable`.
-    pub fn finish(&self, apqn: Apqn) -> Result<()> {
-        self.finish_all([apqn])
+    pub fn begin(&self, note: Note) -> Result<()> {
+        self.begin_all([note])
+    }
+
+    /// Notes that it is done, or undone.
+    ///
+    /// # Errors
+    /// `file.record_unusable`.
+    pub fn finish(&self, note: Note) -> Result<()> {
+        self.finish_all([note])
     }
 
     /// The same as [`Journal::begin`] for many, written once.
     ///
     /// # Errors
     /// `file.record_unusable`.
-    pub fn begin_all(&self, apqns: impl IntoIterator<Item = Apqn>) -> Result<()> {
-        self.change(|open| apqns.into_iter().filter(|apqn| open.insert(apqn.to_string())).count() > 0)
+    pub fn begin_all(&self, notes: impl IntoIterator<Item = Note>) -> Result<()> {
+        self.change(|open| notes.into_iter().filter(|note| open.insert(note.to_string())).count() > 0)
     }
 
     /// The same as [`Journal::finish`] for many, written once.
     ///
     /// # Errors
     /// `file.record_unusable`.
-    pub fn finish_all(&self, apqns: impl IntoIterator<Item = Apqn>) -> Result<()> {
-        self.change(|open| apqns.into_iter().filter(|apqn| open.remove(&apqn.to_string())).count() > 0)
+    pub fn finish_all(&self, notes: impl IntoIterator<Item = Note>) -> Result<()> {
+        self.change(|open| notes.into_iter().filter(|note| open.remove(&note.to_string())).count() > 0)
     }
 
-    /// Notes that `from` is to be released as soon as `to` serves in its place. Must come before `to` is bound.
-    ///
-    /// # Errors
-    /// `file.record_unusable`.
-    pub fn begin_move(&self, from: Apqn, to: Apqn) -> Result<()> {
-        self.change(|open| open.insert(moved(from, to)))
+    /// Whether this is begun and not finished.
+    pub fn has(&self, note: Note) -> bool {
+        self.texts().contains(&note.to_string())
     }
 
-    /// Notes that a move is done or given up.
-    ///
-    /// # Errors
-    /// `file.record_unusable`.
-    pub fn finish_move(&self, from: Apqn, to: Apqn) -> Result<()> {
-        self.change(|open| open.remove(&moved(from, to)))
-    }
-
-    /// Ends the moves that an earlier run left half done: where both queues serve the same, the old one is released.
-    fn settle_moves(&self, queues: &mut [Observed], manner: Manner) -> Result<Vec<Fault>> {
-        let mut warnings = Vec::new();
-        let halves = |name: &String| {
-            let (from, to) = name.split_once('>')?;
-            Some((from.parse::<Apqn>().ok()?, to.parse::<Apqn>().ok()?))
-        };
-        for (from, to) in self.names().iter().filter_map(halves) {
-            let state = |apqn| queues.iter().find(|observed| observed.seen.apqn == apqn).map(|o| o.seen.state);
-            let both = state(from) == state(to) && state(to).is_some_and(serves);
-            if let Some(old) = queues.iter_mut().find(|observed| both && observed.seen.apqn == from) {
-                if let Err(fault) = steps::release(&old.queue, manner) {
-                    warnings.push(fault);
-                    continue;
-                }
-                warnings.push(Fault::new(
-                    codes::JOURNAL_SETTLED,
-                    format!("The queue {from} was released: an earlier run put {to} in its place and ended before."),
-                ));
-                old.refresh();
-            }
-            self.finish_move(from, to)?;
-        }
-        Ok(warnings)
-    }
-
-    /// Releases what an earlier run left half done. Whether that run only looked or was about to associate, nobody
-    /// uses such a queue: it is taken again where it is wanted. One that cannot be released, because its card is
-    /// dead, stays in the journal and must not keep the others from being worked on. Gives what the operator should
-    /// know.
-    ///
-    /// # Errors
-    /// `file.record_unusable`.
-    pub fn settle(&self, queues: &mut [Observed], manner: Manner) -> Result<Vec<Fault>> {
-        let mut warnings = self.settle_moves(queues, manner)?;
-        for apqn in self.left() {
-            let Some(observed) = queues.iter_mut().find(|observed| observed.seen.apqn == apqn) else {
-                self.finish(apqn)?;
-                continue;
-            };
-            let half_done = is_half_done(observed.seen.state);
-            let released = match observed.seen.state {
-                SeState::Unbound => steps::cancel_bind(&observed.queue),
-                _ if half_done => steps::release(&observed.queue, manner),
-                _ => Ok(()),
-            };
-            if let Err(fault) = released {
-                warnings.push(fault);
-                continue;
-            }
-            if half_done {
-                warnings.push(Fault::new(
-                    codes::JOURNAL_SETTLED,
-                    format!("The queue {apqn} was released: an earlier run bound it and ended before it was finished."),
-                ));
-                observed.refresh();
-            }
-            self.finish(apqn)?;
-        }
-        Ok(warnings)
+    /// All that is begun and not finished. What is not understood, because a newer version wrote it, is left alone.
+    pub(super) fn notes(&self) -> Vec<Note> {
+        self.texts().iter().filter_map(|text| text.parse().ok()).collect()
     }
 
     fn change(&self, how: impl FnOnce(&mut BTreeSet<String>) -> bool) -> Result<()> {
@@ -171,25 +148,9 @@ impl<'a> Journal<'a> {
         if how(&mut open) { self.boot.save(Topic::QueueJournal, &*open) } else { Ok(()) }
     }
 
-    fn names(&self) -> BTreeSet<String> {
+    fn texts(&self) -> BTreeSet<String> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
-}
-
-fn moved(from: Apqn, to: Apqn) -> String {
-    format!("{from}>{to}")
-}
-
-/// Whether a queue is what it was bound for: an accelerator that is bound, an EP11 queue that is associated.
-fn serves(state: SeState) -> bool {
-    matches!(state, SeState::Bound | SeState::Associated(_))
-}
-
-/// Whether a queue in the journal is left half done: held, and serving nobody; where it fails (an association did
-/// not succeed, a card is dead) it is held as far as is known. Only EP11 queues are written into the journal: a bound
-/// accelerator is finished.
-fn is_half_done(state: SeState) -> bool {
-    matches!(state, SeState::Bound | SeState::Pending | SeState::AssociatedUnknown | SeState::Failing)
 }
 
 #[cfg(test)]
@@ -197,9 +158,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_queue_that_is_held_and_serves_nobody_is_half_done() {
-        let half_done = [SeState::Bound, SeState::Pending, SeState::AssociatedUnknown, SeState::Failing];
-        assert!(half_done.into_iter().all(is_half_done));
-        assert!(![SeState::Associated(0), SeState::Unbound, SeState::Unusable].into_iter().any(is_half_done));
+    fn a_note_is_read_as_it_was_written_and_nothing_else_is() {
+        let apqn = |text: &str| text.parse().unwrap();
+        for (note, text) in [
+            (Note::Bind(apqn("0a.002f")), "0a.002f"),
+            (Note::Release(apqn("0a.002f"), Some(65534)), "0a.002f-65534"),
+            (Note::Release(apqn("0a.002f"), None), "0a.002f-"),
+            (Note::Move { from: apqn("0a.002f"), to: apqn("01.0000") }, "0a.002f>01.0000"),
+        ] {
+            assert_eq!((note.to_string().as_str(), text.parse()), (text, Ok(note)));
+        }
+        for text in ["", "-", ">", "0a.002f-65536", "0a.002f-x", "0a.002f>", "-3", "0a.002f>01.0000-1", "0a.002f 1"] {
+            assert!(text.parse::<Note>().is_err(), "{text}");
+        }
     }
 }

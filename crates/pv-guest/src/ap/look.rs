@@ -3,7 +3,7 @@
 //! released. So only EP11 queues are looked at, one of a card at a time, each written into the journal before.
 
 use super::attributes::{Apqn, Mode, SeState};
-use super::journal::Journal;
+use super::journal::{Journal, Note};
 use super::seen::{Observed, Seen};
 use super::steps::{self, Manner, Patience};
 use crate::codes;
@@ -79,15 +79,15 @@ fn look_at_one(observed: &Observed, fit: &dyn Fn(&Seen) -> Fit, journal: &Journa
     if observed.card.mode != Mode::Ep11 {
         return look(Looked::Skipped(steps::vanished(apqn)));
     }
-    if let Err(fault) = journal.begin(apqn) {
+    if let Err(fault) = journal.begin(Note::Bind(apqn)) {
         return look(Looked::Stuck(fault));
     }
     if let Err(fault) = steps::bind(queue, manner) {
-        let settled = if queue.state().is_held() {
-            steps::release(queue, manner).and_then(|()| journal.finish(apqn))
-        } else {
+        let settled = match steps::abandon(queue, manner) {
+            Ok(()) => journal.finish(Note::Bind(apqn)),
+            Err(fault) if queue.state().is_held() => Err(fault),
             // One that takes not even this write is free as far as is known; the next run finds it in the journal.
-            steps::cancel_bind(queue).map_or(Ok(()), |()| journal.finish(apqn))
+            Err(_) => Ok(()),
         };
         return look(settled.map_or_else(Looked::Stuck, |()| Looked::Skipped(fault)));
     }
@@ -96,7 +96,7 @@ fn look_at_one(observed: &Observed, fit: &dyn Fn(&Seen) -> Fit, journal: &Journa
     if fits == Fit::Yes {
         return look(Looked::Fits(seen));
     }
-    let released = steps::release(queue, manner).and_then(|()| journal.finish(apqn));
+    let released = steps::release(queue, manner).and_then(|()| journal.finish(Note::Bind(apqn)));
     seen.state = SeState::Unbound;
     look(released.map_or_else(Looked::Stuck, |()| {
         if fits == Fit::Unknown { Looked::Unread(unreadable(apqn)) } else { Looked::Released(seen) }

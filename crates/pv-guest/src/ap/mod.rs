@@ -10,13 +10,15 @@ mod look;
 mod mkvp;
 mod queue;
 mod seen;
+mod settle;
 pub mod steps;
 mod tool_lock;
 
 pub use attributes::{Apqn, Mode, SeState, card_type};
 pub use bus::{Bus, Card};
-pub use journal::{Journal, alone};
+pub use journal::{Journal, Note, alone};
 pub use look::{Fit, Look, Looked, look_at, look_until_read, unreadable};
 pub use mkvp::{Mkvp, MkvpState};
 pub use queue::{Associate, Queue};
 pub use seen::{Observed, Seen};
+pub use settle::{Settled, Stuck};

@@ -96,6 +96,18 @@ impl Writes {
         true
     }
 
+    /// The same for a queue that still reads as free: what was taken and shows no effect in time is written again, for
+    /// the bus may have made the queue anew meanwhile. If the effect is merely slow, that is refused and does no harm.
+    fn attempt_again(&mut self, write: impl FnOnce() -> io::Result<()>) -> bool {
+        if !self.must_show() {
+            return self.attempt(write);
+        }
+        // A refusal says nothing new.
+        let _ = write();
+        self.taken_at = Some(Instant::now());
+        true
+    }
+
     /// Whether a write was taken and had time enough to show.
     fn must_show(&self) -> bool {
         self.taken_at.is_some_and(|at| at.elapsed() > EFFECT_SHOWS_WITHIN)
@@ -157,7 +169,7 @@ impl<'a> Binding<'a> {
                     )
                     .hint("Another guest may hold it, or its card must be reset by the host."));
                 }
-                SeState::Unbound if !self.writes.attempt(|| queue.bind()) => {
+                SeState::Unbound if !self.writes.attempt_again(|| queue.bind()) => {
                     return Err(self.writes.fault(codes::BIND_REFUSED, format!("The queue {} was not bound", queue.apqn))
                         .hint("The adapter refuses: the guest may hold as many queues as it is allowed to, or the queue is deconfigured."));
                 }
@@ -266,6 +278,23 @@ pub fn cancel_bind(queue: &Queue) -> Result<()> {
     match write.last_error {
         Some(_) => Err(write.fault(codes::UNBIND_FAILED, format!("The queue {} was not released", queue.apqn))),
         None => Ok(()),
+    }
+}
+
+/// Gives up a queue whose bind failed: what was begun is undone, be it held meanwhile, still on its way there, or
+/// neither. Returns when the queue is free. One that is another guest's is left alone, and so is one that is gone.
+///
+/// # Errors
+/// Those of [`release`].
+pub fn abandon(queue: &Queue, manner: Manner) -> Result<()> {
+    match queue.state() {
+        SeState::Unusable | SeState::Unsupported => Ok(()),
+        _ if !queue.exists() => Ok(()),
+        state if state.is_held() => release(queue, manner),
+        _ => {
+            cancel_bind(queue)?;
+            release(queue, Manner { when_busy: WhenBusy::Force, ..manner })
+        }
     }
 }
 
