@@ -141,6 +141,38 @@ fn a_queue_in_use_that_was_not_released_is_not_released_by_the_next_task() {
 }
 
 #[test]
+fn a_queue_in_use_that_could_not_be_taken_is_not_released_by_the_next_task() {
+    if !e2e::can_simulate("a_queue_in_use_that_could_not_be_taken_is_not_released_by_the_next_task") {
+        return;
+    }
+    let guest = guest_with(&["a"], "");
+    ok(&guest, MODULE, &bind([at("a", KEY_A, FIRST)]));
+    forget(&guest, FIRST);
+    let busy = |count: u32| format!("cards: {{\"00\": {{queues: {{\"0005\": {{requestq_count: {count}}}}}}}}}");
+    guest.set(&busy(2)).unwrap();
+    // It is held for somebody, nobody knows for whom, and exclusive may take it, but not while it is in use.
+    fails(&guest, MODULE, &exclusive([at("a", KEY_A, FIRST)]), "ap.queue_busy");
+    guest.set(&busy(0)).unwrap();
+    assert_eq!(ok(&guest, MODULE, &bind([accel()])).get("warnings"), None);
+    assert_eq!(held(&guest), [FIRST, "01.0005"]);
+}
+
+#[test]
+fn facts_between_two_tasks_leave_a_release_to_the_second() {
+    if !e2e::can_simulate("facts_between_two_tasks_leave_a_release_to_the_second") {
+        return;
+    }
+    let guest = guest_with(&["a"], "");
+    ok(&guest, MODULE, &bind([at("a", KEY_A, FIRST)]));
+    guest.set("faults: [{on: write, target: 00.0005/se_bind, kill: before}]").unwrap();
+    is_killed(&guest, MODULE, &unbound([ep11("a", KEY_A)]));
+    ok(&guest, "facts", &json!({"bind_to_inspect": true, "gather_subset": ["ap"], "timeout": 10}));
+    assert_eq!(states(&guest)[FIRST], "associated 0");
+    assert!(warned(&ok(&guest, MODULE, &bind([accel()])), "ap.journal_settled"));
+    assert_eq!(held(&guest), ["01.0005"]);
+}
+
+#[test]
 fn the_old_queue_of_a_move_that_could_not_be_released_is_released_by_the_next_task() {
     if !e2e::can_simulate("the_old_queue_of_a_move_that_could_not_be_released_is_released_by_the_next_task") {
         return;

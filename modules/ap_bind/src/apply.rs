@@ -10,7 +10,7 @@ use crate::report::{self, Served, mismatch, reason};
 use crate::task::{Aim, Task};
 use ansible_contract::{Failure, Outcome, warning};
 use fault::{Fault, Result};
-use pv_guest::ap::{Apqn, Associate, Fit, Observed, SeState, Seen};
+use pv_guest::ap::{Apqn, Associate, Fit, Observed, SeState, Seen, Wish};
 use pv_guest::uv::SecretList;
 use std::collections::BTreeSet;
 
@@ -34,7 +34,7 @@ impl<'a> Run<'a> {
     /// Tells what would be done. No queue is bound, so an entry whose candidates cannot be read is undetermined.
     pub fn predict(mut self) -> Answer {
         let (task, secrets) = (&self.task, &self.secrets);
-        self.fleet.predict_settled(&|seen| serves_any(task, seen, secrets));
+        self.fleet.predict_settled(&|seen| wish(task, seen, secrets));
         let Aim::Serve(freedom) = self.task.aim else {
             let released = self.to_release()?;
             self.tell_unknown(&released);
@@ -76,7 +76,7 @@ impl<'a> Run<'a> {
     /// Does it.
     pub fn apply(mut self) -> Answer {
         let (task, secrets) = (&self.task, &self.secrets);
-        self.fleet.settle(&|seen| serves_any(task, seen, secrets))?;
+        self.fleet.settle(&|seen| wish(task, seen, secrets))?;
         let Aim::Serve(freedom) = self.task.aim else {
             let released = self.to_release()?;
             self.tell_unknown(&released);
@@ -296,10 +296,10 @@ impl<'a> Run<'a> {
     }
 }
 
-/// Whether a queue serves an entry of a task that wants entries served.
-fn serves_any(task: &Task, seen: &Seen, secrets: &SecretList) -> bool {
+/// A queue is kept that serves an entry of a task that wants entries served.
+fn wish(task: &Task, seen: &Seen, secrets: &SecretList) -> Wish {
     let serves = |wanted: &Wanted| is_held_for(wanted, seen, secrets) && fit(wanted, seen) != Fit::No;
-    matches!(task.aim, Aim::Serve(_)) && task.wanted.iter().any(serves)
+    if matches!(task.aim, Aim::Serve(_)) && task.wanted.iter().any(serves) { Wish::Keep } else { Wish::Release }
 }
 
 fn failure(fault: Fault, outcome: Outcome<Report>) -> Failure<Report> {

@@ -6,8 +6,9 @@ use crate::plan::fit;
 use fault::{Fault, Result};
 use pv_guest::ap::steps::{self, Binding, Manner};
 use pv_guest::ap::{self, Apqn, Associate, Bus, Fit, Journal, Look, Looked, MkvpState, Note, Observed, SeState};
-use pv_guest::ap::{Seen, Stuck};
+use pv_guest::ap::{Seen, Stuck, Wish};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
@@ -33,6 +34,8 @@ pub struct Fleet<'a> {
     pub stuck: BTreeMap<Apqn, Stuck>,
     /// What the operator should know.
     pub warnings: Vec<Fault>,
+    /// Something may have been written to a queue since all were observed.
+    worked: AtomicBool,
 }
 
 impl<'a> Fleet<'a> {
@@ -53,6 +56,7 @@ impl<'a> Fleet<'a> {
             unleft: BTreeSet::new(),
             stuck: BTreeMap::new(),
             warnings: Vec::new(),
+            worked: AtomicBool::new(false),
         })
     }
 
@@ -74,19 +78,23 @@ impl<'a> Fleet<'a> {
         }
     }
 
-    /// Looks at every queue again.
+    /// Looks at every queue again, unless nothing was done since: then what was observed is as good.
     pub fn refresh(&mut self) {
+        if !self.worked.load(Ordering::Relaxed) {
+            return;
+        }
         for observed in &mut self.queues {
             observed.refresh();
         }
     }
 
-    /// Settles what an earlier run left half done. `keeps` tells whether an associated queue serves what is wanted.
+    /// Settles what an earlier run left half done.
     ///
     /// # Errors
     /// Those of the journal.
-    pub fn settle(&mut self, keeps: &dyn Fn(&Seen) -> bool) -> Result<()> {
-        let settled = self.journal.settle(&mut self.queues, keeps, self.manner)?;
+    pub fn settle(&mut self, wish: &dyn Fn(&Seen) -> Wish) -> Result<()> {
+        self.worked.fetch_or(!self.journal.is_empty(), Ordering::Relaxed);
+        let settled = self.journal.settle(&mut self.queues, wish, self.manner)?;
         self.warnings.extend(settled.warnings);
         self.warnings.extend(settled.stuck.iter().map(|stuck| stuck.fault.clone()));
         self.stuck = settled.stuck.into_iter().map(|stuck| (stuck.apqn, stuck)).collect();
@@ -94,8 +102,8 @@ impl<'a> Fleet<'a> {
     }
 
     /// Takes what [`Fleet::settle`] would release for released.
-    pub fn predict_settled(&mut self, keeps: &dyn Fn(&Seen) -> bool) {
-        for apqn in self.journal.to_settle(&self.queues, keeps) {
+    pub fn predict_settled(&mut self, wish: &dyn Fn(&Seen) -> Wish) {
+        for apqn in self.journal.to_settle(&self.queues, wish) {
             self.see(apqn, |o| (o.seen.state, o.seen.mkvp) = (SeState::Unbound, MkvpState::NotRead));
         }
     }
@@ -107,6 +115,7 @@ impl<'a> Fleet<'a> {
     ///
     /// Gives the faults of the journal, and of queues that were bound and cannot be released.
     pub fn look_at(&mut self, apqns: &[Apqn], wanted: &[Wanted], to_spare: &BTreeSet<Apqn>) -> Vec<Fault> {
+        self.worked.fetch_or(!apqns.is_empty(), Ordering::Relaxed);
         let queues: Vec<_> = apqns.iter().filter_map(|apqn| self.get(*apqn)).cloned().collect();
         let looks = ap::look_at(queues, &|seen| fit_any(wanted, seen), &self.journal, self.manner);
         let mut faults = Vec::new();
@@ -114,6 +123,7 @@ impl<'a> Fleet<'a> {
             match outcome {
                 Looked::Fits(seen) => {
                     self.looking.insert(apqn);
+                    self.stuck.remove(&apqn);
                     self.see(apqn, |o| o.seen = seen);
                 }
                 Looked::Released(seen) => {
@@ -183,13 +193,22 @@ impl<'a> Fleet<'a> {
         let tight = self.tight.clone();
         let stuck = self.give_back(|apqn| !tight.contains(&apqn.card));
         self.warnings.extend(stuck);
-        let noted =
-            self.journal.begin_all(jobs.iter().filter(|job| job.secret.is_some()).map(|job| Note::Bind(job.apqn)));
-        if let Err(fault) = noted {
+        let new: BTreeSet<Apqn> = jobs
+            .iter()
+            .filter(|job| job.secret.is_some() && !self.journal.has(Note::Bind(job.apqn)))
+            .map(|job| job.apqn)
+            .collect();
+        if let Err(fault) = self.journal.begin_all(new.iter().copied().map(Note::Bind)) {
             return jobs.iter().map(|_| Err(fault.clone())).collect();
         }
         let mut answers: Vec<Result<()>> =
             self.in_parallel(jobs, |job| job.apqn, |job, observed| self.clear(job, observed));
+        // What is in use was not written to, and the next run must not release it either.
+        let in_use =
+            |answer: &Result<()>| answer.as_ref().is_err_and(|fault| fault.code == pv_guest::codes::QUEUE_BUSY);
+        let busy = jobs.iter().zip(&answers).filter(|(job, answer)| in_use(answer) && new.contains(&job.apqn));
+        let forgotten = self.journal.finish_all(busy.map(|(job, _)| Note::Bind(job.apqn)));
+        self.warnings.extend(forgotten.err());
         for (job, answer) in jobs.iter().zip(&mut answers).filter(|(_, answer)| answer.is_ok()) {
             if let Some(from) = job.from {
                 *answer = self.begin_move(from, job.apqn);
@@ -222,6 +241,7 @@ impl<'a> Fleet<'a> {
             // One that was left alone is given back like any other that was only looked at.
             if tried {
                 self.looking.remove(&job.apqn);
+                self.stuck.remove(&job.apqn);
             }
             self.see(job.apqn, Observed::refresh);
         }
@@ -235,7 +255,8 @@ impl<'a> Fleet<'a> {
                 _ => false,
             })
         };
-        let finished = self.journal.finish_all(jobs.iter().filter(is_done).map(|job| Note::Bind(job.apqn)));
+        let done: BTreeSet<Apqn> = jobs.iter().filter(is_done).map(|job| job.apqn).collect();
+        let finished = self.journal.finish_queues(&done);
         self.warnings.extend(loose.into_values());
         match finished {
             Ok(()) => answers,
@@ -287,6 +308,7 @@ impl<'a> Fleet<'a> {
         apqn: impl Fn(&J) -> Apqn + Sync,
         work: impl Fn(&J, &Observed) -> Result<()> + Sync,
     ) -> Vec<Result<()>> {
+        self.worked.fetch_or(!jobs.is_empty(), Ordering::Relaxed);
         let one = |job: &J| {
             self.get(apqn(job)).map_or_else(|| Err(steps::vanished(apqn(job))), |observed| work(job, observed))
         };

@@ -27,9 +27,9 @@ impl Fleet<'_> {
             |(apqn, _)| *apqn,
             |(_, idle), observed| idle.clone().and_then(|()| steps::release(&observed.queue, self.manner)),
         );
-        // What is in use after all, or gone, was not written to.
-        let untouched = [pv_guest::codes::QUEUE_BUSY, pv_guest::codes::QUEUE_VANISHED];
-        let is_over = |answer: &Result<()>| answer.as_ref().err().is_none_or(|fault| untouched.contains(&fault.code));
+        // What is in use after all was not written to. One that is gone may have been: the next run sees.
+        let untouched = |fault: &Fault| fault.code == pv_guest::codes::QUEUE_BUSY;
+        let is_over = |answer: &Result<()>| answer.as_ref().err().is_none_or(untouched);
         let over =
             apqns.iter().zip(&answers).filter(|(_, answer)| is_over(answer)).filter_map(|(apqn, _)| begun.get(apqn));
         match self.journal.finish_all(over.copied()) {

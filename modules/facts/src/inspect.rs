@@ -4,7 +4,7 @@ use crate::problems::Problems;
 use crate::queues::too_slow;
 use fault::Result;
 use pv_guest::ap::steps::{Manner, WhenBusy};
-use pv_guest::ap::{self, Bus, Fit, Journal, Looked, MkvpState, Mode, Observed, SeState, Seen};
+use pv_guest::ap::{self, Bus, Fit, Journal, Looked, MkvpState, Mode, Observed, SeState, Seen, Wish};
 use pv_guest::boot_record::BootRecord;
 use std::sync::mpsc;
 use std::thread;
@@ -47,7 +47,7 @@ impl<L> Inspection<L> {
         // A queue that could not be read would be taken for gone, and forgotten.
         if whole {
             // Whoever wants an association decides about it, not who only looks.
-            let settled = journal.settle(queues, &|_| true, manner)?;
+            let settled = journal.settle(queues, &|_| Wish::Leave, manner)?;
             let stuck = settled.stuck.into_iter().map(|stuck| stuck.fault);
             settled.warnings.into_iter().chain(stuck).for_each(|fault| problems.note(fault));
         }

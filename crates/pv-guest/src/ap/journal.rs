@@ -59,6 +59,16 @@ impl fmt::Display for Note {
     }
 }
 
+impl Note {
+    /// Whether it says nothing more once these queues are as they are meant to be. Of a move the old queue is left.
+    fn ends_with(self, apqns: &BTreeSet<Apqn>) -> bool {
+        match self {
+            Self::Bind(apqn) | Self::Release(apqn, _) => apqns.contains(&apqn),
+            Self::Move { .. } => false,
+        }
+    }
+}
+
 /// The error is a phrase that says what is expected.
 impl FromStr for Note {
     type Err = &'static str;
@@ -133,6 +143,19 @@ impl<'a> Journal<'a> {
         self.change(|open| notes.into_iter().filter(|note| open.remove(&note.to_string())).count() > 0)
     }
 
+    /// Notes that these queues are as they are meant to be, whatever was begun with them before.
+    ///
+    /// # Errors
+    /// `file.record_unusable`.
+    pub fn finish_queues(&self, apqns: &BTreeSet<Apqn>) -> Result<()> {
+        self.finish_all(self.notes().into_iter().filter(|note| note.ends_with(apqns)))
+    }
+
+    /// Whether nothing was left half done and nothing is being done.
+    pub fn is_empty(&self) -> bool {
+        self.texts().is_empty()
+    }
+
     /// Whether this is begun and not finished.
     pub fn has(&self, note: Note) -> bool {
         self.texts().contains(&note.to_string())
@@ -156,6 +179,15 @@ impl<'a> Journal<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_queue_that_serves_is_no_longer_to_be_released_for_an_earlier_run() {
+        let [done, other] = [5, 6].map(|domain| Apqn { card: 0, domain });
+        let ends = |note: Note| note.ends_with(&BTreeSet::from([done]));
+        assert!(ends(Note::Bind(done)) && ends(Note::Release(done, Some(3))) && ends(Note::Release(done, None)));
+        assert!(!ends(Note::Bind(other)) && !ends(Note::Release(other, Some(3))));
+        assert!(!ends(Note::Move { from: done, to: other }) && !ends(Note::Move { from: other, to: done }));
+    }
 
     #[test]
     fn a_note_is_read_as_it_was_written_and_nothing_else_is() {

@@ -21,4 +21,4 @@ pub use look::{Fit, Look, Looked, look_at, look_until_read, unreadable};
 pub use mkvp::{Mkvp, MkvpState};
 pub use queue::{Associate, Queue};
 pub use seen::{Observed, Seen};
-pub use settle::{Settled, Stuck};
+pub use settle::{Settled, Stuck, Wish};

@@ -29,6 +29,18 @@ pub struct Settled {
     pub stuck: Vec<Stuck>,
 }
 
+/// What a run wants of a queue that is still associated although an earlier run was to release it. The kernel has not
+/// begun that as long as it knows the index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wish {
+    /// It serves what is wanted now.
+    Keep,
+    /// Nothing is wanted of it.
+    Release,
+    /// Another run is to decide.
+    Leave,
+}
+
 /// What is to be done about a note.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Due {
@@ -42,13 +54,12 @@ enum Due {
     Release,
 }
 
-/// Decides about one note. `keeps` tells whether a queue that is associated serves what is wanted now: then its release,
-/// which the kernel has not begun as long as it knows the index, is wanted no longer.
-fn due(note: Note, queues: &[Observed], keeps: &dyn Fn(&Seen) -> bool) -> Due {
+/// Decides about one note.
+fn due(note: Note, queues: &[Observed], wish: &dyn Fn(&Seen) -> Wish) -> Due {
     let seen = |apqn: Apqn| queues.iter().map(|observed| &observed.seen).find(|seen| seen.apqn == apqn);
     match note {
         Note::Bind(apqn) => seen(apqn).map_or(Due::Forget, due_of_bind),
-        Note::Release(apqn, was) => seen(apqn).map_or(Due::Forget, |seen| due_of_release(seen, was, keeps)),
+        Note::Release(apqn, was) => seen(apqn).map_or(Due::Forget, |seen| due_of_release(seen, was, wish)),
         Note::Move { from, to } => match (seen(from), seen(to)) {
             (Some(old), Some(new)) if old.state == new.state && serves(new.state) => Due::Release,
             _ => Due::Forget,
@@ -69,13 +80,16 @@ fn due_of_bind(seen: &Seen) -> Due {
 }
 
 /// A queue with another index was associated anew by somebody, after it had become free.
-fn due_of_release(seen: &Seen, was: Option<u16>, keeps: &dyn Fn(&Seen) -> bool) -> Due {
+fn due_of_release(seen: &Seen, was: Option<u16>, wish: &dyn Fn(&Seen) -> Wish) -> Due {
     match seen.state {
         SeState::Unbound | SeState::Unusable | SeState::Unsupported => Due::Forget,
-        SeState::Associated(index) if was != Some(index) || keeps(seen) => Due::Forget,
-        SeState::Associated(_) | SeState::Bound | SeState::Pending | SeState::AssociatedUnknown | SeState::Failing => {
-            Due::Release
-        }
+        SeState::Associated(index) if was != Some(index) => Due::Forget,
+        SeState::Associated(_) => match wish(seen) {
+            Wish::Keep => Due::Forget,
+            Wish::Release => Due::Release,
+            Wish::Leave => Due::Wait,
+        },
+        SeState::Bound | SeState::Pending | SeState::AssociatedUnknown | SeState::Failing => Due::Release,
     }
 }
 
@@ -103,22 +117,21 @@ impl Note {
 
 impl Journal<'_> {
     /// The queues that [`Journal::settle`] would release. Nothing is changed.
-    pub fn to_settle(&self, queues: &[Observed], keeps: &dyn Fn(&Seen) -> bool) -> Vec<Apqn> {
-        let released = |note: &Note| due(*note, queues, keeps) == Due::Release;
+    pub fn to_settle(&self, queues: &[Observed], wish: &dyn Fn(&Seen) -> Wish) -> Vec<Apqn> {
+        let released = |note: &Note| due(*note, queues, wish) == Due::Release;
         self.notes().into_iter().filter(released).map(Note::apqn).collect()
     }
 
     /// Settles what an earlier run left half done, all queues at once. A queue that cannot be released now, because its
-    /// card is dead, keeps its notes and must not keep the others from being worked on. `keeps` tells whether a queue that
-    /// is associated serves what is wanted now.
+    /// card is dead, keeps its notes and must not keep the others from being worked on.
     ///
     /// # Errors
     /// `file.record_unusable`.
-    pub fn settle(&self, queues: &mut [Observed], keeps: &dyn Fn(&Seen) -> bool, manner: Manner) -> Result<Settled> {
+    pub fn settle(&self, queues: &mut [Observed], wish: &dyn Fn(&Seen) -> Wish, manner: Manner) -> Result<Settled> {
         let mut jobs: BTreeMap<Apqn, Job> = BTreeMap::new();
         let mut forgotten = Vec::new();
         for note in self.notes() {
-            let due = due(note, queues, keeps);
+            let due = due(note, queues, wish);
             match due {
                 Due::Forget => forgotten.push(note),
                 Due::Wait => {}
@@ -233,16 +246,17 @@ mod tests {
 
     #[test]
     fn a_release_is_finished_unless_it_is_done_or_somebody_wants_the_queue() {
-        let due = |state, was, kept| due_of_release(&seen(state, true), was, &|_| kept);
+        let due = |state, was, wish| due_of_release(&seen(state, true), was, &|_| wish);
         for state in [SeState::Associated(3), SeState::AssociatedUnknown, SeState::Bound, SeState::Failing] {
-            assert_eq!(due(state, Some(3), false), Due::Release, "{state:?}");
+            assert_eq!(due(state, Some(3), Wish::Release), Due::Release, "{state:?}");
         }
         // The kernel forgets the index with the first write: nothing was written yet.
-        assert_eq!(due(SeState::Associated(3), Some(3), true), Due::Forget);
-        assert_eq!(due(SeState::AssociatedUnknown, Some(3), true), Due::Release);
+        assert_eq!(due(SeState::Associated(3), Some(3), Wish::Keep), Due::Forget);
+        assert_eq!(due(SeState::Associated(3), Some(3), Wish::Leave), Due::Wait);
+        assert_eq!(due(SeState::AssociatedUnknown, Some(3), Wish::Keep), Due::Release);
         // Somebody associated it anew.
-        assert_eq!(due(SeState::Associated(4), Some(3), false), Due::Forget);
-        assert_eq!(due(SeState::Associated(4), None, false), Due::Forget);
-        assert_eq!(due(SeState::Unbound, Some(3), false), Due::Forget);
+        assert_eq!(due(SeState::Associated(4), Some(3), Wish::Release), Due::Forget);
+        assert_eq!(due(SeState::Associated(4), None, Wish::Release), Due::Forget);
+        assert_eq!(due(SeState::Unbound, Some(3), Wish::Release), Due::Forget);
     }
 }
