@@ -26,8 +26,9 @@ options:
     default: false
     description:
     - Whether to bind each unbound EP11 queue for a moment, one of a card at a time, to read its master key and its
-        card's serial number, and release it again. Needs root; keeps off while ap_bind or pvapconfig is at work; what
-        cannot be bound is a problem. Ignored with a warning in check mode.
+        card's serial number, and release it again. What an earlier run of ap_bind left half done is settled first, and
+        told. Needs root; keeps off while ap_bind or pvapconfig is at work; what cannot be bound is a problem. Ignored
+        with a warning in check mode.
     type: bool
   gather_subset:
     default:
