@@ -3,7 +3,6 @@
 use crate::queues::*;
 use crate::support::*;
 use serde_json::{Value, json};
-use std::time::Duration;
 
 fn at(name: &str, apqn: &str) -> Value {
     let mut entry = ep11(name, KEY_A);
@@ -17,15 +16,13 @@ fn a_queue_is_not_associated_if_the_secret_store_is_another_one_meanwhile() {
         return;
     }
     // The guest is booted while the master key is read, right before the association.
-    let slow = "log_reads: true\nfaults: [{on: read, target: 00.0005/mkvps, delay_ms: 1500}]";
+    let slow = "log_reads: true\nfaults: [{on: read, target: 00.0005/mkvps, delay_ms: 6000}]";
     let guest = guest_with(&["a"], slow);
     let arguments = bind([at("a", "00.0005")]);
     let result = std::thread::scope(|scope| {
         let task = scope.spawn(|| fails(&guest, MODULE, &arguments, "ap.secret_moved"));
         let is_read = |event: &Value| event["what"] == "read" && event["fault"] == true;
-        while !guest.log().unwrap().iter().any(is_read) {
-            std::thread::sleep(Duration::from_millis(2));
-        }
+        eventually(|| guest.log().unwrap().iter().any(is_read).then_some(()), || "no master key is read".into());
         guest.reboot().unwrap();
         task.join().unwrap()
     });
@@ -56,9 +53,7 @@ fn a_queue_that_the_bus_makes_anew_is_never_said_to_serve_and_is_set_up_again() 
                 if served(&result) {
                     assert_eq!(held(&guest).len(), 2, "{place}: {result}");
                 }
-                while states(&guest).values().filter(|state| *state != "lost").count() < queues {
-                    std::thread::sleep(Duration::from_millis(2));
-                }
+                settled(&guest, &place, |states| states.values().filter(|state| *state != "lost").count() == queues);
                 let next = ok(&guest, MODULE, &arguments);
                 assert!(served(&next), "{place}: {result} {next}");
                 assert_eq!(held(&guest).len(), 2, "{place}: {next}");

@@ -157,8 +157,8 @@ fn a_queue_in_the_journal_is_not_forgotten_while_its_card_does_not_answer() {
     }
     let guest = guest(&format!("{ONE_EP11_CARD}faults: [{{on: write, target: 00.0005/se_bind, kill: after}}]\n"));
     is_killed(&guest, MODULE, &json!({"bind_to_inspect": true}));
-    guest.set("faults: [{on: read, target: card00/type, delay_ms: 5000}]").unwrap();
-    let result = ok(&guest, MODULE, &json!({"bind_to_inspect": true, "gather_subset": ["ap"], "timeout": 1}));
+    guest.set("faults: [{on: read, target: card00/type, delay_ms: 8000}]").unwrap();
+    let result = ok(&guest, MODULE, &json!({"bind_to_inspect": true, "gather_subset": ["ap"], "timeout": 5}));
     assert_eq!(codes(&result["ansible_facts"]["ansible_secure_execution"]), ["ap.card_timeout"]);
     assert_eq!(held(&guest), ["00.0005"]);
     assert_eq!(codes(&inspected(&guest)), ["ap.journal_settled"]);
@@ -182,9 +182,9 @@ fn a_queue_that_does_not_answer_after_a_look_is_told_as_it_was_before() {
         return;
     }
     let faults = "faults: [{on: bind, target: 00.0005, ap_rc: 0x33, times: 0}, \
-                  {on: read, target: 00.0005/online, nth: 2, delay_ms: 5000}]\n";
+                  {on: read, target: 00.0005/online, nth: 2, delay_ms: 8000}]\n";
     let guest = guest(&format!("{CARDS}{faults}"));
-    let result = ok(&guest, MODULE, &json!({"bind_to_inspect": true, "gather_subset": ["ap"], "timeout": 2}));
+    let result = ok(&guest, MODULE, &json!({"bind_to_inspect": true, "gather_subset": ["ap"], "timeout": 5}));
     let facts = &result["ansible_facts"]["ansible_secure_execution"];
     assert_eq!(codes(facts), ["ap.bind_refused", "ap.card_timeout"]);
     assert_eq!((&keys(facts)[1], &column(&facts["ap"]["queues"], "bind")[0]), (&key(KEY_B), &json!("unbound")));

@@ -68,10 +68,11 @@ pub fn states(guest: &Guest) -> BTreeMap<String, String> {
 
 /// The queues that are not free. A queue that is being reset reads as free already: the reset is waited for.
 pub fn held(guest: &Guest) -> Vec<String> {
-    while states(guest).values().any(|state| state.starts_with("resetting")) {
-        std::thread::sleep(Duration::from_millis(2));
-    }
-    states(guest).into_iter().filter(|(_, state)| state != "unbound").map(|(apqn, _)| apqn).collect()
+    settled(guest, "a reset does not end", |states| !states.values().any(|state| state.starts_with("resetting")))
+        .into_iter()
+        .filter(|(_, state)| state != "unbound")
+        .map(|(apqn, _)| apqn)
+        .collect()
 }
 
 /// What was written to queues so far: `00.0005/se_bind 1`.
@@ -93,9 +94,27 @@ pub fn diffed(result: &Value) -> Vec<String> {
 
 /// Waits until a queue is in a state.
 pub fn until(guest: &Guest, apqn: &str, state: &str) {
+    settled(guest, &format!("{apqn} is not {state}"), |states| states[apqn] == state);
+}
+
+/// Waits until the queues are as it is asked for, and returns what they are in then. `otherwise` is what is wrong where
+/// that does not happen.
+pub fn settled(
+    guest: &Guest,
+    otherwise: &str,
+    is_so: impl Fn(&BTreeMap<String, String>) -> bool,
+) -> BTreeMap<String, String> {
+    eventually(|| Some(states(guest)).filter(&is_so), || format!("{otherwise}: {:?}", states(guest)))
+}
+
+/// Asks until there is an answer; fails where there is none after so long that none will come.
+pub fn eventually<T>(mut answer: impl FnMut() -> Option<T>, otherwise: impl Fn() -> String) -> T {
     let started = Instant::now();
-    while states(guest)[apqn] != state {
-        assert!(started.elapsed() < Duration::from_secs(10), "{apqn} is {} and not {state}", states(guest)[apqn]);
+    loop {
+        if let Some(answer) = answer() {
+            return answer;
+        }
+        assert!(started.elapsed() < Duration::from_secs(30), "{}", otherwise());
         std::thread::sleep(Duration::from_millis(2));
     }
 }

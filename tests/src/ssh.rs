@@ -24,12 +24,26 @@ pub const PASSWORD: &str = "simulated";
 const PASSWORD_HASH: &str =
     "$6$simulatedguest$9yuV7t3RNBaHXyLFLa/jIZRq/YSIl1kvS0UiMYudwnJTz2Gbu2kEiBu9gXnm//Gg.F3oDGmu3wiZINAJn/am71";
 
-/// Makes the guest's file system, run within it: `$1` are the layers of `/usr`, `$2` those of `/etc`, the upper ones
-/// first; then comes the server.
-const SETUP: &str = r#"
+/// Mounts `/usr` anew in the own mount namespace, run by a shell: `$1` is an empty folder for the layer that hides every
+/// Python if `$2` is `hide`, `$3` the layers below it, the upper ones first.
+const USR: &str = r#"
 set -e
-mount -t overlay -o "ro,lowerdir=$1" guest-usr /usr
-mount -t overlay -o "ro,lowerdir=$2" guest-etc /etc
+mount -t tmpfs -o mode=0755 guest "$1"
+for folder in bin sbin local/bin local/sbin; do
+    for python in "/usr/$folder"/python*; do
+        [ "$2" = hide ] && [ -e "$python" -o -L "$python" ] || continue
+        mkdir -p "$1/$folder"
+        # To overlayfs, such a device in an upper layer says that the file is not there. Where temporary files are on
+        # overlayfs themselves it could not be made among them.
+        mknod "$1/$folder/${python##*/}" c 0 0
+    done
+done
+mount -t overlay -o "ro,lowerdir=$1:$3" guest-usr /usr
+"#;
+
+/// Makes the rest of the guest's file system, run after [`USR`]: `$4` are the layers of `/etc`; then comes the server.
+const REST: &str = r#"
+mount -t overlay -o "ro,lowerdir=$4" guest-etc /etc
 for folder in /root /home /var /tmp; do mount -t tmpfs -o mode=0755 guest "$folder"; done
 chmod 0700 /root
 chmod 1777 /tmp
@@ -39,7 +53,7 @@ for user in operator:2001 careful:2002 auditor:2003; do
     mkdir -m 0700 "/home/${user%:*}"
     chown "${user#*:}:${user#*:}" "/home/${user%:*}"
 done
-shift 2
+shift 4
 exec setpriv --pdeathsig KILL "$@"
 "#;
 
@@ -71,11 +85,7 @@ impl Ssh {
     /// # Errors
     /// If it does not come up.
     pub fn start(world: &World, guest: &Guest, number: u8) -> Result<Self> {
-        let dir = world.path(&format!("ssh{number}"));
-        for folder in ["bin", "sbin", "local/bin", "local/sbin"] {
-            hide_python(&Path::new("/usr").join(folder), &dir.join("usr").join(folder))?;
-        }
-        Self::start_in(&dir, guest, number)
+        Self::start_in(&world.path(&format!("ssh{number}")), guest, number, "hide")
     }
 
     /// Starts one in a guest that has the machine's Python, if it has one.
@@ -83,16 +93,16 @@ impl Ssh {
     /// # Errors
     /// As [`Ssh::start`].
     pub fn start_with_python(world: &World, guest: &Guest, number: u8) -> Result<Self> {
-        Self::start_in(&world.path(&format!("ssh{number}")), guest, number)
+        Self::start_in(&world.path(&format!("ssh{number}")), guest, number, "show")
     }
 
-    fn start_in(dir: &Path, guest: &Guest, number: u8) -> Result<Self> {
+    fn start_in(dir: &Path, guest: &Guest, number: u8, python: &str) -> Result<Self> {
         layers(dir)?;
         let host = Ipv4Addr::new(127, 0, 0, 1 + number);
         // Between asking for a free port and using it, somebody else may take it.
         for _attempt in 0..5 {
             let address = TcpListener::bind((host, 0))?.local_addr()?;
-            let mut ssh = Self { server: serve(dir, guest, address)?, dir: dir.to_path_buf(), address };
+            let mut ssh = Self { server: serve(dir, guest, address, python)?, dir: dir.to_path_buf(), address };
             if ssh.wait_until_ready()? {
                 ssh.introduce()?;
                 return Ok(ssh);
@@ -182,8 +192,8 @@ pub fn can_ssh(test: &str) -> bool {
         "/dev/fuse cannot be opened".to_owned()
     } else if fs::metadata("/proc/self").map_or(1, |own| own.uid()) != 0 {
         "in a simulated guest of an ordinary user there is one user, and an SSH server needs two".to_owned()
-    } else if !fs::read_to_string("/proc/filesystems").unwrap_or_default().contains("\toverlay\n") {
-        "this kernel has no overlayfs (modprobe overlay), which hides Python from the guest".to_owned()
+    } else if let Err(why) = can_hide() {
+        format!("overlayfs, which hides Python from the guest, cannot be used (is the module overlay there?): {why:#}")
     } else if let Some(program) = lacking {
         format!("/usr/{program} is missing, and could not be fetched; as root: apt-get install openssh-server sudo")
     } else if Command::new("ssh").arg("-V").output().is_err() {
@@ -195,16 +205,15 @@ pub fn can_ssh(test: &str) -> bool {
     false
 }
 
-/// Makes an upper layer of a folder in which no Python is.
-fn hide_python(folder: &Path, layer: &Path) -> Result<()> {
-    fs::create_dir_all(layer)?;
-    for entry in fs::read_dir(folder).into_iter().flatten() {
-        let name = entry?.file_name();
-        if name.to_string_lossy().starts_with("python") {
-            // To overlayfs, such a device in an upper layer says that the file is not there.
-            run(Command::new("mknod").arg(layer.join(name)).args(["c", "0", "0"]))?;
-        }
-    }
+/// Does in a mount namespace of its own what is done in a guest's.
+fn can_hide() -> Result<()> {
+    let layer = std::env::temp_dir();
+    let script = format!("{USR}for python in /usr/bin/python*; do [ ! -e \"$python\" ]; done");
+    let mut probe = Command::new("unshare");
+    probe.args(["--mount", "--propagation", "private", "/bin/sh", "-c", &script, "sh"]);
+    let output = probe.arg(layer).args(["hide", "/usr"]).output().context("the program unshare cannot be run")?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "{}", said.split_whitespace().collect::<Vec<_>>().join(" "));
     Ok(())
 }
 
@@ -248,15 +257,17 @@ fn layers(dir: &Path) -> Result<()> {
     Ok(())
 }
 
-fn serve(dir: &Path, guest: &Guest, address: SocketAddr) -> Result<Child> {
+fn serve(dir: &Path, guest: &Guest, address: SocketAddr, python: &str) -> Result<Child> {
     let packages = place::guest_system()?;
-    let lower = |name: &str| {
-        let layers = [dir.join(name), packages.join(name), Path::new("/").join(name)];
-        let there = layers.iter().filter(|layer| layer.is_dir()).map(|layer| layer.display().to_string());
-        there.collect::<Vec<_>>().join(":")
+    let (usr, etc) = (dir.join("usr"), dir.join("etc"));
+    let lower = |upper: Option<&Path>, name: &str| {
+        let (unpacked, own) = (packages.join(name), Path::new("/").join(name));
+        let there = upper.into_iter().chain([unpacked.as_path(), own.as_path()]).filter(|layer| layer.is_dir());
+        there.map(|layer| layer.display().to_string()).collect::<Vec<_>>().join(":")
     };
     let mut command = guest.simulator("enter")?;
-    command.args(["--", "/bin/sh", "-c", SETUP, "sh"]).args([lower("usr"), lower("etc")]);
+    command.args(["--", "/bin/sh", "-c", &format!("{USR}{REST}"), "sh"]).arg(&usr);
+    command.args([python, &lower(None, "usr"), &lower(Some(&etc), "etc")]);
     command.args(["/usr/sbin/sshd", "-D", "-e", "-f", "/etc/ssh/seguest_config"]);
     command.args(["-o", &format!("ListenAddress={}", address.ip()), "-p", &address.port().to_string()]);
     let log = fs::File::create(dir.join("log"))?;

@@ -16,24 +16,28 @@ const WANTED: [(&str, &str); 2] = [("sbin/sshd", "openssh-server"), ("bin/sudo",
 /// Fetches what is missing, by apt-get. Nothing depends on its success: tests that need it are skipped without it, and
 /// say so.
 pub fn guest_system() {
-    let missing = missing();
-    if missing.is_empty() {
+    if missing(&place::guest_system().unwrap_or_default()).is_empty() {
         return;
     }
-    let what = format!("Fetching {} for simulated guests, into target/guest-system", missing.join(" and "));
-    if let Err(why) = step(&what, || fetch(&missing)) {
+    // What was unpacked before is replaced, so it is all that the machine lacks.
+    let packages = missing(Path::new("/"));
+    let what = format!("Fetching {} for simulated guests, into target/guest-system", packages.join(" and "));
+    if let Err(why) = step(&what, || fetch(&packages)) {
         println!("    {why:#}");
     }
 }
 
-fn missing() -> Vec<&'static str> {
-    let unpacked = place::guest_system().unwrap_or_default().join("usr");
-    let has = |program: &str| [Path::new("/usr"), &unpacked].iter().any(|usr| usr.join(program).exists());
+/// The packages of what is neither on this machine nor unpacked in a folder.
+fn missing(unpacked: &Path) -> Vec<&'static str> {
+    let has = |program: &str| [Path::new("/usr"), &unpacked.join("usr")].iter().any(|usr| usr.join(program).exists());
     WANTED.iter().filter(|(program, _)| !has(program)).map(|(_, package)| *package).collect()
 }
 
+/// What is in its place is complete: it gets there only as a whole.
 fn fetch(packages: &[&str]) -> Result<()> {
-    let to = place::guest_system()?;
+    let whole = place::guest_system()?;
+    let to = whole.with_extension("new");
+    remove(&to)?;
     let archives = to.join("archives");
     fs::create_dir_all(archives.join("partial"))?;
     let option = |key: &str, value: &Path| {
@@ -77,8 +81,17 @@ fn fetch(packages: &[&str]) -> Result<()> {
             unpack(&archive, &to)?;
         }
     }
-    ensure!(missing().is_empty(), "{} is still missing", missing().join(" and "));
-    Ok(fs::remove_dir_all(&archives)?)
+    let lacking = missing(&to);
+    ensure!(lacking.is_empty(), "{} is still missing", lacking.join(" and "));
+    fs::remove_dir_all(&archives)?;
+    remove(&whole)?;
+    Ok(fs::rename(&to, &whole)?)
+}
+
+/// Removes a folder, if it is there.
+fn remove(folder: &Path) -> Result<()> {
+    if folder.exists() { fs::remove_dir_all(folder) } else { Ok(()) }
+        .with_context(|| format!("{} cannot be removed", folder.display()))
 }
 
 /// As root, owners and the bit that makes sudo root's are kept.
