@@ -3,6 +3,7 @@
 
 mod archive;
 mod elf;
+mod openssl;
 mod programs;
 mod sbom;
 mod toolchain;
@@ -13,6 +14,7 @@ use crate::machine;
 use crate::prepare::{ansible, build_collection, galaxy, hex, stage_collection};
 use anyhow::{Context, Result};
 use e2e::place;
+use openssl::OpenSsl;
 use programs::{Built, Traces, batches};
 use sha2::{Digest, Sha256};
 use std::fs;
@@ -33,7 +35,11 @@ pub fn dist() -> Result<()> {
     let traces = Traces::of(&tools)?;
     let mut built = Vec::new();
     for batch in batches() {
-        built.extend(step(&format!("Building for {}", batch.title()), || batch.build(&tools, &traces))?);
+        let title = format!("Building OpenSSL for {}", batch.machine);
+        let openssl = (!batch.is_static).then(|| step(&title, || OpenSsl::build(&tools, batch.machine, time)));
+        let openssl = openssl.transpose()?;
+        let title = format!("Building for {}", batch.title());
+        built.extend(step(&title, || batch.build(&tools, &traces, openssl.as_ref()))?);
     }
     step("Trying the programs for s390x", || trial::compare(&tools, &built))?;
     let output = place::target()?.join("dist");

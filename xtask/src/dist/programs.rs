@@ -1,6 +1,7 @@
 //! Which program is built for which machine, how, and how large it may be; and building them.
 
 use super::elf::{self, Found, Rules};
+use super::openssl::OpenSsl;
 use super::toolchain::Toolchain;
 use crate::chore::quietly;
 use anyhow::{Context, Result};
@@ -12,7 +13,7 @@ pub struct Program {
     /// Its name.
     pub module: &'static str,
     /// Static with musl: for guests, smallest on disk and in memory, and runs whatever the guest's libc is. Otherwise it
-    /// uses the target's glibc, for users, groups and host names that only glibc's services know.
+    /// uses the target's glibc, for users, groups and host names that only glibc's services know, and has OpenSSL in it.
     pub is_static: bool,
     /// The machines as `uname -m` spells them, and how many bytes the program may have there.
     pub builds: &'static [(&'static str, usize)],
@@ -21,12 +22,14 @@ pub struct Program {
 const KB: usize = 1000;
 
 /// All of them. A limit is what was measured and a little: what makes a program larger is to be seen.
-pub const PROGRAMS: [Program; 5] = [
+pub const PROGRAMS: [Program; 7] = [
     Program { module: "secret_add", is_static: true, builds: &[("s390x", 330 * KB), ("x86_64", 360 * KB)] },
     Program { module: "secret_lock", is_static: true, builds: &[("s390x", 265 * KB), ("x86_64", 295 * KB)] },
     Program { module: "secret_retrieve", is_static: true, builds: &[("s390x", 345 * KB), ("x86_64", 370 * KB)] },
     Program { module: "ap_bind", is_static: true, builds: &[("s390x", 630 * KB), ("x86_64", 630 * KB)] },
     Program { module: "facts", is_static: true, builds: &[("s390x", 395 * KB), ("x86_64", 395 * KB)] },
+    Program { module: "request_info", is_static: false, builds: &[("s390x", 2750 * KB), ("x86_64", 3200 * KB)] },
+    Program { module: "secret_request", is_static: false, builds: &[("s390x", 4400 * KB), ("x86_64", 4800 * KB)] },
 ];
 
 /// Programs that one call of cargo builds.
@@ -89,7 +92,7 @@ impl Batch {
     ///
     /// # Errors
     /// What the compiler said, or which rule a program breaks.
-    pub fn build(&self, tools: &Toolchain, traces: &Traces) -> Result<Vec<Built>> {
+    pub fn build(&self, tools: &Toolchain, traces: &Traces, openssl: Option<&OpenSsl>) -> Result<Vec<Built>> {
         let mut command = tools.cargo_zigbuild()?;
         let folder = tools.work().join("cargo");
         let (major, minor) = elf::NEWEST_GLIBC;
@@ -100,6 +103,9 @@ impl Batch {
             .arg("--target-dir")
             .arg(&folder)
             .env("CARGO_ENCODED_RUSTFLAGS", self.flags(traces).join("\u{1f}"));
+        if let Some(openssl) = openssl {
+            openssl.tell(&mut command);
+        }
         for module in &self.modules {
             command.args(["--package", module]);
         }
@@ -178,9 +184,13 @@ mod tests {
     use crate::prepare::MODULES;
 
     #[test]
-    fn every_program_is_built_for_guests_and_for_the_machine_it_is_compared_on() {
+    fn every_module_is_built_for_guests_and_for_the_machine_it_is_compared_on() {
+        let mut names = PROGRAMS.map(|program| program.module);
+        let mut modules = MODULES;
+        names.sort_unstable();
+        modules.sort_unstable();
+        assert_eq!(names, modules);
         for program in PROGRAMS {
-            assert!(MODULES.contains(&program.module), "{}", program.module);
             for machine in ["s390x", "x86_64"] {
                 assert!(program.builds.iter().any(|(on, _)| *on == machine), "{} for {machine}", program.module);
             }

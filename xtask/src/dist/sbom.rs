@@ -1,5 +1,6 @@
 //! What is in the programs: a list of components in CycloneDX 1.6, from what cargo resolved.
 
+use super::openssl;
 use super::programs::Built;
 use super::toolchain::{MUSL_VERSION, RUST_VERSION};
 use crate::chore::{cargo, quietly};
@@ -18,7 +19,7 @@ use std::fs;
 pub fn of(built: &[Built], time: u64) -> Result<String> {
     let machines: BTreeSet<_> = built.iter().map(|one| one.machine).collect();
     let checksums = checksums(&fs::read_to_string(place::repository().join("Cargo.lock"))?);
-    let mut list = List { checksums, ..List::default() };
+    let mut list = List { checksums, openssl: openssl::source()?.0, ..List::default() };
     for machine in machines {
         let mut metadata = cargo();
         metadata.args(["metadata", "--locked", "--format-version", "1", "--filter-platform"]);
@@ -37,6 +38,8 @@ struct Resolved(Value);
 
 #[derive(Default)]
 struct List {
+    /// The version of OpenSSL.
+    openssl: String,
     checksums: BTreeMap<(String, String), String>,
     /// By reference, so that the order does not depend on anything.
     components: BTreeMap<String, Value>,
@@ -54,6 +57,10 @@ impl List {
         let mut linked = vec![("rust-std", RUST_VERSION, "MIT OR Apache-2.0")];
         if is_static {
             linked.push(("musl", MUSL_VERSION, "MIT"));
+        }
+        let openssl = self.openssl.clone();
+        if resolved.needs_openssl(root) {
+            linked.push(("openssl", &openssl, "Apache-2.0"));
         }
         for (name, version, licence) in linked {
             let purl = format!("pkg:generic/{name}@{version}");
@@ -121,6 +128,12 @@ impl List {
 impl Resolved {
     fn package(&self, wanted: impl Fn(&Value) -> bool) -> Option<&Value> {
         self.0["packages"].as_array()?.iter().find(|package| wanted(package))
+    }
+
+    /// Whether the crate that binds OpenSSL is among what a package is linked with.
+    fn needs_openssl(&self, package: &Value) -> bool {
+        let linked = self.linked_with(package);
+        linked.iter().any(|other| other["name"] == "openssl-sys" || self.needs_openssl(other))
     }
 
     fn linked_with(&self, package: &Value) -> Vec<&Value> {
@@ -203,11 +216,14 @@ mod tests {
                 package("facts", Value::Null, "bin"), package("serde", json!("registry"), "lib"),
                 package("derive", json!("registry"), "proc-macro"), package("cc", json!("registry"), "lib"),
                 package("tempfile", json!("registry"), "lib"), package("itoa", json!("registry"), "lib"),
+                package("openssl-sys", json!("registry"), "lib"), package("secret_request", Value::Null, "bin"),
             ],
             "resolve": {"nodes": [
                 {"id": "facts", "deps": deps(&[("serde", Value::Null), ("tempfile", json!("dev")), ("cc", json!("build"))])},
                 {"id": "serde", "deps": deps(&[("derive", Value::Null), ("itoa", Value::Null)])},
                 {"id": "itoa", "deps": []},
+                {"id": "openssl-sys", "deps": []},
+                {"id": "secret_request", "deps": deps(&[("openssl-sys", Value::Null)])},
             ]},
         }))
     }
@@ -232,6 +248,17 @@ mod tests {
             depends("files/x86_64/facts"),
             json!(["pkg:generic/facts@1.0.0", format!("pkg:generic/rust-std@{RUST_VERSION}")])
         );
+    }
+
+    #[test]
+    fn openssl_is_listed_with_its_version_where_it_is_linked() {
+        let mut list = List { openssl: "3.6.3".into(), ..List::default() };
+        list.program("s390x", "facts", true, "ef01", &resolved()).unwrap();
+        list.program("s390x", "secret_request", false, "ef02", &resolved()).unwrap();
+        let openssl = "pkg:generic/openssl@3.6.3";
+        assert_eq!(list.components[openssl]["version"], "3.6.3");
+        assert!(list.depends_on["files/s390x/secret_request"].contains(openssl));
+        assert!(!list.depends_on["files/s390x/facts"].contains(openssl));
     }
 
     #[test]

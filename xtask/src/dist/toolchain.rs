@@ -16,8 +16,8 @@ const RUST: &str = "1.85.0+dfsg3-1~deb12u3";
 const LLVM: &str = "1:19.1.7-3~deb12u1";
 /// Libraries that these two load and a minimal system may lack. Their version changes no byte of what is built.
 const LIBRARIES: [&str; 8] = ["libbsd0", "libedit2", "libffi8", "libicu72", "liblzma5", "libmd0", "libxml2", "libz3-4"];
-/// Programs for s390x run with it. Its version changes no byte either.
-const EMULATOR: &str = "qemu-user-static";
+/// Programs for s390x run with it, those that are not static with that glibc. Their versions change no byte either.
+const EMULATOR: [&str; 2] = ["qemu-user-static", "libc6:s390x"];
 
 /// The version of Rust, and of its library, that the programs are built with.
 pub const RUST_VERSION: &str = "1.85.0";
@@ -56,7 +56,7 @@ impl Toolchain {
             .iter()
             .map(|name| format!("{name}={RUST}"))
             .chain([format!("libllvm19={LLVM}")])
-            .chain(LIBRARIES.iter().chain(&[EMULATOR]).map(|name| (*name).to_owned()))
+            .chain(LIBRARIES.iter().chain(&EMULATOR).map(|name| (*name).to_owned()))
             .collect();
         let wanted = packages.join("\n");
         let stamp = self.folder.join("debian.packages");
@@ -83,7 +83,15 @@ impl Toolchain {
                 command.arg("-o").arg(format!("{setting}={}", value.display()));
             }
             command.arg("-o").arg(format!("Dir::Cache={}", apt.join("cache").display()));
-            command.args(["-o", "Debug::NoLocking=1", "-o", "APT::Sandbox::User=root", "--quiet=2"]);
+            command.args([
+                "-o",
+                "APT::Architectures=amd64,s390x",
+                "-o",
+                "Debug::NoLocking=1",
+                "-o",
+                "APT::Sandbox::User=root",
+                "--quiet=2",
+            ]);
             quietly(command.args(arguments).current_dir(&archives))
         };
         // One unreachable source among them is for the download to decide about.
@@ -95,7 +103,10 @@ impl Toolchain {
             fs::remove_dir_all(&root)?;
         }
         for archive in fs::read_dir(&archives)? {
-            quietly(Command::new("dpkg").arg("--extract").arg(archive?.path()).arg(&root))?;
+            let archive = archive?.path();
+            let is_foreign = archive.to_string_lossy().ends_with("_s390x.deb");
+            let root = if is_foreign { self.emulated_root() } else { root.clone() };
+            quietly(Command::new("dpkg").arg("--extract").arg(archive).arg(root))?;
         }
         fs::remove_dir_all(&apt)?;
         Ok(fs::write(stamp, wanted)?)
@@ -161,6 +172,11 @@ impl Toolchain {
     /// Runs programs for s390x.
     pub fn emulator(&self) -> PathBuf {
         self.rust().join("bin/qemu-s390x-static")
+    }
+
+    /// Where emulated programs find the libraries that they load.
+    pub fn emulated_root(&self) -> PathBuf {
+        self.folder.join("debian-s390x")
     }
 
     /// All of it.

@@ -25,7 +25,7 @@ pub fn compare(tools: &Toolchain, built: &[Built]) -> Result<()> {
         let native = native.with_context(|| format!("there is no {} for x86_64", foreign.module))?;
         for arguments in arguments(foreign.module)? {
             let mut emulated = Command::new(tools.emulator());
-            emulated.arg(&foreign.path);
+            emulated.arg("-L").arg(tools.emulated_root()).arg(&foreign.path);
             let here = answer(&mut Command::new(&native.path), &arguments)?;
             let there = answer(&mut emulated, &arguments)?;
             ensure!(
@@ -53,6 +53,8 @@ fn arguments(module: &str) -> Result<Vec<Value>> {
         "secret_retrieve" => vec![json!({"name": "my secret", "path": "/nonexistent/secret"})],
         "secret_add" => requests()?.into_iter().map(|path| json!({"path": path})).collect(),
         "ap_bind" => text("queue_config")?.into_iter().map(|text| json!({"config_content": text})).collect(),
+        "request_info" => requests()?.into_iter().map(|path| json!({"path": path})).collect(),
+        "secret_request" => vec![json!({"name": "my secret", "path": "/nonexistent/request"})],
         other => bail!("nothing is known to ask {other}"),
     };
     all.push(json!({"no_such_option": 1}));
