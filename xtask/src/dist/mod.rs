@@ -1,5 +1,5 @@
 //! Everything that a user installs, for every machine, in target/dist: the collection, checksums and a list of what is in
-//! it. The same source gives the same bytes, whoever builds it and wherever.
+//! it. The same source and the same cargo are to give the same bytes wherever it is built.
 
 mod archive;
 mod elf;
