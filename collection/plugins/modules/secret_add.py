@@ -95,7 +95,7 @@ EXAMPLES = r"""
       - label: common
         content: "{{ hostvars['localhost'].built.requests[0].content }}"
       - label: own
-        path: /root/own.req
+        path: /srv/requests/own.req
   register: added
 """
 
