@@ -36,7 +36,7 @@ pub fn dist() -> Result<()> {
     let mut built = Vec::new();
     for batch in batches() {
         let title = format!("Building OpenSSL for {}", batch.machine);
-        let openssl = (!batch.is_static).then(|| step(&title, || OpenSsl::build(&tools, batch.machine, time)));
+        let openssl = (!batch.is_static).then(|| step(&title, || OpenSsl::build(&tools, batch.machine)));
         let openssl = openssl.transpose()?;
         let title = format!("Building for {}", batch.title());
         built.extend(step(&title, || batch.build(&tools, &traces, openssl.as_ref()))?);

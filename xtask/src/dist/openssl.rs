@@ -44,13 +44,13 @@ impl OpenSsl {
     ///
     /// # Errors
     /// What Configure or make said.
-    pub fn build(tools: &Toolchain, machine: &str, time: u64) -> Result<Self> {
+    pub fn build(tools: &Toolchain, machine: &str) -> Result<Self> {
         let (version, source) = source()?;
         let folder = tools.work().join("openssl").join(machine);
         let openssl = Self { tree: folder.join("tree") };
         let options: Vec<_> = WITHOUT.split_whitespace().map(|part| format!("no-{part}")).collect();
         let stamp = folder.join("built");
-        let wanted = format!("{version} {time} {}", options.join(" "));
+        let wanted = format!("{version} {}", options.join(" "));
         if fs::read_to_string(&stamp).is_ok_and(|found| found == wanted) {
             return Ok(openssl);
         }
@@ -76,7 +76,8 @@ impl OpenSsl {
         let run = |program: &str, arguments: &[&str]| -> Result<()> {
             let mut command = Command::new(program);
             tools.zig(&mut command, Some(&programs))?;
-            command.args(arguments).current_dir(&openssl.tree).env("SOURCE_DATE_EPOCH", time.to_string());
+            // The date that OpenSSL says it was built on: of no use to anybody, and not to be another in each commit.
+            command.args(arguments).current_dir(&openssl.tree).env("SOURCE_DATE_EPOCH", "0");
             for (variable, tool) in [("CC", "seguest-cc"), ("AR", "seguest-ar"), ("RANLIB", "seguest-ranlib")] {
                 command.env(variable, tool);
             }

@@ -26,10 +26,10 @@ pub const PROGRAMS: [Program; 7] = [
     Program { module: "secret_add", is_static: true, builds: &[("s390x", 330 * KB), ("x86_64", 360 * KB)] },
     Program { module: "secret_lock", is_static: true, builds: &[("s390x", 265 * KB), ("x86_64", 295 * KB)] },
     Program { module: "secret_retrieve", is_static: true, builds: &[("s390x", 345 * KB), ("x86_64", 370 * KB)] },
-    Program { module: "ap_bind", is_static: true, builds: &[("s390x", 630 * KB), ("x86_64", 630 * KB)] },
-    Program { module: "facts", is_static: true, builds: &[("s390x", 395 * KB), ("x86_64", 395 * KB)] },
-    Program { module: "request_info", is_static: false, builds: &[("s390x", 2750 * KB), ("x86_64", 3200 * KB)] },
-    Program { module: "secret_request", is_static: false, builds: &[("s390x", 4400 * KB), ("x86_64", 4800 * KB)] },
+    Program { module: "ap_bind", is_static: true, builds: &[("s390x", 670 * KB), ("x86_64", 670 * KB)] },
+    Program { module: "facts", is_static: true, builds: &[("s390x", 415 * KB), ("x86_64", 415 * KB)] },
+    Program { module: "request_info", is_static: false, builds: &[("s390x", 2750 * KB), ("x86_64", 3850 * KB)] },
+    Program { module: "secret_request", is_static: false, builds: &[("s390x", 4400 * KB), ("x86_64", 5400 * KB)] },
 ];
 
 /// Programs that one call of cargo builds.
