@@ -178,9 +178,7 @@ fn only_exclusive_takes_and_releases_what_no_entry_wants() {
     let guest = guest(CARDS);
     with_secrets(&guest, &["a", "b"]);
     ok(&guest, MODULE, &bind([ep11("a", KEY_A), accel(), accel()]));
-    let mut wanted = ep11("b", KEY_A);
-    wanted["apqn"] = "00.0005".into();
-    let mut arguments = bind([wanted, accel()]);
+    let mut arguments = bind([at("b", "00.0005"), accel()]);
     fails(&guest, MODULE, &arguments, "ap.no_matching_queue");
     assert_eq!(held(&guest), ["00.0005", "01.0005", "01.0006"]);
     arguments["exclusive"] = true.into();

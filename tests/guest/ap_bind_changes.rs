@@ -4,12 +4,6 @@ use crate::queues::*;
 use crate::support::*;
 use serde_json::{Value, json};
 
-fn at(name: &str, apqn: &str) -> Value {
-    let mut entry = ep11(name, KEY_A);
-    entry["apqn"] = apqn.into();
-    entry
-}
-
 #[test]
 fn a_queue_is_not_associated_if_the_secret_store_is_another_one_meanwhile() {
     if !e2e::can_simulate("a_queue_is_not_associated_if_the_secret_store_is_another_one_meanwhile") {

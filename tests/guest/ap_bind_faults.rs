@@ -7,9 +7,7 @@ use std::time::{Duration, Instant};
 
 /// An entry that only 00.0005 can serve.
 fn only_first() -> Value {
-    let mut entry = ep11("a", KEY_A);
-    entry["apqn"] = "00.0005".into();
-    entry
+    at("a", "00.0005")
 }
 
 #[test]

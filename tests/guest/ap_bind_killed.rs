@@ -16,17 +16,6 @@ struct Case {
     run: Value,
 }
 
-fn at(name: &str, apqn: &str) -> Value {
-    let mut entry = ep11(name, KEY_A);
-    entry["apqn"] = apqn.into();
-    entry
-}
-
-fn with(mut arguments: Value, option: &str, value: impl Into<Value>) -> Value {
-    arguments[option] = value.into();
-    arguments
-}
-
 fn cases() -> Vec<Case> {
     let both = bind([ep11("a", KEY_A), ep11("b", KEY_B), accel()]);
     let others = bind([at("old", "02.0005"), json!({"mode": "accel", "apqn": "01.0006"})]);
@@ -38,7 +27,7 @@ fn cases() -> Vec<Case> {
         case("bind", &all, both.clone()),
         case("release entries", &both, with(both.clone(), "state", "unbound")),
         case("release all", &both, all.clone()),
-        case("exclusive", &others, with(bind([at("a", "02.0005"), accelerator]), "exclusive", true)),
+        case("exclusive", &others, exclusive([at("a", "02.0005"), accelerator])),
         case("move", &bind([at("a", "02.0005")]), with(bind([ep11("a", KEY_A)]), "rebalance", true)),
         case("change places", &places, with(bind([ep11("a", KEY_A), ep11("b", KEY_A)]), "rebalance", true)),
     ]

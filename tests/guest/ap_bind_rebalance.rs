@@ -9,15 +9,7 @@ use serde_json::{Value, json};
 const SAME_KEY: &str = "cards: {\"00\": {queues: {\"0006\": {mkvp: \"00112233445566778899aabbccddeeff\"}}}}";
 
 fn rebalance<const N: usize>(entries: [Value; N]) -> Value {
-    let mut arguments = bind(entries);
-    arguments["rebalance"] = true.into();
-    arguments
-}
-
-fn at(name: &str, apqn: &str) -> Value {
-    let mut entry = ep11(name, KEY_A);
-    entry["apqn"] = apqn.into();
-    entry
+    with(bind(entries), "rebalance", true)
 }
 
 /// Serves the entries where they are to be at first.

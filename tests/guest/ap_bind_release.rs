@@ -2,19 +2,7 @@
 
 use crate::queues::*;
 use crate::support::*;
-use serde_json::{Value, json};
-
-fn unbound<const N: usize>(entries: [Value; N]) -> Value {
-    let mut arguments = bind(entries);
-    arguments["state"] = "unbound".into();
-    arguments
-}
-
-fn exclusive<const N: usize>(entries: [Value; N]) -> Value {
-    let mut arguments = bind(entries);
-    arguments["exclusive"] = true.into();
-    arguments
-}
+use serde_json::json;
 
 #[test]
 fn unbound_releases_every_queue_that_an_entry_names_and_no_other() {
@@ -114,8 +102,7 @@ fn a_key_that_cannot_be_read_right_after_the_bind_is_waited_for_and_then_told() 
     if !e2e::can_simulate("a_key_that_cannot_be_read_right_after_the_bind_is_waited_for_and_then_told") {
         return;
     }
-    let mut entry = ep11("a", KEY_A);
-    entry["apqn"] = "00.0005".into();
+    let entry = at("a", "00.0005");
     let unreadable = |times: u32| {
         guest_with(&["a"], &format!("faults: [{{on: read, target: 00.0005/mkvps, errno: EIO, times: {times}}}]"))
     };

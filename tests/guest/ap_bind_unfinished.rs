@@ -6,27 +6,12 @@ use serde_json::{Value, json};
 
 const FIRST: &str = "00.0005";
 
-fn at(name: &str, key: &str, apqn: &str) -> Value {
-    let mut entry = ep11(name, key);
-    entry["apqn"] = apqn.into();
-    entry
+fn soon(arguments: Value) -> Value {
+    with(arguments, "timeout", 5)
 }
 
-fn soon(mut arguments: Value) -> Value {
-    arguments["timeout"] = 5.into();
-    arguments
-}
-
-fn unbound<const N: usize>(entries: [Value; N]) -> Value {
-    let mut arguments = soon(bind(entries));
-    arguments["state"] = "unbound".into();
-    arguments
-}
-
-fn exclusive<const N: usize>(entries: [Value; N]) -> Value {
-    let mut arguments = bind(entries);
-    arguments["exclusive"] = true.into();
-    arguments
+fn unbound_soon<const N: usize>(entries: [Value; N]) -> Value {
+    soon(unbound(entries))
 }
 
 fn all() -> Value {
@@ -36,6 +21,11 @@ fn all() -> Value {
 /// What makes every release of this queue fail: the firmware refuses the reset.
 fn no_reset(apqn: &str) -> String {
     format!("faults: [{{on: reset, target: \"{apqn}\", times: 0, ap_rc: 0x05}}]")
+}
+
+/// So many requests are in [`FIRST`].
+fn busy(count: u32) -> String {
+    format!("cards: {{\"00\": {{queues: {{\"0005\": {{requestq_count: {count}}}}}}}}}")
 }
 
 /// The queue's card dies and comes back, whereupon the kernel has forgotten the index of its secret.
@@ -53,9 +43,9 @@ fn a_release_that_failed_fails_again_and_is_finished_once_it_can_be() {
         return;
     }
     let guest = guest_with(&["a", "b"], "");
-    ok(&guest, MODULE, &bind([at("a", KEY_A, FIRST), ep11("b", KEY_B)]));
+    ok(&guest, MODULE, &bind([at("a", FIRST), ep11("b", KEY_B)]));
     guest.set(&no_reset(FIRST)).unwrap();
-    let release = unbound([ep11("a", KEY_A)]);
+    let release = unbound_soon([ep11("a", KEY_A)]);
     for _ in 0..2 {
         let result = fails(&guest, MODULE, &release, "ap.timeout");
         assert_eq!(result["queues"][0]["after"]["bind"], "bound", "{result}");
@@ -83,14 +73,14 @@ fn a_failed_release_is_finished_by_whatever_task_comes_next() {
     }
     for (next, left) in [
         (bind([accel()]), vec!["01.0005"]),
-        (bind([at("a", KEY_A, FIRST)]), vec![FIRST]),
-        (unbound([ep11("b", KEY_B)]), vec![]),
+        (bind([at("a", FIRST)]), vec![FIRST]),
+        (unbound_soon([ep11("b", KEY_B)]), vec![]),
         (all(), vec![]),
     ] {
         let guest = guest_with(&["a", "b"], "");
-        ok(&guest, MODULE, &bind([at("a", KEY_A, FIRST)]));
+        ok(&guest, MODULE, &bind([at("a", FIRST)]));
         guest.set(&no_reset(FIRST)).unwrap();
-        fails(&guest, MODULE, &unbound([ep11("a", KEY_A)]), "ap.timeout");
+        fails(&guest, MODULE, &unbound_soon([ep11("a", KEY_A)]), "ap.timeout");
         guest.set("clear_faults: true").unwrap();
         let result = ok(&guest, MODULE, &next);
         assert!(warned(&result, "ap.journal_settled"), "{next}: {result}");
@@ -104,12 +94,12 @@ fn a_release_that_never_reached_the_kernel_is_given_up_where_the_queue_is_wanted
     if !e2e::can_simulate("a_release_that_never_reached_the_kernel_is_given_up_where_the_queue_is_wanted") {
         return;
     }
-    let wanted = bind([at("a", KEY_A, FIRST)]);
+    let wanted = bind([at("a", FIRST)]);
     let killed = || {
         let guest = guest_with(&["a"], "");
         ok(&guest, MODULE, &wanted);
         guest.set("faults: [{on: write, target: 00.0005/se_bind, kill: before}]").unwrap();
-        is_killed(&guest, MODULE, &unbound([ep11("a", KEY_A)]));
+        is_killed(&guest, MODULE, &unbound_soon([ep11("a", KEY_A)]));
         assert_eq!(states(&guest)[FIRST], "associated 0");
         guest
     };
@@ -131,10 +121,9 @@ fn a_queue_in_use_that_was_not_released_is_not_released_by_the_next_task() {
         return;
     }
     let guest = guest_with(&["a"], "");
-    ok(&guest, MODULE, &bind([at("a", KEY_A, FIRST)]));
-    let busy = |count: u32| format!("cards: {{\"00\": {{queues: {{\"0005\": {{requestq_count: {count}}}}}}}}}");
+    ok(&guest, MODULE, &bind([at("a", FIRST)]));
     guest.set(&busy(2)).unwrap();
-    fails(&guest, MODULE, &unbound([ep11("a", KEY_A)]), "ap.queue_busy");
+    fails(&guest, MODULE, &unbound_soon([ep11("a", KEY_A)]), "ap.queue_busy");
     guest.set(&busy(0)).unwrap();
     assert_eq!(ok(&guest, MODULE, &bind([accel()])).get("warnings"), None);
     assert_eq!(held(&guest), [FIRST, "01.0005"]);
@@ -146,12 +135,11 @@ fn a_queue_in_use_that_could_not_be_taken_is_not_released_by_the_next_task() {
         return;
     }
     let guest = guest_with(&["a"], "");
-    ok(&guest, MODULE, &bind([at("a", KEY_A, FIRST)]));
+    ok(&guest, MODULE, &bind([at("a", FIRST)]));
     forget(&guest, FIRST);
-    let busy = |count: u32| format!("cards: {{\"00\": {{queues: {{\"0005\": {{requestq_count: {count}}}}}}}}}");
     guest.set(&busy(2)).unwrap();
     // It is held for somebody, nobody knows for whom, and exclusive may take it, but not while it is in use.
-    fails(&guest, MODULE, &exclusive([at("a", KEY_A, FIRST)]), "ap.queue_busy");
+    fails(&guest, MODULE, &exclusive([at("a", FIRST)]), "ap.queue_busy");
     guest.set(&busy(0)).unwrap();
     assert_eq!(ok(&guest, MODULE, &bind([accel()])).get("warnings"), None);
     assert_eq!(held(&guest), [FIRST, "01.0005"]);
@@ -163,9 +151,9 @@ fn facts_between_two_tasks_leave_a_release_to_the_second() {
         return;
     }
     let guest = guest_with(&["a"], "");
-    ok(&guest, MODULE, &bind([at("a", KEY_A, FIRST)]));
+    ok(&guest, MODULE, &bind([at("a", FIRST)]));
     guest.set("faults: [{on: write, target: 00.0005/se_bind, kill: before}]").unwrap();
-    is_killed(&guest, MODULE, &unbound([ep11("a", KEY_A)]));
+    is_killed(&guest, MODULE, &unbound_soon([ep11("a", KEY_A)]));
     ok(&guest, "facts", &json!({"bind_to_inspect": true, "gather_subset": ["ap"], "timeout": 10}));
     assert_eq!(states(&guest)[FIRST], "associated 0");
     assert!(warned(&ok(&guest, MODULE, &bind([accel()])), "ap.journal_settled"));
@@ -192,7 +180,7 @@ fn the_old_queue_of_a_move_that_could_not_be_released_is_released_by_the_next_ta
         ),
     ] {
         let guest = guest_with(&["a"], "");
-        ok(&guest, MODULE, &bind([at("a", KEY_A, "02.0005")]));
+        ok(&guest, MODULE, &bind([at("a", "02.0005")]));
         guest.set(&fragment).unwrap();
         let mut arguments = bind([ep11("a", KEY_A)]);
         // Longer than a write that is refused is waited for.
@@ -218,7 +206,7 @@ fn a_queue_that_was_lost_while_it_was_set_up_is_taken_again_when_it_is_back() {
         return;
     }
     let guest = guest_with(&["a"], "faults: [{on: associate, target: \"00.0005\", becomes: deconfigured}]");
-    let arguments = soon(bind([at("a", KEY_A, FIRST)]));
+    let arguments = soon(bind([at("a", FIRST)]));
     // Still dead, nothing is forgotten.
     for _ in 0..2 {
         let result = guest.module(MODULE, &arguments).unwrap();
@@ -241,11 +229,11 @@ fn a_queue_of_an_unknown_association_is_told_with_what_frees_it_and_freed_only_b
     }
     let forgotten = || {
         let guest = guest_with(&["a"], "");
-        ok(&guest, MODULE, &bind([at("a", KEY_A, FIRST)]));
+        ok(&guest, MODULE, &bind([at("a", FIRST)]));
         forget(&guest, FIRST);
         guest
     };
-    let wanted = [at("a", KEY_A, FIRST)];
+    let wanted = [at("a", FIRST)];
     let guest = forgotten();
     let before = writes(&guest);
     for arguments in [bind(wanted.clone()), checked(&bind(wanted.clone()))] {
@@ -256,13 +244,13 @@ fn a_queue_of_an_unknown_association_is_told_with_what_frees_it_and_freed_only_b
         }
     }
     // Whether it is held for the entry, nobody knows: it is not released, and that is said.
-    for arguments in [unbound([ep11("a", KEY_A)]), checked(&unbound([ep11("a", KEY_A)]))] {
+    for arguments in [unbound_soon([ep11("a", KEY_A)]), checked(&unbound_soon([ep11("a", KEY_A)]))] {
         let result = ok(&guest, MODULE, &arguments);
         assert_eq!(result["changed"], false);
         assert!(warned(&result, "ap.association_unknown"), "{result}");
     }
     // One of another key cannot be meant.
-    assert_eq!(ok(&guest, MODULE, &unbound([ep11("a", KEY_B)])).get("warnings"), None);
+    assert_eq!(ok(&guest, MODULE, &unbound_soon([ep11("a", KEY_B)])).get("warnings"), None);
     assert_eq!(writes(&guest), before);
 
     assert_eq!(ok(&guest, MODULE, &exclusive(wanted.clone()))["entries"][0]["apqn"], FIRST);
@@ -284,7 +272,7 @@ fn a_bind_that_takes_too_long_is_cancelled() {
     }
     let stuck = |apqn: &str| format!("faults: [{{on: bind, target: \"{apqn}\", stuck: true, times: 0}}]");
     let accelerator = json!({"mode": "accel", "apqn": "01.0005"});
-    for (apqn, entry) in [("01.0005", accelerator), (FIRST, at("a", KEY_A, FIRST))] {
+    for (apqn, entry) in [("01.0005", accelerator), (FIRST, at("a", FIRST))] {
         let guest = guest_with(&["a"], &stuck(apqn));
         let arguments = soon(bind([entry]));
         let result = guest.module(MODULE, &arguments).unwrap();

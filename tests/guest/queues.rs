@@ -45,6 +45,11 @@ pub fn ep11(name: &str, mkvp: &str) -> Value {
     json!({"name": name, "mode": "ep11", "mkvp": mkvp})
 }
 
+/// The same with the first key, for this queue and no other.
+pub fn at(name: &str, apqn: &str) -> Value {
+    with(ep11(name, KEY_A), "apqn", apqn)
+}
+
 /// An entry for an accelerator.
 pub fn accel() -> Value {
     json!({"mode": "accel"})
@@ -53,6 +58,22 @@ pub fn accel() -> Value {
 /// Arguments that ask for these entries.
 pub fn bind<const N: usize>(entries: [Value; N]) -> Value {
     json!({"entries": Vec::from(entries), "_ansible_diff": true})
+}
+
+/// The same, and that all else is released.
+pub fn exclusive<const N: usize>(entries: [Value; N]) -> Value {
+    with(bind(entries), "exclusive", true)
+}
+
+/// Arguments that ask to release what serves these entries.
+pub fn unbound<const N: usize>(entries: [Value; N]) -> Value {
+    with(bind(entries), "state", "unbound")
+}
+
+/// An entry, or arguments, with one thing more or another one.
+pub fn with(mut what: Value, option: &str, value: impl Into<Value>) -> Value {
+    what[option] = value.into();
+    what
 }
 
 /// What each queue is in: `unbound`, `bound`, `associated 1` and what else the simulator knows.

@@ -260,18 +260,20 @@ fn an_update_of_the_customer_communication_key_is_handed_over_once() {
     assert_eq!(adds(&guest), ["0x0001"]);
 }
 
+/// A request with an extension secret of this byte.
+fn extended(name: &str, byte: u8) -> String {
+    let mut request = add(association(name));
+    request.extension = Extension::Simple(zeroize::Zeroizing::new([byte; 32]));
+    file(&build(&request, &["m1"]))
+}
+
 #[test]
 fn the_first_request_sets_the_extension_secret_for_all() {
     if !e2e::can_simulate("the_first_request_sets_the_extension_secret_for_all") {
         return;
     }
     let guest = guest("");
-    let with = |name: &str, byte: u8| {
-        let mut request = add(association(name));
-        request.extension = Extension::Simple(zeroize::Zeroizing::new([byte; 32]));
-        file(&build(&request, &["m1"]))
-    };
-    let (first, same, other) = (with("a", 1), with("b", 1), with("c", 2));
+    let (first, same, other) = (extended("a", 1), extended("b", 1), extended("c", 2));
     let result = fails(&guest, MODULE, &requests(&[&first, &other, &same]), "uv.secret_refused");
     assert_eq!((&result["error"]["uv_rc"], &result["changed"]), (&json!(0x10c), &json!(true)));
     assert_eq!(column(&result["requests"], "changed"), [true, false, false]);
@@ -316,12 +318,7 @@ fn no_extension_secret_counts_as_one_of_zeros_and_the_first_request_decides() {
         return;
     }
     let guest = guest("");
-    let with = |name: &str, byte: u8| {
-        let mut request = add(association(name));
-        request.extension = Extension::Simple(zeroize::Zeroizing::new([byte; 32]));
-        file(&build(&request, &["m1"]))
-    };
-    let (zeros, other, last) = (with("b", 0), with("c", 1), request("d"));
+    let (zeros, other, last) = (extended("b", 0), extended("c", 1), request("d"));
     let result = fails(&guest, MODULE, &requests(&[&request("a"), &zeros, &other, &last]), "uv.secret_refused");
     // Behind the refused one nothing is tried, so the order stays that of the list.
     assert_eq!(column(&result["requests"], "changed"), [true, true, false, false]);
