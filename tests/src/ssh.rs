@@ -41,7 +41,8 @@ done
 mount -t overlay -o "ro,lowerdir=$1:$3" guest-usr /usr
 "#;
 
-/// Makes the rest of the guest's file system, run after [`USR`]: `$4` are the layers of `/etc`; then comes the server.
+/// Makes the rest of the guest's file system, run after [`USR`]: `$4` are the layers of `/etc`, `$5` its users as
+/// `name:number`; then comes the server.
 const REST: &str = r#"
 mount -t overlay -o "ro,lowerdir=$4" guest-etc /etc
 for folder in /root /home /var /tmp; do mount -t tmpfs -o mode=0755 guest "$folder"; done
@@ -49,11 +50,11 @@ chmod 0700 /root
 chmod 1777 /tmp
 mkdir -m 1777 /var/tmp
 mkdir /var/cache /var/lib /var/log /run/sshd
-for user in operator:2001 careful:2002 auditor:2003; do
+for user in $5; do
     mkdir -m 0700 "/home/${user%:*}"
     chown "${user#*:}:${user#*:}" "/home/${user%:*}"
 done
-shift 4
+shift 5
 exec setpriv --pdeathsig KILL "$@"
 "#;
 
@@ -267,7 +268,8 @@ fn serve(dir: &Path, guest: &Guest, address: SocketAddr, python: &str) -> Result
     };
     let mut command = guest.simulator("enter")?;
     command.args(["--", "/bin/sh", "-c", &format!("{USR}{REST}"), "sh"]).arg(&usr);
-    command.args([python, &lower(None, "usr"), &lower(Some(&etc), "etc")]);
+    let users = USERS.map(|(user, number, _)| format!("{user}:{number}")).join(" ");
+    command.args([python, &lower(None, "usr"), &lower(Some(&etc), "etc"), &users]);
     command.args(["/usr/sbin/sshd", "-D", "-e", "-f", "/etc/ssh/seguest_config"]);
     command.args(["-o", &format!("ListenAddress={}", address.ip()), "-p", &address.port().to_string()]);
     let log = fs::File::create(dir.join("log"))?;
