@@ -54,9 +54,13 @@ enum Due {
     Release,
 }
 
+fn seen(queues: &[Observed], apqn: Apqn) -> Option<&Seen> {
+    queues.iter().map(|observed| &observed.seen).find(|seen| seen.apqn == apqn)
+}
+
 /// Decides about one note.
 fn due(note: Note, queues: &[Observed], wish: &dyn Fn(&Seen) -> Wish) -> Due {
-    let seen = |apqn: Apqn| queues.iter().map(|observed| &observed.seen).find(|seen| seen.apqn == apqn);
+    let seen = |apqn| seen(queues, apqn);
     match note {
         Note::Bind(apqn) => seen(apqn).map_or(Due::Forget, due_of_bind),
         Note::Release(apqn, was) => seen(apqn).map_or(Due::Forget, |seen| due_of_release(seen, was, wish)),
@@ -193,12 +197,10 @@ struct Job {
 
 impl Job {
     fn add(&mut self, note: Note, due: Due, queues: &[Observed]) {
-        let state =
-            |apqn| queues.iter().find(|observed| observed.seen.apqn == apqn).map(|observed| observed.seen.state);
         let was = match note {
             Note::Bind(_) => None,
             Note::Release(_, was) => was,
-            Note::Move { from, .. } => match state(from) {
+            Note::Move { from, .. } => match seen(queues, from).map(|seen| seen.state) {
                 Some(SeState::Associated(index)) => Some(index),
                 _ => None,
             },
