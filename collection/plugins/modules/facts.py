@@ -17,7 +17,8 @@ author:
 - The seguest project (!UNKNOWN)
 description:
 - Tells what the system says of the ultravisor, its secret store and its crypto queues. Changes nothing; with
-    O(bind_to_inspect) queues are bound for a moment and released again.
+    O(bind_to_inspect) queues are bound for a moment and released again, and so are those that a run of
+    M(seguest.pv.ap_bind) left half done.
 - It is the guest's own word. Only attestation proves anything to somebody else.
 - Use it as a task of its own; Ansible's C(gather_facts) cannot run it.
 module: facts
