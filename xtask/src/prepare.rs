@@ -4,6 +4,7 @@ use crate::chore::{cargo, openssl_features, quietly, step};
 use crate::machine;
 use anyhow::{Result, ensure};
 use e2e::place;
+use pv_wire::encode_hex;
 use sha2::{Digest, Sha256};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -63,7 +64,7 @@ pub fn ansible(python: &str) -> Result<()> {
 /// # Errors
 /// What pip said.
 pub fn python_environment(python: &str, requirements: &Path, environment: &Path) -> Result<()> {
-    let wanted = hex(&Sha256::digest(fs::read(requirements)?));
+    let wanted = encode_hex(&Sha256::digest(fs::read(requirements)?));
     let stamp = environment.join("requirements.sha256");
     if fs::read_to_string(&stamp).is_ok_and(|found| found == wanted) {
         return Ok(());
@@ -87,10 +88,20 @@ fn collection() -> Result<()> {
     let stage = target.join("stage");
     stage_collection(&stage, binaries.into_iter().collect::<Result<Vec<_>>>()?)?;
     let tarball = build_collection(&stage, &target)?;
-    galaxy(
-        &["install", "--force", "--offline", &tarball.to_string_lossy(), "--collections-path"],
-        &target.join("collections"),
-    )
+    install_collection(&tarball, &target.join("collections"))
+}
+
+/// Installs it from its tarball, as users do.
+///
+/// # Errors
+/// What ansible-galaxy said.
+pub fn install_collection(tarball: &Path, folder: &Path) -> Result<()> {
+    galaxy(&["install", "--force", "--offline", &tarball.to_string_lossy(), "--collections-path"], folder)
+}
+
+/// What ansible-galaxy calls the tarball.
+pub fn tarball_name() -> String {
+    format!("seguest-pv-{}.tar.gz", env!("CARGO_PKG_VERSION"))
 }
 
 /// Lays the collection out as it is packed: what git has of it, the binaries by architecture and module, their licence.
@@ -120,7 +131,7 @@ pub fn stage_collection<'a>(
 /// What ansible-galaxy said.
 pub fn build_collection(stage: &Path, output: &Path) -> Result<PathBuf> {
     galaxy(&["build", "--force", &stage.to_string_lossy(), "--output-path"], output)?;
-    let tarball = output.join(format!("seguest-pv-{}.tar.gz", env!("CARGO_PKG_VERSION")));
+    let tarball = output.join(tarball_name());
     ensure!(
         tarball.exists(),
         "ansible-galaxy did not make {}: is the version in collection/galaxy.yml the workspace's?",
@@ -133,7 +144,7 @@ pub fn build_collection(stage: &Path, output: &Path) -> Result<PathBuf> {
 ///
 /// # Errors
 /// What it said.
-pub fn galaxy(arguments: &[&str], folder: &Path) -> Result<()> {
+fn galaxy(arguments: &[&str], folder: &Path) -> Result<()> {
     let program = place::python_program("ansible-galaxy")?;
     quietly(Command::new(program).arg("collection").args(arguments).arg(folder)).map(|_| ())
 }
@@ -154,9 +165,4 @@ fn copy_folder(from: &Path, to: &Path) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// Bytes in hexadecimal digits.
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -1,6 +1,7 @@
 //! `ap_bind` in a simulated guest: what it adds to the time that adapters take.
 
 use super::measured::{self, Run};
+use super::{fresh_world, request_options};
 use crate::chore::{quietly, step};
 use crate::machine;
 use crate::prepare::build_for;
@@ -92,11 +93,7 @@ pub fn bind() -> Result<()> {
     machine::can_run_guests()?;
     build_for("the benchmark", &["ap_bind", "secret_add", "secret_request", "guest-sim", "test-pki"])?;
     measured::build()?;
-    let dir = place::target()?.join("bench");
-    if dir.exists() {
-        fs::remove_dir_all(&dir)?;
-    }
-    let world = World::new(&dir, &["machine1"])?;
+    let world = fresh_world()?;
     let requests = step("Building requests", || requests(&world))?;
 
     let mut tables = Vec::new();
@@ -166,18 +163,9 @@ fn mark(found: f64, aim: f64) -> char {
 fn requests(world: &World) -> Result<Value> {
     fs::write(world.path("secret"), [9; 32])?;
     quietly(Command::new("chmod").arg("600").arg(world.path("secret")))?;
-    let pki = |name: &str| world.path("pki").join(name);
     let most = LAYOUTS.iter().map(|layout| layout.queues()).max().unwrap_or_default();
     let request = |at| json!({"name": name(at), "return_content": true});
-    let options = json!({
-        "secret_file": world.path("secret"),
-        "host_keys": [pki("machine1.crt")],
-        "certificates": [pki("ibm.crt"), pki("inter_ca.crt")],
-        "crls": [pki("ibm.crl"), pki("inter_ca.crl"), pki("root_ca.crl")],
-        "root_ca": pki("root_ca.crt"),
-        "image": world.path("image.hdr"),
-        "requests": (0..most).map(request).collect::<Vec<_>>(),
-    });
+    let options = request_options(world, (0..most).map(request).collect());
     let mut child = Command::new(place::binary("secret_request")?)
         .arg("-")
         .env("XDG_STATE_HOME", world.path("state"))

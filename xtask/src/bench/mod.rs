@@ -7,6 +7,9 @@ mod request;
 mod ssh;
 
 use anyhow::{Result, bail};
+use e2e::{World, place};
+use serde_json::{Value, json};
+use std::fs;
 
 struct Benchmark {
     name: &'static str,
@@ -43,6 +46,29 @@ pub fn bench(name: &str) -> Result<()> {
     }
     let known: Vec<_> = BENCHMARKS.iter().map(|b| format!("    {}: {}", b.name, b.compares)).collect();
     bail!("there is no benchmark {name}; there are:\n{}", known.join("\n"))
+}
+
+/// A world of its own for each run, on the disk that holds the build and not in memory: files are synced.
+fn fresh_world() -> Result<World> {
+    let dir = place::target()?.join("bench");
+    if dir.exists() {
+        fs::remove_dir_all(&dir)?;
+    }
+    World::new(&dir, &["machine1"])
+}
+
+/// Options of `secret_request` for requests that all have the secret of the file `secret` and are for the world's machine.
+fn request_options(world: &World, requests: Vec<Value>) -> Value {
+    let pki = |name: &str| world.path("pki").join(name);
+    json!({
+        "secret_file": world.path("secret"),
+        "host_keys": [pki("machine1.crt")],
+        "certificates": [pki("ibm.crt"), pki("inter_ca.crt")],
+        "crls": [pki("ibm.crl"), pki("inter_ca.crl"), pki("root_ca.crl")],
+        "root_ca": pki("root_ca.crt"),
+        "image": world.path("image.hdr"),
+        "requests": requests,
+    })
 }
 
 /// The middle one of some measurements.

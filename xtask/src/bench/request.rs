@@ -1,6 +1,7 @@
 //! Requests built in one task of `secret_request`.
 
-use super::median;
+use super::measured::Run;
+use super::{fresh_world, median, request_options};
 use crate::chore::{cargo, openssl_features, quietly, step};
 use crate::prepare;
 use anyhow::{Context, Result, ensure};
@@ -26,12 +27,7 @@ const FILES: usize = 500;
 /// If something cannot be built or run.
 pub fn request() -> Result<()> {
     prepare::build_for("the benchmark", &["secret_request", "guest-sim", "test-pki"])?;
-    // On the disk that holds the build, not in memory: files are synced.
-    let dir = place::target()?.join("bench");
-    if dir.exists() {
-        fs::remove_dir_all(&dir)?;
-    }
-    let world = World::new(&dir, &["machine1"])?;
+    let world = fresh_world()?;
     fs::write(world.path("extension"), [7; 32])?;
     fs::write(world.path("secret"), [9; 32])?;
     quietly(Command::new("chmod").arg("600").args(["extension", "secret"].map(|name| world.path(name))))?;
@@ -43,7 +39,7 @@ pub fn request() -> Result<()> {
         rows.push(step(&what, || Ok((pace(cores)?, in_memory(&world, FEW)?, in_memory(&world, MANY)?)))?);
     }
     let with_files = step("Measuring with files", || files(&world))?;
-    let bare = step("Measuring bare writes and syncs", || bare_files(&dir))?;
+    let bare = step("Measuring bare writes and syncs", || bare_files(&world.path("")))?;
 
     let middle = |of: &dyn Fn(&(Pace, Run, Run)) -> f64| median(rows.iter().map(of).collect());
     let more = (MANY - FEW) as f64;
@@ -71,7 +67,7 @@ pub fn request() -> Result<()> {
     let base = middle(&|row| row.1.peak_kb) - each * FEW as f64;
     println!("    memory of a task, whatever it builds                     {base:>8.0} kB");
     println!("    memory for each further request                          {each:>8.2} kB (aim: at most 4)");
-    println!("with files on the disk of {}, {FILES} requests:", dir.display());
+    println!("with files on the disk of {}, {FILES} requests:", world.path("").display());
     println!("    secret_request, each request and manifest synced         {:>8.2} ms a request", with_files * 1e3);
     println!("    writing, syncing and renaming two such files alone       {:>8.2} ms", bare * 1e3);
     Ok(())
@@ -83,12 +79,6 @@ struct Pace {
     core: f64,
     /// For each second of processor time: what else the machine does makes no difference to it.
     cpu: f64,
-}
-
-struct Run {
-    seconds: f64,
-    cpu_seconds: f64,
-    peak_kb: f64,
 }
 
 fn pace(cores: usize) -> Result<Pace> {
@@ -103,18 +93,10 @@ fn pace(cores: usize) -> Result<Pace> {
 }
 
 fn options(world: &World, requests: Vec<Value>) -> Value {
-    let pki = |name: &str| world.path("pki").join(name);
-    json!({
-        "name": "bench",
-        "secret_file": world.path("secret"),
-        "extension_secret_file": world.path("extension"),
-        "host_keys": [pki("machine1.crt")],
-        "certificates": [pki("ibm.crt"), pki("inter_ca.crt")],
-        "crls": [pki("ibm.crl"), pki("inter_ca.crl"), pki("root_ca.crl")],
-        "root_ca": pki("root_ca.crt"),
-        "image": world.path("image.hdr"),
-        "requests": requests,
-    })
+    let mut options = request_options(world, requests);
+    options["name"] = "bench".into();
+    options["extension_secret_file"] = world.path("extension").display().to_string().into();
+    options
 }
 
 /// One task with this many requests that are only returned.

@@ -1,12 +1,11 @@
 //! One task over SSH, beside the least that Ansible can do there: `ansible.builtin.raw` with `true`.
 
-use super::median;
+use super::{fresh_world, median};
 use crate::chore::step;
 use crate::{guest_system, prepare};
 use anyhow::{Result, ensure};
-use e2e::{Controller, Guest, Host, Ssh, World, can_ssh, fleet_cards, place};
+use e2e::{Controller, Guest, Host, Ssh, can_ssh, fleet_cards};
 use serde_json::{Value, json};
-use std::fs;
 use std::time::Instant;
 
 /// Start-up of Ansible and of the connection is in every play, so only the difference of these counts.
@@ -31,11 +30,7 @@ pub fn ssh() -> Result<()> {
     prepare::prepare()?;
     guest_system::guest_system();
     ensure!(can_ssh("the benchmark"), "there is nothing to measure");
-    let dir = place::target()?.join("bench");
-    if dir.exists() {
-        fs::remove_dir_all(&dir)?;
-    }
-    let world = World::new(&dir, &["machine1"])?;
+    let world = fresh_world()?;
     let guests = [
         Guest::start(&world, "bare", "machine1", &fleet_cards())?,
         Guest::start(&world, "python", "machine1", &fleet_cards())?,

@@ -1,9 +1,9 @@
 //! The collection's tarball, the same bytes from the same files: ansible-galaxy packs in the folder's order, with the
 //! times and the user of the moment.
 
-use crate::prepare::hex;
 use anyhow::{Context, Result};
 use flate2::{Compression, GzBuilder, read::GzDecoder};
+use pv_wire::encode_hex;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -29,7 +29,7 @@ pub fn repack(tarball: &[u8], time: u64) -> Result<Vec<u8>> {
     // The list of files is in the folder's order too, and the manifest has the list's hash.
     let list = file(&mut entries, "FILES.json")?;
     *list = sorted_list(list)?;
-    let hash = hex(&Sha256::digest(&*list));
+    let hash = encode_hex(&Sha256::digest(&*list));
     let manifest = file(&mut entries, "MANIFEST.json")?;
     let mut value: Value = serde_json::from_slice(manifest)?;
     let place =
@@ -71,7 +71,7 @@ mod tests {
     fn tarball(names: &[&str], time: u64, user: u64) -> Vec<u8> {
         let list = json!({"files": names.iter().map(|name| json!({"name": name})).collect::<Vec<_>>(), "format": 1});
         let list = serde_json::to_vec(&list).unwrap();
-        let manifest = json!({"file_manifest_file": {"chksum_sha256": hex(&Sha256::digest(&list))}});
+        let manifest = json!({"file_manifest_file": {"chksum_sha256": encode_hex(&Sha256::digest(&list))}});
         let manifest = serde_json::to_vec(&manifest).unwrap();
         let mut files = vec![("MANIFEST.json", manifest), ("FILES.json", list)];
         files.extend(names.iter().map(|name| (*name, name.as_bytes().to_vec())));
@@ -114,7 +114,7 @@ mod tests {
             );
         }
         let manifest: Value = serde_json::from_slice(&files["MANIFEST.json"].1).unwrap();
-        let hash = hex(&Sha256::digest(&files["FILES.json"].1));
+        let hash = encode_hex(&Sha256::digest(&files["FILES.json"].1));
         assert_eq!(manifest["file_manifest_file"]["chksum_sha256"], Value::from(hash));
         assert_eq!((files["files/s390x/facts"].0, files["README.md"].0), (0o755, 0o644));
         assert_eq!(files["files/s390x/facts"].1, b"files/s390x/facts");

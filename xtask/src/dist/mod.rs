@@ -11,11 +11,12 @@ mod trial;
 
 use crate::chore::{quietly, step};
 use crate::machine;
-use crate::prepare::{ansible, build_collection, galaxy, hex, stage_collection};
+use crate::prepare::{ansible, build_collection, install_collection, stage_collection, tarball_name};
 use anyhow::{Context, Result};
 use e2e::place;
 use openssl::OpenSsl;
 use programs::{Built, Traces, batches};
+use pv_wire::encode_hex;
 use sha2::{Digest, Sha256};
 use std::fs;
 use std::path::Path;
@@ -50,10 +51,6 @@ pub fn dist() -> Result<()> {
     Ok(())
 }
 
-fn tarball_name() -> String {
-    format!("seguest-pv-{}.tar.gz", env!("CARGO_PKG_VERSION"))
-}
-
 fn pack(output: &Path, built: &[Built], time: u64) -> Result<()> {
     if output.exists() {
         fs::remove_dir_all(output)?;
@@ -64,8 +61,7 @@ fn pack(output: &Path, built: &[Built], time: u64) -> Result<()> {
     let tarball = build_collection(&stage, output)?;
     fs::write(&tarball, archive::repack(&fs::read(&tarball)?, time)?)?;
     // Installed as users do it: the manifest's hashes are compared then.
-    let trial = place::target()?.join("dist-stage/installed");
-    galaxy(&["install", "--force", "--offline", &tarball.to_string_lossy(), "--collections-path"], &trial)?;
+    install_collection(&tarball, &place::target()?.join("dist-stage/installed"))?;
     fs::write(output.join("sbom.cdx.json"), sbom::of(built, time)?)?;
     let mut sums = String::new();
     for name in [tarball_name(), "sbom.cdx.json".into()] {
@@ -90,7 +86,7 @@ fn source_time() -> Result<u64> {
 }
 
 fn sha256(path: &Path) -> Result<String> {
-    Ok(hex(&Sha256::digest(fs::read(path).with_context(|| path.display().to_string())?)))
+    Ok(encode_hex(&Sha256::digest(fs::read(path).with_context(|| path.display().to_string())?)))
 }
 
 fn table(built: &[Built]) -> String {
