@@ -1,6 +1,7 @@
 //! `secret_request`: builds add-secret requests on the trusted machine, those that are not there or not as wanted.
 
 mod absent;
+mod apply;
 mod builders;
 mod hosts;
 mod material;
