@@ -95,7 +95,7 @@ impl Apply<'_> {
         let changed = &mut self.progress.entry.changed;
         folder.replace(&Manifest::path(path), &sealed, &Attributes::mode(0o600), changed)?;
         if self.wanted.backup && self.observed.request.is_some() {
-            let kept = files::keep_as(&folder, path, &backup_path(path), |name| is_backup(name, path))?;
+            let kept = folder.keep_as(path, &backup_path(path), |name| is_backup(name, path))?;
             self.progress.entry.backup_file = Some(kept.display().to_string());
         }
         folder.replace(path, request, &self.desired.attributes, changed)?;

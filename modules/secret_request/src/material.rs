@@ -183,9 +183,11 @@ fn secret(wanted: &Present, warnings: &mut Vec<Fault>) -> Result<SecretState> {
         SecretSource::None => Ok(SecretState::None),
         SecretSource::Given(bytes) => Ok(SecretState::Known(bytes.clone())),
         SecretSource::File { path, create, sealing } => {
-            let content = private_file::read(path, warnings)?;
-            // Also where the secret is still to be made, and the key is read only then.
-            warnings.extend(sealing.key.as_deref().map(private_file::folder).transpose()?.flatten());
+            // Of both folders also where the secret is still to be made, and the key is read only then.
+            for path in [Some(path), sealing.key.as_ref()].into_iter().flatten() {
+                warnings.extend(private_file::folder(path)?);
+            }
+            let content = private_file::read(path)?;
             match content {
                 Some(bytes) => {
                     let seal = Seal::read(sealing)?;
@@ -212,7 +214,8 @@ fn secret_missing(wanted: &Present, path: &Path) -> Fault {
 }
 
 fn key_file(path: &Path, warnings: &mut Vec<Fault>) -> Result<Private> {
-    private_file::read(path, warnings)?
+    warnings.extend(private_file::folder(path)?);
+    private_file::read(path)?
         .ok_or_else(|| Fault::new(request_codes::FILE_MISSING, format!("{} does not exist.", path.display())))
 }
 

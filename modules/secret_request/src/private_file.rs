@@ -82,14 +82,13 @@ pub fn folder(path: &Path) -> Result<Option<Fault>> {
     ))))
 }
 
-/// Reads a secret; `None` if its file does not exist. What the operator should know of its folder is added to
-/// `warnings`, also if there is no file.
+/// Reads a secret; `None` if its file does not exist. What [`folder`] warns of is for its caller to ask and tell.
 ///
 /// # Errors
 /// `file.insecure` unless it is a regular file of the effective user, with one name and no rights for others, and
 /// `path` is no link, and what [`folder`] refuses; `file.unreadable`, `file.too_large`.
-pub fn read(path: &Path, warnings: &mut Vec<Fault>) -> Result<Option<Private>> {
-    warnings.extend(folder(path)?);
+pub fn read(path: &Path) -> Result<Option<Private>> {
+    folder(path)?;
     let Some((mut file, mut metadata)) = open(path)? else { return Ok(None) };
     let mut names = 1;
     if metadata.nlink() == 2 {
@@ -129,7 +128,7 @@ pub fn create(path: &Path, seal: &Seal, created: &mut bool) -> Result<Private> {
         return Ok(bytes);
     }
     // Another run was faster; its secret is the one.
-    let existing = read(path, &mut Vec::new())?.ok_or_else(|| {
+    let existing = read(path)?.ok_or_else(|| {
         Fault::new(codes::SECRET_MISSING, format!("{} was there and has just been removed.", path.display()))
     })?;
     seal.open(existing, path)?.ok_or_else(|| seal::locked(path))
@@ -190,7 +189,7 @@ mod tests {
         assert!(created && first.len() == 32 && *first != [0; 32]);
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o600);
         assert_eq!(made(&path), (first.clone(), false));
-        assert_eq!(read(&path, &mut Vec::new()).unwrap(), Some(first));
+        assert_eq!(read(&path).unwrap(), Some(first));
     }
 
     #[test]
@@ -214,13 +213,13 @@ mod tests {
         let (path, left) = (dir.path().join("secret"), dir.path().join(".secret.seguest-tmp"));
         made(&path);
         fs::hard_link(&path, &left).unwrap();
-        assert_eq!(read(&path, &mut Vec::new()).unwrap().unwrap().len(), 32);
+        assert_eq!(read(&path).unwrap().unwrap().len(), 32);
         assert!(left.exists(), "reading is for check mode too");
         files::settle(&path).unwrap();
         assert!(!left.exists());
         fs::hard_link(&path, dir.path().join("copy")).unwrap();
         files::settle(&path).unwrap();
-        assert_eq!(read(&path, &mut Vec::new()).unwrap_err().code, codes::INSECURE);
+        assert_eq!(read(&path).unwrap_err().code, codes::INSECURE);
     }
 
     #[test]
@@ -250,7 +249,7 @@ mod tests {
             let path = dir.path().join(format!("secret{at}"));
             made(&path);
             spoil(&path);
-            let fault = read(&path, &mut Vec::new()).unwrap_err();
+            let fault = read(&path).unwrap_err();
             assert_eq!(fault.code, codes::INSECURE, "{flaw}");
             assert!(fault.detail.contains(flaw) || !geteuid().is_root(), "{flaw}: {fault}");
             assert!(!fault.hint.is_empty());
@@ -261,10 +260,10 @@ mod tests {
     fn a_missing_secret_is_none_and_a_huge_one_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("secret");
-        assert_eq!(read(&path, &mut Vec::new()).unwrap(), None);
+        assert_eq!(read(&path).unwrap(), None);
         fs::write(&path, vec![0; 70_000]).unwrap();
         fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
-        assert_eq!(read(&path, &mut Vec::new()).unwrap_err().code, pv_request::codes::FILE_TOO_LARGE);
+        assert_eq!(read(&path).unwrap_err().code, pv_request::codes::FILE_TOO_LARGE);
     }
 
     #[test]

@@ -26,7 +26,7 @@ pub struct Seal {
 }
 
 impl Seal {
-    /// Reads them. Of the folder of the key only what is refused is told here; see [`private_file::folder`].
+    /// Reads them.
     ///
     /// # Errors
     /// The `file.*` codes, and those about certificates and keys.
@@ -36,7 +36,7 @@ impl Seal {
         let key = files.key.as_deref().map(|path| {
             let name = path.display().to_string();
             let missing = || Fault::new(request_codes::FILE_MISSING, format!("{name} does not exist."));
-            let bytes = private_file::read(path, &mut Vec::new())?.ok_or_else(missing)?;
+            let bytes = private_file::read(path)?.ok_or_else(missing)?;
             OpeningKey::new(&bytes, files.passphrase.as_ref().map(|passphrase| passphrase.expose()), &name)
         });
         Ok(Self { recipients, key: key.transpose()? })

@@ -38,13 +38,12 @@ impl StateKey {
         })
     }
 
-    /// Reads the key; `None` if there is none yet. Of its folder only what is refused is told here; see
-    /// [`private_file::folder`].
+    /// Reads the key; `None` if there is none yet.
     ///
     /// # Errors
     /// The `file.*` codes, and `request.state_key` if it is of the wrong size.
     pub fn load(path: &Path) -> Result<Option<Self>> {
-        private_file::read(path, &mut Vec::new())?.map(|bytes| Self::checked(bytes, path)).transpose()
+        private_file::read(path)?.map(|bytes| Self::checked(bytes, path)).transpose()
     }
 
     /// Reads the key, and makes it if there is none yet.
