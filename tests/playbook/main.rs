@@ -13,5 +13,6 @@ mod requests;
 mod retrieved;
 mod rights;
 mod roles;
+mod runner;
 mod secrets;
 mod support;

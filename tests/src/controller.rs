@@ -127,13 +127,28 @@ impl Controller {
         std::fs::create_dir_all(controller.home())?;
         let trusted = hosts(std::slice::from_ref(trusted));
         let inventory = json!({"all": {"vars": vars, "children": {"trusted": {"hosts": trusted}, "guests": {"hosts": hosts(guests)}}}});
-        std::fs::write(dir.join("inventory.json"), inventory.to_string())?;
+        std::fs::write(controller.inventory(), inventory.to_string())?;
         Ok(controller)
     }
 
     /// The home folder that programs are told: on the controller, and by its path on simulated machines too.
     pub fn home(&self) -> PathBuf {
         self.dir.join("home")
+    }
+
+    /// The inventory.
+    pub fn inventory(&self) -> PathBuf {
+        self.dir.join("inventory.json")
+    }
+
+    /// What any Ansible must be told to find the collection as installed and the way into simulated guests: variables of
+    /// the environment with the folders that they name.
+    ///
+    /// # Errors
+    /// If the collection is not installed.
+    pub fn plugins() -> Result<[(&'static str, PathBuf); 2]> {
+        let connections = place::repository().join("tests/ansible/connection_plugins");
+        Ok([("ANSIBLE_COLLECTIONS_PATH", place::collections()?), ("ANSIBLE_CONNECTION_PLUGINS", connections)])
     }
 
     /// Runs a playbook of the project's folder `playbooks`.
@@ -191,7 +206,7 @@ impl Controller {
     /// If it is not installed.
     pub fn command(&self, program: &str) -> Result<Command> {
         let mut command = self.program(program)?;
-        command.arg("-i").arg(self.dir.join("inventory.json"));
+        command.arg("-i").arg(self.inventory());
         Ok(command)
     }
 
@@ -200,7 +215,6 @@ impl Controller {
     /// # Errors
     /// If it is not installed.
     pub fn program(&self, program: &str) -> Result<Command> {
-        let tests = place::repository().join("tests/ansible");
         let mut command = Command::new(place::python_program(program)?);
         for (key, _) in std::env::vars().filter(|(key, _)| key.starts_with("ANSIBLE_")) {
             command.env_remove(key);
@@ -209,9 +223,8 @@ impl Controller {
             .current_dir(&self.dir)
             .env("HOME", self.home())
             .env_remove("XDG_STATE_HOME")
-            .env("ANSIBLE_COLLECTIONS_PATH", place::collections()?)
-            .env("ANSIBLE_CONNECTION_PLUGINS", tests.join("connection_plugins"))
-            .env("ANSIBLE_CALLBACK_PLUGINS", tests.join("callback_plugins"))
+            .envs(Self::plugins()?)
+            .env("ANSIBLE_CALLBACK_PLUGINS", place::repository().join("tests/ansible/callback_plugins"))
             .env("ANSIBLE_CALLBACKS_ENABLED", "recorder")
             .env("ANSIBLE_NOCOLOR", "true")
             .env("LC_ALL", "C.UTF-8");
