@@ -16,3 +16,4 @@ mod roles;
 mod runner;
 mod secrets;
 mod support;
+mod tarball;

@@ -64,8 +64,13 @@ impl Host {
     }
 }
 
-fn hosts(hosts: &[Host]) -> Value {
-    hosts.iter().map(|host| (host.name.clone(), host.variables.clone())).collect::<serde_json::Map<_, _>>().into()
+/// An inventory with the groups that the playbooks work on: the trusted machine and the guests.
+pub(crate) fn inventory(trusted: &Host, guests: &[Host]) -> Value {
+    let hosts = |hosts: &[Host]| -> Value {
+        hosts.iter().map(|host| (host.name.clone(), host.variables.clone())).collect::<serde_json::Map<_, _>>().into()
+    };
+    let trusted = hosts(std::slice::from_ref(trusted));
+    json!({"all": {"children": {"trusted": {"hosts": trusted}, "guests": {"hosts": hosts(guests)}}}})
 }
 
 /// One task's result on one host.
@@ -125,8 +130,8 @@ impl Controller {
     pub fn new(dir: &Path, trusted: &Host, guests: &[Host], vars: &Value) -> Result<Self> {
         let controller = Self { dir: dir.to_path_buf() };
         std::fs::create_dir_all(controller.home())?;
-        let trusted = hosts(std::slice::from_ref(trusted));
-        let inventory = json!({"all": {"vars": vars, "children": {"trusted": {"hosts": trusted}, "guests": {"hosts": hosts(guests)}}}});
+        let mut inventory = inventory(trusted, guests);
+        inventory["all"]["vars"] = vars.clone();
         std::fs::write(controller.inventory(), inventory.to_string())?;
         Ok(controller)
     }
@@ -233,6 +238,6 @@ impl Controller {
 }
 
 /// Standard output and error of a program, as one text.
-fn printed(output: &Output) -> String {
+pub(crate) fn printed(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }

@@ -10,12 +10,14 @@ mod fleet;
 mod guest;
 pub mod place;
 mod ssh;
+mod tarball;
 mod world;
 
 pub use controller::{Controller, Host, Play, Record};
 pub use fleet::{Fleet, OTHER_KEY, WANTED_KEY, fleet_cards, variables};
 pub use guest::Guest;
 pub use ssh::{PASSWORD, Ssh, can_ssh};
+pub use tarball::provision_from_tarball;
 pub use world::World;
 
 /// Whether simulated guests can run here; if not, says so in the words that `cargo xtask test` counts.

@@ -43,6 +43,19 @@ pub fn collections() -> Result<PathBuf> {
     prepared(target()?.join("collections"))
 }
 
+/// What ansible-galaxy calls the collection's tarball.
+pub fn tarball_name() -> String {
+    format!("seguest-pv-{}.tar.gz", env!("CARGO_PKG_VERSION"))
+}
+
+/// The collection's tarball, for this machine alone.
+///
+/// # Errors
+/// If it is not packed.
+pub fn tarball() -> Result<PathBuf> {
+    prepared(target()?.join(tarball_name()))
+}
+
 /// The folder that programs of simulated guests are unpacked in which this machine lacks; it need not exist.
 ///
 /// # Errors

@@ -184,6 +184,17 @@ impl Drop for Ssh {
 
 /// Whether an SSH server can run in a simulated guest here; if not, says so in the words that `cargo xtask test` counts.
 pub fn can_ssh(test: &str) -> bool {
+    match ssh_is_possible() {
+        Ok(()) => true,
+        Err(why) => {
+            println!("skipped: {test}: {why}");
+            false
+        }
+    }
+}
+
+/// Whether an SSH server can run in a simulated guest here, or why not.
+pub(crate) fn ssh_is_possible() -> std::result::Result<(), String> {
     let found = |program: &str| {
         let places = [Path::new("/usr"), &place::guest_system().unwrap_or_default().join("usr")].map(Path::to_path_buf);
         places.iter().any(|usr| usr.join(program).exists())
@@ -200,10 +211,9 @@ pub fn can_ssh(test: &str) -> bool {
     } else if Command::new("ssh").arg("-V").output().is_err() {
         "the program ssh is missing; as root: apt-get install openssh-client".to_owned()
     } else {
-        return true;
+        return Ok(());
     };
-    println!("skipped: {test}: {why}");
-    false
+    Err(why)
 }
 
 /// Does in a mount namespace of its own what is done in a guest's.

@@ -88,23 +88,13 @@ fn collection() -> Result<()> {
     let stage = target.join("stage");
     stage_collection(&stage, binaries.into_iter().collect::<Result<Vec<_>>>()?)?;
     let tarball = build_collection(&stage, &target)?;
-    install_collection(&tarball, &target.join("collections"))
+    // As users do it: the manifest's hashes are compared then.
+    let tarball = tarball.to_string_lossy();
+    galaxy(&["install", "--force", "--offline", &tarball, "--collections-path"], &target.join("collections"))
 }
 
-/// Installs it from its tarball, as users do.
-///
-/// # Errors
-/// What ansible-galaxy said.
-pub fn install_collection(tarball: &Path, folder: &Path) -> Result<()> {
-    galaxy(&["install", "--force", "--offline", &tarball.to_string_lossy(), "--collections-path"], folder)
-}
-
-/// What ansible-galaxy calls the tarball.
-pub fn tarball_name() -> String {
-    format!("seguest-pv-{}.tar.gz", env!("CARGO_PKG_VERSION"))
-}
-
-/// Lays the collection out as it is packed: what git has of it, the binaries by architecture and module, their licence.
+/// Lays the collection out as it is packed: what git has of it, the playbooks, the binaries by architecture and module,
+/// their licence.
 ///
 /// # Errors
 /// Of a file that cannot be copied.
@@ -116,6 +106,7 @@ pub fn stage_collection<'a>(
         fs::remove_dir_all(stage)?;
     }
     copy_folder(&place::repository().join("collection"), stage)?;
+    copy_playbooks(&place::repository().join("playbooks"), stage)?;
     for (architecture, module, binary) in binaries {
         let folder = stage.join("files").join(architecture);
         fs::create_dir_all(&folder)?;
@@ -131,7 +122,7 @@ pub fn stage_collection<'a>(
 /// What ansible-galaxy said.
 pub fn build_collection(stage: &Path, output: &Path) -> Result<PathBuf> {
     galaxy(&["build", "--force", &stage.to_string_lossy(), "--output-path"], output)?;
-    let tarball = output.join(tarball_name());
+    let tarball = output.join(place::tarball_name());
     ensure!(
         tarball.exists(),
         "ansible-galaxy did not make {}: is the version in collection/galaxy.yml the workspace's?",
@@ -147,6 +138,21 @@ pub fn build_collection(stage: &Path, output: &Path) -> Result<PathBuf> {
 fn galaxy(arguments: &[&str], folder: &Path) -> Result<()> {
     let program = place::python_program("ansible-galaxy")?;
     quietly(Command::new(program).arg("collection").args(arguments).arg(folder)).map(|_| ())
+}
+
+/// The playbooks with their variables, and the example inventory; not `ansible.cfg`, which is for working here.
+fn copy_playbooks(from: &Path, stage: &Path) -> Result<()> {
+    let to = stage.join("playbooks");
+    copy_folder(&from.join("vars"), &to.join("vars"))?;
+    // Beside the playbook `inventory`, Ansible would take the folder of that name for it.
+    copy_folder(&from.join("inventory"), &stage.join("docs/inventory"))?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        if entry.path().extension().is_some_and(|extension| extension == "yml") {
+            fs::copy(entry.path(), to.join(entry.file_name()))?;
+        }
+    }
+    Ok(())
 }
 
 fn copy_folder(from: &Path, to: &Path) -> Result<()> {

@@ -56,7 +56,7 @@ pub fn sanity() -> Result<()> {
         fs::write(&manifest, format!("{text}repository: https://example.invalid/seguest.pv\n"))?;
         let folder = collection.parent().context("no folder")?;
         tools.run("ansible-galaxy", &["collection", "build", "--force", "pv"], folder)?;
-        tools.run("python", &["-m", "galaxy_importer.main", &prepare::tarball_name()], folder)
+        tools.run("python", &["-m", "galaxy_importer.main", &place::tarball_name()], folder)
     })?;
     step("Making the build context of the execution environment", || execution_environment(&tools))
 }
@@ -71,7 +71,7 @@ fn execution_environment(tools: &Tools) -> Result<()> {
     tools.run("ansible-builder", &["create", "--context", made], &place::repository().join("execution-environment"))?;
     // What is to be installed must be where it is looked for.
     let wanted = fs::read_to_string(context.join("_build/requirements.yml"))?;
-    let tarball = format!("collection/{}", prepare::tarball_name());
+    let tarball = format!("collection/{}", place::tarball_name());
     ensure!(wanted.contains(&tarball), "the execution environment does not install {tarball}: {wanted}");
     ensure!(context.join("_build").join(&tarball).is_file(), "{tarball} is not in the build context");
     Ok(())

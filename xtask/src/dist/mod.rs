@@ -11,9 +11,9 @@ mod trial;
 
 use crate::chore::{quietly, step};
 use crate::machine;
-use crate::prepare::{ansible, build_collection, install_collection, stage_collection, tarball_name};
+use crate::prepare::{ansible, build_collection, build_for, stage_collection};
 use anyhow::{Context, Result};
-use e2e::place;
+use e2e::{place, provision_from_tarball};
 use openssl::OpenSsl;
 use programs::{Built, Traces, batches};
 use pv_wire::encode_hex;
@@ -45,9 +45,10 @@ pub fn dist() -> Result<()> {
     step("Trying the programs for s390x", || trial::compare(&tools, &built))?;
     let output = place::target()?.join("dist");
     step("Packing the collection", || pack(&output, &built, time))?;
+    use_it(&output.join(place::tarball_name()))?;
     print!("{}", table(&built));
     println!("\nAll of it is in {}. To install it:\n", output.display());
-    println!("  ansible-galaxy collection install {}", output.join(tarball_name()).display());
+    println!("  ansible-galaxy collection install {}", output.join(place::tarball_name()).display());
     Ok(())
 }
 
@@ -60,14 +61,29 @@ fn pack(output: &Path, built: &[Built], time: u64) -> Result<()> {
     stage_collection(&stage, built.iter().map(|built| (built.machine, built.module, built.path.clone())))?;
     let tarball = build_collection(&stage, output)?;
     fs::write(&tarball, archive::repack(&fs::read(&tarball)?, time)?)?;
-    // Installed as users do it: the manifest's hashes are compared then.
-    install_collection(&tarball, &place::target()?.join("dist-stage/installed"))?;
     fs::write(output.join("sbom.cdx.json"), sbom::of(built, time)?)?;
     let mut sums = String::new();
-    for name in [tarball_name(), "sbom.cdx.json".into()] {
+    for name in [place::tarball_name(), "sbom.cdx.json".into()] {
         sums += &format!("{}  {name}\n", sha256(&output.join(&name))?);
     }
     Ok(fs::write(output.join("SHA256SUMS"), sums)?)
+}
+
+/// Does with the tarball as a user does.
+fn use_it(tarball: &Path) -> Result<()> {
+    if let Err(why) = machine::can_run_guests() {
+        println!("Not tried by provisioning simulated guests: {why:#}");
+        return Ok(());
+    }
+    build_for("the trial of the tarball", &["guest-sim", "test-pki"])?;
+    let programs = place::python_program("ansible-playbook")?;
+    let programs = programs.parent().context("no folder of programs")?;
+    let dir = tempfile::tempdir()?;
+    let how = step("Provisioning simulated guests with nothing but the tarball and ansible-core", || {
+        provision_from_tarball(tarball, programs, dir.path())
+    })?;
+    println!("    (they were reached {how})");
+    Ok(())
 }
 
 /// The time that files in the tarball carry: of the last commit, or what `SOURCE_DATE_EPOCH` says.
