@@ -25,7 +25,7 @@ cargo xtask demo      provision two simulated guests, reboot one, repair it; nee
 cargo xtask test      every check of the project: format, lints, unit and end-to-end tests, documentation
 cargo xtask guest     a shell in a simulated guest, with the modules on its PATH
 cargo xtask prepare   build what ships and install the pinned ansible-core, for running a single test
-cargo xtask dist      build what users install, for s390x and x86_64, into target/dist
+cargo xtask dist      build what users install, for s390x, x86_64 and aarch64, into target/dist
 cargo xtask bench X   a benchmark; without a name that it knows, it lists them
 cargo xtask docs      write the documentation that is generated from the Rust types (--check: only compare)
 cargo xtask sanity    what ansible-test, galaxy-importer and antsibull say of the collection; minutes

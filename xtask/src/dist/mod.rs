@@ -21,7 +21,7 @@ use sha2::{Digest, Sha256};
 use std::fs;
 use std::path::Path;
 use std::process::Command;
-use toolchain::Toolchain;
+use toolchain::{EMULATED, Toolchain};
 
 /// Builds it.
 ///
@@ -42,7 +42,9 @@ pub fn dist() -> Result<()> {
         let title = format!("Building for {}", batch.title());
         built.extend(step(&title, || batch.build(&tools, &traces, openssl.as_ref()))?);
     }
-    step("Trying the programs for s390x", || trial::compare(&tools, &built))?;
+    for (machine, _) in EMULATED {
+        step(&format!("Trying the programs for {machine}"), || trial::compare(&tools, machine, &built))?;
+    }
     let output = place::target()?.join("dist");
     step("Packing the collection", || pack(&output, &built, time))?;
     use_it(&output.join(place::tarball_name()))?;

@@ -16,8 +16,10 @@ const RUST: &str = "1.85.0+dfsg3-1~deb12u3";
 const LLVM: &str = "1:19.1.7-3~deb12u1";
 /// Libraries that these two load and a minimal system may lack. Their version changes no byte of what is built.
 const LIBRARIES: [&str; 8] = ["libbsd0", "libedit2", "libffi8", "libicu72", "liblzma5", "libmd0", "libxml2", "libz3-4"];
-/// Programs for s390x run with it, those that are not static with that glibc. Their versions change no byte either.
-const EMULATOR: [&str; 2] = ["qemu-user-static", "libc6:s390x"];
+/// Programs for other machines run with it. Its version changes no byte either.
+const EMULATOR: &str = "qemu-user-static";
+/// The other machines, as `uname -m` and as Debian spells them: programs that are not static run there with its glibc.
+pub const EMULATED: [(&str, &str); 2] = [("s390x", "s390x"), ("aarch64", "arm64")];
 
 /// The version of Rust, and of its library, that the programs are built with.
 pub const RUST_VERSION: &str = "1.85.0";
@@ -56,7 +58,8 @@ impl Toolchain {
             .iter()
             .map(|name| format!("{name}={RUST}"))
             .chain([format!("libllvm19={LLVM}")])
-            .chain(LIBRARIES.iter().chain(&EMULATOR).map(|name| (*name).to_owned()))
+            .chain(LIBRARIES.iter().chain([&EMULATOR]).map(|name| (*name).to_owned()))
+            .chain(EMULATED.map(|(_, debian)| format!("libc6:{debian}")))
             .collect();
         let wanted = packages.join("\n");
         let stamp = self.folder.join("debian.packages");
@@ -85,7 +88,7 @@ impl Toolchain {
             command.arg("-o").arg(format!("Dir::Cache={}", apt.join("cache").display()));
             command.args([
                 "-o",
-                "APT::Architectures=amd64,s390x",
+                &format!("APT::Architectures=amd64,{}", EMULATED.map(|(_, debian)| debian).join(",")),
                 "-o",
                 "Debug::NoLocking=1",
                 "-o",
@@ -104,8 +107,9 @@ impl Toolchain {
         }
         for archive in fs::read_dir(&archives)? {
             let archive = archive?.path();
-            let is_foreign = archive.to_string_lossy().ends_with("_s390x.deb");
-            let root = if is_foreign { self.emulated_root() } else { root.clone() };
+            let of = |debian| archive.to_string_lossy().ends_with(&format!("_{debian}.deb"));
+            let foreign = EMULATED.iter().find(|(_, debian)| of(debian));
+            let root = foreign.map_or_else(|| root.clone(), |(machine, _)| self.emulated_root(machine));
             quietly(Command::new("dpkg").arg("--extract").arg(archive).arg(root))?;
         }
         fs::remove_dir_all(&apt)?;
@@ -169,14 +173,16 @@ impl Toolchain {
         self.folder.join("work")
     }
 
-    /// Runs programs for s390x.
-    pub fn emulator(&self) -> PathBuf {
-        self.rust().join("bin/qemu-s390x-static")
+    /// Runs programs for another machine.
+    pub fn emulator(&self, machine: &str) -> Command {
+        let mut command = Command::new(self.rust().join(format!("bin/qemu-{machine}-static")));
+        command.arg("-L").arg(self.emulated_root(machine));
+        command
     }
 
     /// Where emulated programs find the libraries that they load.
-    pub fn emulated_root(&self) -> PathBuf {
-        self.folder.join("debian-s390x")
+    fn emulated_root(&self, machine: &str) -> PathBuf {
+        self.folder.join(format!("debian-{machine}"))
     }
 
     /// All of it.

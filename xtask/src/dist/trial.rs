@@ -1,6 +1,6 @@
-//! Runs the programs for s390x in an emulator, and the same ones of this machine on the same arguments: both must say
-//! the same. It shows that they start, and that whatever reads and writes bytes does so in either byte order; an
-//! emulator of user programs has no ultravisor and no crypto cards, so it shows nothing of those.
+//! Runs the programs for other machines in an emulator, and the same ones of this machine on the same arguments: both
+//! must say the same. It shows that they start, and, on s390x, that whatever reads and writes bytes does so in either
+//! byte order; an emulator of user programs has no ultravisor and no crypto cards, so it shows nothing of those.
 
 use super::programs::Built;
 use super::toolchain::Toolchain;
@@ -15,22 +15,22 @@ use std::process::{Command, Stdio};
 /// What of a result is of the moment and not of the arguments.
 const OF_THE_MOMENT: [&str; 1] = ["gathered_at"];
 
-/// Compares them.
+/// Compares those for a machine.
 ///
 /// # Errors
 /// Naming the module that says something else, with both answers.
-pub fn compare(tools: &Toolchain, built: &[Built]) -> Result<()> {
-    for foreign in built.iter().filter(|one| one.machine == "s390x") {
+pub fn compare(tools: &Toolchain, machine: &str, built: &[Built]) -> Result<()> {
+    for foreign in built.iter().filter(|one| one.machine == machine) {
         let native = built.iter().find(|one| one.machine == "x86_64" && one.module == foreign.module);
         let native = native.with_context(|| format!("there is no {} for x86_64", foreign.module))?;
         for arguments in arguments(foreign.module)? {
-            let mut emulated = Command::new(tools.emulator());
-            emulated.arg("-L").arg(tools.emulated_root()).arg(&foreign.path);
+            let mut emulated = tools.emulator(machine);
+            emulated.arg(&foreign.path);
             let here = answer(&mut Command::new(&native.path), &arguments)?;
             let there = answer(&mut emulated, &arguments)?;
             ensure!(
                 here == there,
-                "{} for s390x and for this machine differ on {arguments}:\n{there}\n{here}",
+                "{} for {machine} and for this machine differ on {arguments}:\n{there}\n{here}",
                 foreign.module
             );
         }
