@@ -118,10 +118,20 @@ impl Guest {
         Ok(())
     }
 
+    /// Whether what is at a path may vanish and come back by itself, which only a queue does that a fault makes do it.
+    pub fn may_go_by_itself(&self, path: &str) -> bool {
+        let name = path.rsplit('/').next().unwrap_or_default();
+        name.contains('.') && self.queues_come_and_go()
+    }
+
+    fn queues_come_and_go(&self) -> bool {
+        self.scenario.faults.iter().any(|fault| fault.becomes.is_some())
+    }
+
     /// The guest's files at that time.
     pub fn tree(&mut self, now: Duration) -> Tree<'_> {
-        // Only a fault makes a queue vanish by itself; without one nobody pays for looking after every queue.
-        if self.scenario.faults.iter().any(|fault| fault.becomes.is_some()) {
+        // Where none vanishes by itself nobody pays for looking after every queue.
+        if self.queues_come_and_go() {
             let context = Context { now, scenario: &self.scenario, uv: &self.uv, faults: &mut self.faults };
             self.bus.advance(&context);
         }

@@ -6,49 +6,61 @@ use std::sync::Arc;
 use std::thread;
 
 use anyhow::{Context, Result, bail};
+use fuser::Notifier;
 use serde_json::{Value, json};
 
+use crate::namespace;
+use crate::paths::Paths;
 use crate::shared::Shared;
-use crate::{files, namespace};
 
 /// Longest question: a scenario fragment with every queue there can be.
 const MAX_QUESTION: u64 = 64 << 20;
 
+/// What questions are about.
+pub struct Control {
+    pub shared: Arc<Shared>,
+    pub paths: Arc<Paths>,
+    pub kernel: Notifier,
+    pub name: String,
+}
+
 /// Answers questions in a thread of its own, one after the other, until the process ends.
-pub fn serve(listener: UnixListener, shared: Arc<Shared>, name: String) {
+pub fn serve(listener: UnixListener, control: Control) {
     thread::spawn(move || {
         for stream in listener.incoming().flatten() {
-            if let Err(error) = answer(&stream, &shared, &name) {
+            if let Err(error) = answer(&stream, &control) {
                 eprintln!("guest-sim: control socket: {error:#}");
             }
         }
     });
 }
 
-fn answer(mut stream: &UnixStream, shared: &Shared, name: &str) -> Result<()> {
+fn answer(mut stream: &UnixStream, control: &Control) -> Result<()> {
     let mut line = String::new();
     BufReader::new(stream.take(MAX_QUESTION)).read_line(&mut line).context("cannot read a question")?;
     if line.is_empty() {
         return Ok(());
     }
-    let answer = carry_out(&line, shared, name).unwrap_or_else(|error| json!({"error": format!("{error:#}")}));
+    let answer = carry_out(&line, control).unwrap_or_else(|error| json!({"error": format!("{error:#}")}));
     stream.write_all(format!("{answer}\n").as_bytes()).context("cannot answer")
 }
 
-fn carry_out(line: &str, shared: &Shared, name: &str) -> Result<Value> {
+fn carry_out(line: &str, control: &Control) -> Result<Value> {
+    let Control { shared, paths, kernel, name } = control;
+    let forget = || paths.forget(shared, kernel).context("the kernel cannot be told what is gone");
     let question: Value = serde_json::from_str(line).context("the question is no JSON")?;
     match question.get("do").and_then(Value::as_str) {
         Some("state") => Ok(state(shared, name)),
         Some("reboot") => {
             shared.with(|guest, now| guest.reboot(now))?;
+            forget()?;
             namespace::empty_run()?;
             Ok(state(shared, name))
         }
         Some("set") => {
             let fragment = question.get("fragment").and_then(Value::as_str).context("set needs a fragment")?;
             shared.with(|guest, now| guest.set(fragment, now))?;
-            // Whoever hears of the change finds none of what it has taken away.
-            thread::sleep(files::TTL);
+            forget()?;
             Ok(json!({}))
         }
         _ => bail!("a question is state, reboot or set"),

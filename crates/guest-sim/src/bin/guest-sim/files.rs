@@ -18,42 +18,14 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::memory::ProcessMemory;
+use crate::paths::Paths;
 use crate::shared::Shared;
 
-/// How long the kernel may take it that a path exists. What attributes read as is never cached.
-pub const TTL: Duration = Duration::from_millis(50);
+/// How long the kernel may take it that a path exists, unless it is [told](Paths::forget) otherwise. What attributes read
+/// as is never cached.
+const TTL: Duration = Duration::from_secs(3600);
 /// What stat(2) says of every attribute of sysfs.
 const SIZE: u64 = 4096;
-
-/// Paths by inode number and the reverse. Numbers start with the root's, 1, and are never given again.
-struct Paths {
-    by_number: Vec<Arc<str>>,
-    by_path: HashMap<Arc<str>, u64>,
-}
-
-impl Paths {
-    fn new() -> Self {
-        let mut paths = Self { by_number: Vec::new(), by_path: HashMap::new() };
-        paths.number("/");
-        paths
-    }
-
-    fn number(&mut self, path: &str) -> u64 {
-        if let Some(number) = self.by_path.get(path) {
-            return *number;
-        }
-        let path: Arc<str> = path.into();
-        self.by_number.push(Arc::clone(&path));
-        let number = self.by_number.len() as u64;
-        self.by_path.insert(path, number);
-        number
-    }
-
-    fn path(&self, number: u64) -> Option<Arc<str>> {
-        let index = usize::try_from(number.checked_sub(1)?).ok()?;
-        self.by_number.get(index).cloned()
-    }
-}
 
 /// What open files and folders read: as in sysfs a text is made when reading starts at the beginning. A folder's entries
 /// are made when it is opened, or a folder of many thousand queues would be put together anew for every buffer.
@@ -67,23 +39,39 @@ struct Handles {
 /// The filesystem.
 pub struct Files {
     shared: Arc<Shared>,
-    paths: Mutex<Paths>,
+    paths: Arc<Paths>,
     handles: Arc<Mutex<Handles>>,
 }
 
 impl Files {
-    pub fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, paths: Mutex::new(Paths::new()), handles: Arc::default() }
+    pub fn new(shared: Arc<Shared>, paths: Arc<Paths>) -> Self {
+        Self { shared, paths, handles: Arc::default() }
     }
 
     fn path(&self, ino: INodeNo) -> Option<Arc<str>> {
-        lock(&self.paths).path(ino.0)
+        self.paths.path(ino.0)
     }
 
     fn node(&self, ino: INodeNo) -> Option<(Arc<str>, Node)> {
         let path = self.path(ino)?;
         let node = self.shared.with(|guest, now| guest.tree(now).node(&path))?;
         Some((path, node))
+    }
+
+    /// What is at a path, and how long the kernel may take it that it is.
+    fn found(&self, path: &str) -> Option<(Node, Duration)> {
+        self.shared.with(|guest, now| {
+            let ttl = if guest.may_go_by_itself(path) { Duration::ZERO } else { TTL };
+            Some((guest.tree(now).node(path)?, ttl))
+        })
+    }
+
+    fn attributes(&self, ino: INodeNo, reply: ReplyAttr) {
+        let found = self.path(ino).and_then(|path| self.found(&path));
+        match found {
+            Some((node, ttl)) => reply.attr(&ttl, &self.attr(ino.0, &node)),
+            None => reply.error(FuseErrno::ENOENT),
+        }
     }
 
     fn attr(&self, number: u64, node: &Node) -> FileAttr {
@@ -134,12 +122,6 @@ fn reply<T: Send + 'static>(pid: u32, answer: Answer<T>, send: impl FnOnce(Resul
     }
 }
 
-/// Queues come and go by themselves, so the kernel asks for their folders each time; all else only by a new scenario.
-fn time_to_live(path: &str) -> Duration {
-    let name = path.rsplit('/').next().unwrap_or_default();
-    if name.contains('.') { Duration::ZERO } else { TTL }
-}
-
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -148,8 +130,8 @@ impl Filesystem for Files {
     fn lookup(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
         let found = self.path(parent).zip(name.to_str()).and_then(|(parent, name)| {
             let path = format!("{}/{name}", parent.trim_end_matches('/'));
-            let node = self.shared.with(|guest, now| guest.tree(now).node(&path))?;
-            Some((time_to_live(&path), self.attr(lock(&self.paths).number(&path), &node)))
+            let (node, ttl) = self.found(&path)?;
+            Some((ttl, self.attr(self.paths.number(&path), &node)))
         });
         match found {
             Some((ttl, attr)) => reply.entry(&ttl, &attr, Generation(0)),
@@ -158,10 +140,7 @@ impl Filesystem for Files {
     }
 
     fn getattr(&self, _: &Request, ino: INodeNo, _: Option<FileHandle>, reply: ReplyAttr) {
-        match self.node(ino) {
-            Some((path, node)) => reply.attr(&time_to_live(&path), &self.attr(ino.0, &node)),
-            None => reply.error(FuseErrno::ENOENT),
-        }
+        self.attributes(ino, reply);
     }
 
     /// Truncation comes with `echo 1 > attribute` and changes nothing; modes and owners are the kernel's to keep.
@@ -183,11 +162,10 @@ impl Filesystem for Files {
         _: Option<BsdFileFlags>,
         reply: ReplyAttr,
     ) {
-        match self.node(ino) {
-            Some(_) if mode.is_some() || uid.is_some() || gid.is_some() => reply.error(FuseErrno::EPERM),
-            Some((path, node)) => reply.attr(&time_to_live(&path), &self.attr(ino.0, &node)),
-            None => reply.error(FuseErrno::ENOENT),
+        if mode.is_some() || uid.is_some() || gid.is_some() {
+            return reply.error(FuseErrno::EPERM);
         }
+        self.attributes(ino, reply);
     }
 
     fn readlink(&self, _: &Request, ino: INodeNo, reply: ReplyData) {
@@ -294,7 +272,6 @@ impl Filesystem for Files {
     fn opendir(&self, _: &Request, ino: INodeNo, _: OpenFlags, reply: ReplyOpen) {
         let Some((path, Node::Dir)) = self.node(ino) else { return reply.error(FuseErrno::ENOENT) };
         let children = self.shared.with(|guest, now| guest.tree(now).children(&path));
-        let mut paths = lock(&self.paths);
         let dots = [".", ".."].map(|name| (ino.0, FileType::Directory, name.to_owned()));
         let entries = children.into_iter().map(|(name, node)| {
             let kind = match node {
@@ -302,7 +279,7 @@ impl Filesystem for Files {
                 Node::File(..) => FileType::RegularFile,
                 Node::Link(_) => FileType::Symlink,
             };
-            (paths.number(&format!("{}/{name}", path.trim_end_matches('/'))), kind, name)
+            (self.paths.number(&format!("{}/{name}", path.trim_end_matches('/'))), kind, name)
         });
         let entries = dots.into_iter().chain(entries).collect();
         let mut handles = lock(&self.handles);

@@ -7,6 +7,7 @@ mod files;
 mod folder;
 mod memory;
 mod namespace;
+mod paths;
 mod run;
 mod shared;
 

@@ -50,8 +50,8 @@ fn may_mount() -> bool {
 }
 
 /// Mounts everything. `serve` is handed the FUSE device as soon as it is mounted, and must have started to answer when
-/// it returns: the files are needed for the mounts that follow.
-pub fn build(fuse: OwnedFd, serve: impl FnOnce(OwnedFd) -> Result<()>) -> Result<()> {
+/// it returns: the files are needed for the mounts that follow. Gives what `serve` gave.
+pub fn build<T>(fuse: OwnedFd, serve: impl FnOnce(OwnedFd) -> Result<T>) -> Result<T> {
     tmpfs("/run", "mode=0755")?;
     folder("/run/lock", 0o1777)?;
     let (files, dev) = (format!("{STAGE}/files"), format!("{STAGE}/dev"));
@@ -63,7 +63,7 @@ pub fn build(fuse: OwnedFd, serve: impl FnOnce(OwnedFd) -> Result<()>) -> Result
     let safe = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
     mount(Some("guest-sim"), files.as_str(), Some("fuse"), safe, Some(options.as_str()))
         .context("cannot mount FUSE")?;
-    serve(fuse)?;
+    let served = serve(fuse)?;
     fill_dev(&dev, &format!("{files}/dev/uv"))?;
     mount(Some(dev.as_str()), "/dev", NONE, MsFlags::MS_BIND | MsFlags::MS_REC, NONE).context("cannot replace /dev")?;
     bind(&format!("{files}/sys"), "/sys")?;
@@ -71,7 +71,8 @@ pub fn build(fuse: OwnedFd, serve: impl FnOnce(OwnedFd) -> Result<()>) -> Result
     for path in [&dev, &files] {
         umount2(path.as_str(), MntFlags::MNT_DETACH).with_context(|| format!("cannot unmount {path}"))?;
     }
-    fs::remove_dir_all(STAGE).with_context(|| format!("cannot remove {STAGE}"))
+    fs::remove_dir_all(STAGE).with_context(|| format!("cannot remove {STAGE}"))?;
+    Ok(served)
 }
 
 /// Empties the guest's `/run`, as a reboot does.

@@ -18,8 +18,10 @@ use nix::sys::signal::{SigSet, Signal};
 use nix::unistd::getppid;
 use zeroize::Zeroizing;
 
+use crate::control::Control;
 use crate::files::Files;
 use crate::folder::Folder;
+use crate::paths::Paths;
 use crate::shared::Shared;
 use crate::{control, namespace};
 
@@ -89,15 +91,17 @@ impl Running {
                 bail!("the process that started the simulator has ended");
             }
         }
-        let files = Files::new(Arc::clone(&shared));
-        namespace::build(fuse, |fuse| {
+        let paths = Arc::new(Paths::new());
+        let files = Files::new(Arc::clone(&shared), Arc::clone(&paths));
+        let kernel = namespace::build(fuse, |fuse| {
             let mut config = Config::default();
             config.acl = SessionACL::All;
             let session = Session::from_fd(files, fuse, SessionACL::All, config).context("FUSE does not start")?;
+            let kernel = session.notifier();
             thread::spawn(move || session.run());
-            Ok(())
+            Ok(kernel)
         })?;
-        control::serve(listener, Arc::clone(&shared), name.clone());
+        control::serve(listener, Control { shared: Arc::clone(&shared), paths, kernel, name: name.clone() });
         folder.write("pid", &format!("{}\n", std::process::id()))?;
         folder.write("ready", "")?;
         Ok(Self { shared, folder, name })
