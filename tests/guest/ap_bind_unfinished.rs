@@ -278,7 +278,7 @@ fn a_bind_that_takes_too_long_is_cancelled() {
         let result = guest.module(MODULE, &arguments).unwrap();
         assert_eq!((&result["failed"], &result["changed"]), (&json!(true), &json!(false)), "{result}");
         // Not on its way any more.
-        assert_eq!((states(&guest)[apqn].as_str(), held(&guest)), ("unbound", NOTHING), "{result}");
+        assert_eq!((held(&guest), states(&guest)[apqn].as_str()), (NOTHING, "unbound"), "{result}");
         guest.set("clear_faults: true").unwrap();
         let result = ok(&guest, MODULE, &arguments);
         assert_eq!((result.get("warnings"), held(&guest)), (None, vec![apqn.to_owned()]));

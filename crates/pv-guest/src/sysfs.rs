@@ -1,25 +1,21 @@
 //! Small files of sysfs and procfs: read whole, with a bound, as text.
 
+use nix::fcntl::{OFlag, open, openat};
+use nix::sys::stat::Mode;
 use std::fs::File;
 use std::io::{self, Read, Write};
+use std::os::fd::OwnedFd;
 use std::path::Path;
 
 /// No attribute of sysfs is longer than a page.
-const MAX_LEN: u64 = 4096;
+const MAX_LEN: usize = 4096;
 
 /// What an attribute holds, without trailing white space.
 ///
 /// # Errors
 /// The kernel's; `InvalidData` if it is not text or longer than a page.
 pub fn read(path: &Path) -> io::Result<String> {
-    let mut bytes = Vec::new();
-    File::open(path)?.take(MAX_LEN + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > MAX_LEN {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "longer than a page"));
-    }
-    let mut text = String::from_utf8(bytes).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "not text"))?;
-    text.truncate(text.trim_end().len());
-    Ok(text)
+    text(File::open(path)?)
 }
 
 /// What an attribute holds, or `None` where there is no such file.
@@ -27,7 +23,56 @@ pub fn read(path: &Path) -> io::Result<String> {
 /// # Errors
 /// As [`read`], but for a file that does not exist.
 pub fn read_optional(path: &Path) -> io::Result<Option<String>> {
-    match read(path) {
+    optional(read(path))
+}
+
+/// A folder of attributes that is looked up once for all that is read of it now. What is the matter with it shows when
+/// something of it is read.
+pub struct Folder(nix::Result<OwnedFd>);
+
+impl Folder {
+    /// The folder that is there now: of one that vanishes and comes back, what comes back is another one.
+    pub fn at(path: &Path) -> Self {
+        Self(open(path, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty()))
+    }
+
+    /// What an attribute in it holds, as [`read`].
+    ///
+    /// # Errors
+    /// As [`read`].
+    pub fn read(&self, name: &str) -> io::Result<String> {
+        let folder = self.0.as_ref().map_err(|errno| io::Error::from(*errno))?;
+        text(openat(folder, name, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?.into())
+    }
+
+    /// The same, or `None` where there is no such file or folder.
+    ///
+    /// # Errors
+    /// As [`read_optional`].
+    pub fn read_optional(&self, name: &str) -> io::Result<Option<String>> {
+        optional(self.read(name))
+    }
+}
+
+/// The kernel makes the text anew for a read from the beginning and hands it over whole, so one read is enough.
+fn text(mut file: File) -> io::Result<String> {
+    let mut page = [0; MAX_LEN + 1];
+    let len = loop {
+        match file.read(&mut page) {
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            other => break other?,
+        }
+    };
+    if len > MAX_LEN {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "longer than a page"));
+    }
+    let text = page.get(..len).and_then(|bytes| std::str::from_utf8(bytes).ok());
+    let text = text.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "not text"))?;
+    Ok(text.trim_end().to_owned())
+}
+
+fn optional(read: io::Result<String>) -> io::Result<Option<String>> {
+    match read {
         Ok(text) => Ok(Some(text)),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(e) => Err(e),

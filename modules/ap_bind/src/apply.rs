@@ -135,13 +135,16 @@ impl<'a> Run<'a> {
             if looks.is_empty() {
                 return faults;
             }
-            // Only what will be released anyway makes room for a look, and only if the plan can still work out.
-            let plan = self.plan(freedom);
-            let hopeless = |d: &Decision| d.queue().is_none() && *d != Decision::Undetermined;
-            let spare = freedom.exclusive && !(self.task.strict && plan.decisions.iter().any(hopeless));
-            let spare = if spare { self.unwanted(&plan) } else { BTreeSet::new() };
+            let spare = if freedom.exclusive { self.spare(freedom) } else { BTreeSet::new() };
             faults.extend(self.fleet.look_at(&looks, &self.task.wanted, &spare));
         }
+    }
+
+    /// What makes room for a look: only what will be released anyway, and only if the plan can still work out.
+    fn spare(&self, freedom: Freedom) -> BTreeSet<Apqn> {
+        let plan = self.plan(freedom);
+        let hopeless = |d: &Decision| d.queue().is_none() && *d != Decision::Undetermined;
+        if self.task.strict && plan.decisions.iter().any(hopeless) { BTreeSet::new() } else { self.unwanted(&plan) }
     }
 
     /// What is to be done for a plan.

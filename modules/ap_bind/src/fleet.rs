@@ -73,6 +73,7 @@ impl<'a> Fleet<'a> {
         let told = |o: &Observed| (o.seen.apqn == apqn).then(|| o.seen.serialnr.clone()).flatten();
         if let Some(serialnr) = self.queues.iter().find_map(told) {
             for observed in self.queues.iter_mut().filter(|o| o.card.number == apqn.card) {
+                observed.card.serialnr.get_or_insert_with(|| serialnr.clone());
                 observed.seen.serialnr.get_or_insert_with(|| serialnr.clone());
             }
         }
@@ -124,11 +125,11 @@ impl<'a> Fleet<'a> {
                 Looked::Fits(seen) => {
                     self.looking.insert(apqn);
                     self.stuck.remove(&apqn);
-                    self.see(apqn, |o| o.seen = seen);
+                    self.see(apqn, |o| o.see(seen));
                 }
                 Looked::Released(seen) => {
                     self.inspected.insert(apqn);
-                    self.see(apqn, |o| o.seen = seen);
+                    self.see(apqn, |o| o.see(seen));
                 }
                 Looked::Skipped(fault)
                     if fault.code == pv_guest::codes::BIND_REFUSED
@@ -201,8 +202,7 @@ impl<'a> Fleet<'a> {
         if let Err(fault) = self.journal.begin_all(new.iter().copied().map(Note::Bind)) {
             return jobs.iter().map(|_| Err(fault.clone())).collect();
         }
-        let mut answers: Vec<Result<()>> =
-            self.in_parallel(jobs, |job| job.apqn, |job, observed| self.clear(job, observed));
+        let mut answers = self.clear(jobs);
         // What is in use was not written to, and the next run must not release it either.
         let in_use =
             |answer: &Result<()>| answer.as_ref().is_err_and(|fault| fault.code == pv_guest::codes::QUEUE_BUSY);
@@ -226,7 +226,10 @@ impl<'a> Fleet<'a> {
             for card in by_card.into_values() {
                 scope.spawn(move || {
                     for (job, answer) in card {
-                        let Some(observed) = this.get(job.apqn) else { continue };
+                        let Some(observed) = this.get(job.apqn) else {
+                            *answer = Err(steps::vanished(job.apqn));
+                            continue;
+                        };
                         match Binding::begin(&observed.queue, this.manner) {
                             Ok(binding) => {
                                 scope.spawn(move || *answer = this.complete(job, observed, binding, loose_ones));
@@ -264,11 +267,16 @@ impl<'a> Fleet<'a> {
         }
     }
 
-    /// Releases a queue that is held for something else than it is to serve.
-    fn clear(&self, job: &Job, observed: &Observed) -> Result<()> {
-        let held =
-            matches!(observed.queue.state(), SeState::Associated(_) | SeState::AssociatedUnknown | SeState::Pending);
-        if held && job.secret.is_some() { steps::release(&observed.queue, self.manner) } else { Ok(()) }
+    /// Releases the queues that are held for something else than they are to serve. One answer for each job.
+    fn clear(&self, jobs: &[Job]) -> Vec<Result<()>> {
+        let is_associated =
+            |state| matches!(state, SeState::Associated(_) | SeState::AssociatedUnknown | SeState::Pending);
+        let is_held = |job: &&Job| self.get(job.apqn).is_some_and(|observed| is_associated(observed.seen.state));
+        let held: Vec<Apqn> =
+            jobs.iter().filter(|job| job.secret.is_some()).filter(is_held).map(|job| job.apqn).collect();
+        let cleared = self.in_parallel(&held, |apqn| *apqn, |_, observed| steps::release(&observed.queue, self.manner));
+        let mut cleared: BTreeMap<Apqn, Result<()>> = held.into_iter().zip(cleared).collect();
+        jobs.iter().map(|job| cleared.remove(&job.apqn).unwrap_or(Ok(()))).collect()
     }
 
     /// Undoes a bind that failed, and gives the fault that it failed with.

@@ -2,7 +2,8 @@
 
 use super::attributes::{Mode, card_type};
 use super::queue::Queue;
-use crate::{codes, firmware, sysfs};
+use crate::sysfs::{self, Folder};
+use crate::{codes, firmware};
 use fault::{Fault, Result};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -135,24 +136,19 @@ impl Card {
     /// # Errors
     /// [`codes::ATTRIBUTE_UNREADABLE`].
     pub fn read(number: u8) -> Result<Option<Self>> {
-        let folder = folder(number);
+        let path = folder(number);
+        let folder = Folder::at(&path);
         // A card that vanishes while it is read is as good as not there.
-        let text =
-            |name: &str| sysfs::read_optional(&folder.join(name)).map_err(|e| unreadable(&folder.join(name), &e));
+        let text = |name: &str| folder.read_optional(name).map_err(|e| unreadable(&path.join(name), &e));
         let Some((generation, mode)) = text("type")?.as_deref().and_then(card_type) else { return Ok(None) };
         let is = |name: &str, value: &str| Ok::<_, Fault>(text(name)?.is_none_or(|found| found == value));
         let usable = is("online", "1")? && is("config", "1")? && is("chkstop", "0")?;
-        let card = Self { number, generation, mode, serialnr: None, usable };
-        Ok(Some(Self { serialnr: card.read_serialnr(), ..card }))
+        Ok(Some(Self { number, generation, mode, serialnr: serialnr_in(&folder, mode), usable }))
     }
 
-    /// Asks for the serial number again, which is known from the first bound queue on. The driver asks the card for
-    /// it, and a CCA card in a Secure Execution guest may never answer, so only EP11 cards are asked.
+    /// Asks for the serial number again, which is known from the first bound queue on.
     pub fn read_serialnr(&self) -> Option<String> {
-        if self.mode != Mode::Ep11 {
-            return None;
-        }
-        sysfs::read(&folder(self.number).join("serialnr")).ok().filter(|serial| !serial.is_empty())
+        serialnr_in(&Folder::at(&folder(self.number)), self.mode)
     }
 
     /// The card's queues, by domain.
@@ -166,6 +162,15 @@ impl Card {
         apqns.sort_unstable();
         Ok(apqns.into_iter().map(|apqn| Queue::at(folder.join(apqn.to_string()), apqn, self.mode)).collect())
     }
+}
+
+/// The driver asks the card for its serial number, and a CCA card in a Secure Execution guest may never answer, so only
+/// EP11 cards are asked.
+fn serialnr_in(folder: &Folder, mode: Mode) -> Option<String> {
+    if mode != Mode::Ep11 {
+        return None;
+    }
+    folder.read("serialnr").ok().filter(|serial| !serial.is_empty())
 }
 
 fn folder(card: u8) -> PathBuf {

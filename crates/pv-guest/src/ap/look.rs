@@ -108,7 +108,8 @@ pub fn look_until_read(observed: &Observed, fit: &dyn Fn(&Seen) -> Fit) -> Seen 
     let mut patience = Patience::new(READABLE_WITHIN);
     loop {
         let seen = observed.look();
-        if fit(&seen) != Fit::Unknown || !seen.state.is_held() || !patience.wait() {
+        let may_be_held = seen.state.is_held() || seen.state == SeState::Failing;
+        if fit(&seen) != Fit::Unknown || !may_be_held || !patience.wait() {
             return seen;
         }
     }

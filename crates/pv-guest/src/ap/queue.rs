@@ -2,14 +2,14 @@
 
 use super::attributes::{Apqn, Mode, SeState};
 use super::mkvp::MkvpState;
-use crate::sysfs;
+use crate::sysfs::{self, Folder};
 use std::io;
 use std::path::PathBuf;
 
 /// A queue in sysfs. Every read asks anew.
 #[derive(Clone, Debug)]
 pub struct Queue {
-    folder: PathBuf,
+    path: PathBuf,
     /// Its name.
     pub apqn: Apqn,
     mode: Mode,
@@ -20,47 +20,59 @@ pub struct Queue {
 pub struct Associate(pub u16);
 
 impl Queue {
-    pub(super) fn at(folder: PathBuf, apqn: Apqn, mode: Mode) -> Self {
-        Self { folder, apqn, mode }
+    pub(super) fn at(path: PathBuf, apqn: Apqn, mode: Mode) -> Self {
+        Self { path, apqn, mode }
+    }
+
+    fn folder(&self) -> Folder {
+        Folder::at(&self.path)
+    }
+
+    /// All that it says of itself: where it stands, its master key where that can be read, and whether it is usable.
+    pub fn look(&self) -> (SeState, MkvpState, bool) {
+        let folder = self.folder();
+        // CCA queues are of no use in a guest, and asking them can hang.
+        let state = if self.mode == Mode::Cca { SeState::Unsupported } else { self.state_in(&folder) };
+        // The pattern is that of the current wrapping key, and only EP11 queues have one.
+        let mkvp = if state.is_held() && self.mode == Mode::Ep11 {
+            folder.read("mkvps").map_or(MkvpState::NotRead, |text| MkvpState::parse(&text))
+        } else {
+            MkvpState::NotRead
+        };
+        (state, mkvp, is_usable_in(&folder))
     }
 
     /// Where it stands between the guest and others.
     pub fn state(&self) -> SeState {
-        let text = |name: &str| sysfs::read(&self.folder.join(name)).ok();
+        self.state_in(&self.folder())
+    }
+
+    fn state_in(&self, folder: &Folder) -> SeState {
+        let text = |name: &str| folder.read(name).ok();
         // ap_functions first: an association that completes between the reads must not look like an unknown one.
         let functions = text("ap_functions");
         let bind = text("se_bind");
-        let associate = if self.mode == Mode::Ep11 { text("se_associate") } else { None };
+        // A queue that is not bound is associated with nothing.
+        let is_bound = bind.as_deref() == Some("bound");
+        let associate = if self.mode == Mode::Ep11 && is_bound { text("se_associate") } else { None };
         SeState::from_texts(self.mode, bind.as_deref(), associate.as_deref(), functions.as_deref())
     }
 
     /// Whether it is still there.
     pub fn exists(&self) -> bool {
-        self.folder.is_dir()
+        self.path.is_dir()
     }
 
     /// Whether it is online, configured and not checkstopped, as far as the kernel tells.
     pub fn is_usable(&self) -> bool {
-        let is = |name: &str, value: &str| {
-            sysfs::read_optional(&self.folder.join(name)).is_ok_and(|found| found.is_none_or(|found| found == value))
-        };
-        is("online", "1") && is("config", "1") && is("chkstop", "0")
-    }
-
-    /// Its current wrapping key's pattern. Reading it from a CCA queue can hang, so only EP11 queues are asked.
-    pub fn mkvp(&self) -> MkvpState {
-        match self.mode {
-            Mode::Ep11 => {
-                sysfs::read(&self.folder.join("mkvps")).map_or(MkvpState::NotRead, |text| MkvpState::parse(&text))
-            }
-            Mode::Accel | Mode::Cca => MkvpState::NotRead,
-        }
+        is_usable_in(&self.folder())
     }
 
     /// How many requests are in it, waiting or at the adapter; `None` if that cannot be told. A kernel that has no
     /// such counter shows no file, and that counts as none.
     pub fn requests(&self) -> Option<u64> {
-        let count = |name: &str| match sysfs::read_optional(&self.folder.join(name)).ok()? {
+        let folder = self.folder();
+        let count = |name: &str| match folder.read_optional(name).ok()? {
             Some(text) => text.parse::<u64>().ok(),
             None => Some(0),
         };
@@ -72,7 +84,7 @@ impl Queue {
     /// # Errors
     /// The kernel's.
     pub fn bind(&self) -> io::Result<()> {
-        sysfs::write(&self.folder.join("se_bind"), "1")
+        sysfs::write(&self.path.join("se_bind"), "1")
     }
 
     /// Begins to release it: its requests are flushed, its association is dropped.
@@ -80,7 +92,7 @@ impl Queue {
     /// # Errors
     /// The kernel's.
     pub fn unbind(&self) -> io::Result<()> {
-        sysfs::write(&self.folder.join("se_bind"), "0")
+        sysfs::write(&self.path.join("se_bind"), "0")
     }
 
     /// Begins to associate it with a secret. What came of it is told by [`Queue::state`], not by the error.
@@ -88,6 +100,14 @@ impl Queue {
     /// # Errors
     /// The kernel's.
     pub fn associate(&self, secret: Associate) -> io::Result<()> {
-        sysfs::write(&self.folder.join("se_associate"), &secret.0.to_string())
+        sysfs::write(&self.path.join("se_associate"), &secret.0.to_string())
     }
+}
+
+/// An attribute that the kernel does not have says nothing against it.
+fn is_usable_in(folder: &Folder) -> bool {
+    let is = |name: &str, value: &str| {
+        folder.read_optional(name).is_ok_and(|found| found.is_none_or(|found| found == value))
+    };
+    is("online", "1") && is("config", "1") && is("chkstop", "0")
 }

@@ -53,27 +53,31 @@ impl Observed {
 
     /// A queue of this card, as it is now.
     pub fn new(card: Card, queue: Queue) -> Self {
-        let seen = look(&card, &queue);
+        let seen = look(&card, &queue, card.serialnr.clone());
         Self { queue, card, seen }
     }
 
     /// Looks at it again.
     pub fn refresh(&mut self) {
-        self.seen = self.look();
+        let seen = self.look();
+        self.see(seen);
     }
 
-    /// What is to be seen of it now.
+    /// Takes over what was seen of it by [`Observed::look`].
+    pub fn see(&mut self, seen: Seen) {
+        self.card.serialnr.clone_from(&seen.serialnr);
+        self.seen = seen;
+    }
+
+    /// What is to be seen of it now. Its card is asked for its serial number until that is known.
     pub fn look(&self) -> Seen {
-        look(&self.card, &self.queue)
+        let serialnr = self.card.serialnr.clone().or_else(|| self.card.read_serialnr());
+        look(&self.card, &self.queue, serialnr)
     }
 }
 
-/// Looks at one queue, and again at its card's serial number.
-fn look(card: &Card, queue: &Queue) -> Seen {
-    // CCA queues are of no use in a guest, and asking them can hang.
-    let state = if card.mode == Mode::Cca { SeState::Unsupported } else { queue.state() };
-    let serialnr = card.serialnr.clone().or_else(|| card.read_serialnr());
-    let mkvp = if state.is_held() { queue.mkvp() } else { MkvpState::NotRead };
-    let usable = card.usable && queue.is_usable();
+fn look(card: &Card, queue: &Queue, serialnr: Option<String>) -> Seen {
+    let (state, mkvp, usable) = queue.look();
+    let usable = card.usable && usable;
     Seen { apqn: queue.apqn, mode: card.mode, generation: card.generation, serialnr, mkvp, state, usable }
 }

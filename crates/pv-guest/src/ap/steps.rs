@@ -67,6 +67,7 @@ impl Patience {
 #[derive(Default)]
 struct Writes {
     taken_at: Option<Instant>,
+    fresh: bool,
     refusals: u32,
     refused_at: Option<Instant>,
     last_error: Option<io::Error>,
@@ -84,7 +85,7 @@ impl Writes {
             return self.refused_at.is_some_and(|at| at.elapsed() <= EFFECT_SHOWS_WITHIN);
         }
         match write() {
-            Ok(()) => self.taken_at = Some(Instant::now()),
+            Ok(()) => (self.taken_at, self.fresh) = (Some(Instant::now()), true),
             Err(e) => {
                 if e.kind() != io::ErrorKind::ResourceBusy {
                     self.refusals += 1;
@@ -106,6 +107,11 @@ impl Writes {
         let _ = write();
         self.taken_at = Some(Instant::now());
         true
+    }
+
+    /// Whether a write was taken since this was asked last: what comes of it may show at once.
+    fn just_taken(&mut self) -> bool {
+        std::mem::take(&mut self.fresh)
     }
 
     /// Whether a write was taken and had time enough to show.
@@ -133,6 +139,7 @@ pub struct Binding<'a> {
     manner: Manner,
     patience: Patience,
     writes: Writes,
+    held: bool,
 }
 
 impl<'a> Binding<'a> {
@@ -143,7 +150,7 @@ impl<'a> Binding<'a> {
     /// `ap.bind_refused`, `ap.queue_unusable`, `ap.queue_vanished`, `ap.timeout`.
     pub fn begin(queue: &'a Queue, manner: Manner) -> Result<Self> {
         let patience = Patience::new(manner.timeout);
-        let mut binding = Self { queue, manner, patience, writes: Writes::default() };
+        let mut binding = Self { queue, manner, patience, writes: Writes::default(), held: false };
         binding.work(|writes| writes.taken_at.is_some())?;
         Ok(binding)
     }
@@ -153,7 +160,7 @@ impl<'a> Binding<'a> {
     /// # Errors
     /// As of [`Binding::begin`].
     pub fn end(mut self) -> Result<()> {
-        self.work(|_| false)
+        if self.held { Ok(()) } else { self.work(|_| false) }
     }
 
     /// Works on it until it is held, or that is enough.
@@ -161,7 +168,10 @@ impl<'a> Binding<'a> {
         let queue = self.queue;
         loop {
             match queue.state() {
-                state if state.is_held() => return Ok(()),
+                state if state.is_held() => {
+                    self.held = true;
+                    return Ok(());
+                }
                 SeState::Unusable => {
                     return Err(Fault::new(
                         codes::QUEUE_UNUSABLE,
@@ -259,6 +269,7 @@ pub fn release(queue: &Queue, manner: Manner) -> Result<()> {
                 )
                 .hint("It is released when it is reset; bring its card back first."));
             }
+            _ if writes.just_taken() => continue,
             _ => {}
         }
         still_there(queue)?;
