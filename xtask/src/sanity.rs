@@ -61,14 +61,21 @@ pub fn sanity() -> Result<()> {
     step("Making the build context of the execution environment", || execution_environment(&tools))
 }
 
-/// A container engine is not needed for that, nor is there one everywhere.
+/// A container engine is not needed for that, nor is there one everywhere; nor is all that `dist` builds: the tarball for
+/// this machine lies where that of `dist` would.
 fn execution_environment(tools: &Tools) -> Result<()> {
-    let context = place::target()?.join("sanity/execution-environment");
-    if context.exists() {
-        fs::remove_dir_all(&context)?;
+    let root = place::target()?.join("sanity/execution-environment");
+    if root.exists() {
+        fs::remove_dir_all(&root)?;
     }
-    let made = context.to_str().context("not UTF-8")?;
-    tools.run("ansible-builder", &["create", "--context", made], &place::repository().join("execution-environment"))?;
+    let (folder, dist) = (root.join("execution-environment"), root.join("target/dist"));
+    fs::create_dir_all(&folder)?;
+    fs::create_dir_all(&dist)?;
+    let name = "execution-environment.yml";
+    fs::copy(place::repository().join("execution-environment").join(name), folder.join(name))?;
+    fs::copy(place::tarball()?, dist.join(place::tarball_name()))?;
+    let context = root.join("context");
+    tools.run("ansible-builder", &["create", "--context", context.to_str().context("not UTF-8")?], &folder)?;
     // What is to be installed must be where it is looked for.
     let wanted = fs::read_to_string(context.join("_build/requirements.yml"))?;
     let tarball = format!("collection/{}", place::tarball_name());
