@@ -34,7 +34,9 @@ pub struct Fleet<'a> {
     pub stuck: BTreeMap<Apqn, Stuck>,
     /// What the operator should know.
     pub warnings: Vec<Fault>,
-    /// Something may have been written to a queue since all were observed.
+    /// Queues that were seen since something was written to any.
+    seen: BTreeSet<Apqn>,
+    /// Something may have been written to a queue since `seen` was begun.
     worked: AtomicBool,
 }
 
@@ -46,6 +48,7 @@ impl<'a> Fleet<'a> {
     pub fn observe(bus: &Bus, journal: Journal<'a>, manner: Manner) -> Result<Self> {
         let queues = Observed::all(bus)?;
         Ok(Self {
+            seen: queues.iter().map(|observed| observed.seen.apqn).collect(),
             queues,
             journal,
             manner,
@@ -66,6 +69,7 @@ impl<'a> Fleet<'a> {
     }
 
     pub(super) fn see(&mut self, apqn: Apqn, how: impl FnOnce(&mut Observed)) {
+        self.seen.remove(&apqn);
         if let Some(observed) = self.queues.iter_mut().find(|observed| observed.seen.apqn == apqn) {
             how(observed);
         }
@@ -79,13 +83,21 @@ impl<'a> Fleet<'a> {
         }
     }
 
-    /// Looks at every queue again, unless nothing was done since: then what was observed is as good.
+    /// Looks at every queue again that was not seen since anything was done: what was observed since is as good.
     pub fn refresh(&mut self) {
-        if !self.worked.load(Ordering::Relaxed) {
-            return;
+        let all: Vec<Apqn> = self.queues.iter().map(|observed| observed.seen.apqn).collect();
+        self.look_again(&all);
+    }
+
+    fn look_again(&mut self, apqns: &[Apqn]) {
+        if self.worked.swap(false, Ordering::Relaxed) {
+            self.seen.clear();
         }
-        for observed in &mut self.queues {
-            observed.refresh();
+        for apqn in apqns {
+            if !self.seen.contains(apqn) {
+                self.see(*apqn, Observed::refresh);
+                self.seen.insert(*apqn);
+            }
         }
     }
 
@@ -219,6 +231,7 @@ impl<'a> Fleet<'a> {
         for (job, answer) in jobs.iter().zip(&mut answers).filter(|(_, answer)| answer.is_ok()) {
             by_card.entry(job.apqn.card).or_default().push((job, answer));
         }
+        self.worked.store(true, Ordering::Relaxed);
         let this = &*self;
         let loose = Loose::default();
         let loose_ones = &loose;
@@ -246,8 +259,8 @@ impl<'a> Fleet<'a> {
                 self.looking.remove(&job.apqn);
                 self.stuck.remove(&job.apqn);
             }
-            self.see(job.apqn, Observed::refresh);
         }
+        self.look_again(&jobs.iter().map(|job| job.apqn).collect::<Vec<_>>());
         let loose = loose.0.into_inner().unwrap_or_else(PoisonError::into_inner);
         // A queue that is neither serving nor free stays in the journal for the next run.
         let is_done = |job: &&Job| {

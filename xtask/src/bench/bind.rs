@@ -81,8 +81,18 @@ struct Runs {
     looking: Vec<Run>,
     /// The same where the attributes are files in memory: the simulator, slower than sysfs, is not measured with it.
     nothing_in_memory: Vec<Run>,
-    /// A loop that reads what `ap_bind` reads of queues that are associated, from the simulator.
-    bare: Vec<Run>,
+    /// Loops that read once what `ap_bind` reads of queues that are associated, from the simulator and from memory, and
+    /// that do no more than what looking and serving need: what is not theirs is `ap_bind`'s own.
+    bare: Bare,
+}
+
+/// What bare loops take.
+#[derive(Default)]
+struct Bare {
+    nothing: Vec<Run>,
+    nothing_in_memory: Vec<Run>,
+    serving: Vec<Run>,
+    looking: Vec<Run>,
 }
 
 /// Measures and prints tables.
@@ -113,8 +123,9 @@ fn print(tables: &[(u32, Vec<Runs>)]) {
     println!("  (serving: 1.1 of one queue + 0.5 a queue; looking, beyond a run that has nothing to do: binding and");
     println!("  releasing each queue of the fullest card + 1 a queue; both where a card has several queues)");
     println!("  nothing to do: with attributes from the simulator, and from files in memory)");
+    println!("after each /: a bare loop that reads every attribute once and does only the writes that must be");
     println!(
-        "step  cards x queues    looking + serving    looking in vain       nothing to do   in memory [{NOTHING_AIM}]   bare loop"
+        "step  cards x queues        looking + serving /            looking in vain /         nothing to do /     in memory [{NOTHING_AIM}] /"
     );
     for (ms, all) in tables {
         let one = all.first().map_or(f64::NAN, |runs| clock(&runs.serving));
@@ -125,11 +136,14 @@ fn print(tables: &[(u32, Vec<Runs>)]) {
             let (serving, nothing, in_memory) =
                 (clock(&runs.serving), clock(&runs.nothing), clock(&runs.nothing_in_memory));
             let looking = clock(&runs.looking) - nothing;
+            let bare = &runs.bare;
             print!("{ms:>4}  {:>5} x {:<6}", layout.cards, layout.each);
-            print!("{serving:>11.1} [{serves:>6.1}]{}", mark(serving, serves));
-            print!("{looking:>9.1} [{looks:>6.1}]{}", mark(looking, looks));
-            print!("{nothing:>19.1}{in_memory:>16.1}{}", mark(in_memory, NOTHING_AIM));
-            println!("{:>12.1}", clock(&runs.bare));
+            print!("{serving:>9.1} [{serves:>6.1}]{}/{:>7.1}", mark(serving, serves), clock(&bare.serving));
+            let bare_looking = clock(&bare.looking) - clock(&bare.nothing);
+            print!("{looking:>10.1} [{looks:>6.1}]{}/{bare_looking:>7.1}", mark(looking, looks));
+            print!("{nothing:>15.1} /{:>7.1}", clock(&bare.nothing));
+            print!("{in_memory:>12.1}{}/", mark(in_memory, NOTHING_AIM));
+            println!("{:>6.1}", clock(&bare.nothing_in_memory));
         }
     }
     println!("\nmilliseconds of processor time of ap_bind alone [{CPU_AIM}] and kilobytes at its peak [{PEAK_AIM}]");
@@ -185,7 +199,6 @@ fn measure(world: &World, requests: &Value, layout: Layout, ms: u32) -> Result<R
     let some: Vec<_> = requests.as_array().context("no requests")?.iter().take(layout.queues()).collect();
     ensure!(guest.module("secret_add", &json!({"requests": some}))?["changed"] == true, "no secret was added");
     let in_vain = json!({"entries": [{"name": self::name(0), "mode": "ep11", "mkvp": NO_KEY}], "strict": false});
-    let release = json!({"state": "unbound", "all": true});
     let mut runs = Runs::default();
     for _ in 0..ROUNDS {
         let (run, result) = ap_bind(&guest, &in_vain)?;
@@ -211,15 +224,31 @@ fn measure(world: &World, requests: &Value, layout: Layout, ms: u32) -> Result<R
         let (run, result) = ap_bind(&guest, &layout.entries())?;
         ensure!(result["changed"] == false, "something was changed: {result}");
         runs.nothing_in_memory.push(run);
+        runs.bare.nothing_in_memory.push(bare(&guest, &[])?);
         in_guest(&guest, "umount /sys/devices/ap && umount /mnt")?;
 
-        let bare = guest.run(&measured::example("measured")?, &[&path(&measured::example("every_file")?)], b"")?;
-        runs.bare.push(Run::of(&bare)?);
-        let result = guest.module("ap_bind", &release)?;
-        ensure!(result["changed"] == true, "nothing was released: {result}");
+        runs.bare.nothing.push(bare(&guest, &[])?);
+        release(&guest)?;
+        runs.bare.looking.push(bare(&guest, &["look"])?);
         until_reset(&guest)?;
+        runs.bare.serving.push(bare(&guest, &["serve"])?);
+        release(&guest)?;
     }
     Ok(runs)
+}
+
+fn bare(guest: &Guest, words: &[&str]) -> Result<Run> {
+    let every_file = path(&measured::example("every_file")?);
+    let arguments: Vec<&str> = std::iter::once(every_file.as_str()).chain(words.iter().copied()).collect();
+    let output = guest.run(&measured::example("measured")?, &arguments, b"")?;
+    ensure!(output.status.success(), "every_file {words:?}: {}", String::from_utf8_lossy(&output.stderr));
+    Run::of(&output)
+}
+
+fn release(guest: &Guest) -> Result<()> {
+    let result = guest.module("ap_bind", &json!({"state": "unbound", "all": true}))?;
+    ensure!(result["changed"] == true, "nothing was released: {result}");
+    until_reset(guest)
 }
 
 fn ap_bind(guest: &Guest, arguments: &Value) -> Result<(Run, Value)> {
