@@ -128,3 +128,22 @@ fn whenever_a_move_is_killed_the_next_run_ends_the_same() {
         assert_eq!(ok(&guest, MODULE, &arguments)["changed"], false);
     }
 }
+
+#[test]
+fn the_old_queue_of_a_killed_move_stays_where_the_next_task_wants_it() {
+    if !e2e::can_simulate("the_old_queue_of_a_killed_move_stays_where_the_next_task_wants_it") {
+        return;
+    }
+    for next in [bind([ep11("a", KEY_A), ep11("a", KEY_A)]), bind([at("a", "02.0005")])] {
+        let guest = serving(&["a"], [at("a", "02.0005")]);
+        guest.set("faults: [{on: write, target: 02.0005/se_bind, kill: before}]").unwrap();
+        is_killed(&guest, MODULE, &rebalance([ep11("a", KEY_A)]));
+        let before = writes(&guest).len();
+        let result = ok(&guest, MODULE, &next);
+        assert_eq!((&result["changed"], result.get("warnings")), (&json!(false), None), "{result}");
+        // Nor does a later one take what was wanted for half done.
+        let result = ok(&guest, MODULE, &bind([ep11("a", KEY_A)]));
+        assert_eq!((&result["changed"], result.get("warnings")), (&json!(false), None), "{result}");
+        assert_eq!((held(&guest), writes(&guest).len()), (vec!["00.0005".into(), "02.0005".into()], before));
+    }
+}

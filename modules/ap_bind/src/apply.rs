@@ -33,8 +33,8 @@ impl<'a> Run<'a> {
 
     /// Tells what would be done. No queue is bound, so an entry whose candidates cannot be read is undetermined.
     pub fn predict(mut self) -> Answer {
-        let (task, secrets) = (&self.task, &self.secrets);
-        self.fleet.predict_settled(&|seen| wish(task, seen, secrets));
+        let (task, secrets, needed) = (&self.task, &self.secrets, self.needed());
+        self.fleet.predict_settled(&|seen| wish(task, seen, &needed, secrets));
         let Aim::Serve(freedom) = self.task.aim else {
             let released = self.to_release()?;
             self.tell_unknown(&released);
@@ -75,8 +75,8 @@ impl<'a> Run<'a> {
 
     /// Does it.
     pub fn apply(mut self) -> Answer {
-        let (task, secrets) = (&self.task, &self.secrets);
-        self.fleet.settle(&|seen| wish(task, seen, secrets))?;
+        let (task, secrets, needed) = (&self.task, &self.secrets, self.needed());
+        self.fleet.settle(&|seen| wish(task, seen, &needed, secrets))?;
         let Aim::Serve(freedom) = self.task.aim else {
             let released = self.to_release()?;
             self.tell_unknown(&released);
@@ -166,6 +166,19 @@ impl<'a> Run<'a> {
 
     fn plan(&self, freedom: Freedom) -> Plan {
         plan(&self.task.wanted, &self.seen(), &self.secrets, freedom)
+    }
+
+    /// The queues that serve entries before anything is settled, no more of them than there are entries. They matter
+    /// only where an earlier run left something.
+    fn needed(&self) -> BTreeSet<Apqn> {
+        if self.fleet.journal.is_empty() {
+            return BTreeSet::new();
+        }
+        let serving = |decision: Decision| match decision {
+            Decision::Served(apqn) | Decision::Unreadable(apqn) => Some(apqn),
+            _ => None,
+        };
+        self.plan(Freedom::default()).decisions.into_iter().filter_map(serving).collect()
     }
 
     /// Queues that this guest holds and no entry wants.
@@ -299,10 +312,14 @@ impl<'a> Run<'a> {
     }
 }
 
-/// A queue is kept that serves an entry of a task that wants entries served.
-fn wish(task: &Task, seen: &Seen, secrets: &SecretList) -> Wish {
-    let serves = |wanted: &Wanted| is_held_for(wanted, seen, secrets) && fit(wanted, seen) != Fit::No;
-    if matches!(task.aim, Aim::Serve(_)) && task.wanted.iter().any(serves) { Wish::Keep } else { Wish::Release }
+/// A queue is kept that is `needed` to serve the entries of a task that wants them served.
+fn wish(task: &Task, seen: &Seen, needed: &BTreeSet<Apqn>, secrets: &SecretList) -> Wish {
+    let could_serve = |wanted: &Wanted| is_held_for(wanted, seen, secrets) && fit(wanted, seen) != Fit::No;
+    match task.aim {
+        Aim::Serve(_) if needed.contains(&seen.apqn) => Wish::Keep,
+        Aim::Serve(_) if task.wanted.iter().any(could_serve) => Wish::Spare,
+        _ => Wish::Release,
+    }
 }
 
 fn failure(fault: Fault, outcome: Outcome<Report>) -> Failure<Report> {

@@ -29,12 +29,14 @@ pub struct Settled {
     pub stuck: Vec<Stuck>,
 }
 
-/// What a run wants of a queue that is still associated although an earlier run was to release it. The kernel has not
+/// What a run wants of a queue that is still as it was although an earlier run was to release it. The kernel has not
 /// begun that as long as it knows the index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wish {
     /// It serves what is wanted now.
     Keep,
+    /// It could serve what is wanted now, but others do.
+    Spare,
     /// Nothing is wanted of it.
     Release,
     /// Another run is to decide.
@@ -65,7 +67,11 @@ fn due(note: Note, queues: &[Observed], wish: &dyn Fn(&Seen) -> Wish) -> Due {
         Note::Bind(apqn) => seen(apqn).map_or(Due::Forget, due_of_bind),
         Note::Release(apqn, was) => seen(apqn).map_or(Due::Forget, |seen| due_of_release(seen, was, wish)),
         Note::Move { from, to } => match (seen(from), seen(to)) {
-            (Some(old), Some(new)) if old.state == new.state && serves(new.state) => Due::Release,
+            (Some(old), Some(new)) if old.state == new.state && serves(new.state) => match wish(old) {
+                Wish::Keep => Due::Forget,
+                Wish::Spare | Wish::Release => Due::Release,
+                Wish::Leave => Due::Wait,
+            },
             _ => Due::Forget,
         },
     }
@@ -89,7 +95,7 @@ fn due_of_release(seen: &Seen, was: Option<u16>, wish: &dyn Fn(&Seen) -> Wish) -
         SeState::Unbound | SeState::Unusable | SeState::Unsupported => Due::Forget,
         SeState::Associated(index) if was != Some(index) => Due::Forget,
         SeState::Associated(_) => match wish(seen) {
-            Wish::Keep => Due::Forget,
+            Wish::Keep | Wish::Spare => Due::Forget,
             Wish::Release => Due::Release,
             Wish::Leave => Due::Wait,
         },
@@ -254,6 +260,7 @@ mod tests {
         }
         // The kernel forgets the index with the first write: nothing was written yet.
         assert_eq!(due(SeState::Associated(3), Some(3), Wish::Keep), Due::Forget);
+        assert_eq!(due(SeState::Associated(3), Some(3), Wish::Spare), Due::Forget);
         assert_eq!(due(SeState::Associated(3), Some(3), Wish::Leave), Due::Wait);
         assert_eq!(due(SeState::AssociatedUnknown, Some(3), Wish::Keep), Due::Release);
         // Somebody associated it anew.
