@@ -98,13 +98,14 @@ impl Driver {
         }
     }
 
-    /// A write to `se_bind` that asks to bind. `room`: the bind limit of the card is not reached.
+    /// A write to `se_bind` that asks to bind. `room`: the bind limit of the card is not reached. `fault` is asked only
+    /// if the firmware is.
     pub fn bind(
         &mut self,
         firmware: &mut Firmware,
         room: bool,
         manners: Manners,
-        fault: Option<&Fault>,
+        fault: impl FnOnce() -> Option<Fault>,
         rules: Rules<'_>,
     ) -> Result<(), Errno> {
         if firmware.kind == Kind::Cca {
@@ -116,7 +117,7 @@ impl Driver {
         if self.machine == Machine::Resetting {
             return Err(Errno::EBUSY);
         }
-        if firmware.bind(room, fault, rules) != code::NORMAL {
+        if firmware.bind(room, fault().as_ref(), rules) != code::NORMAL {
             return Err(Errno::EIO);
         }
         let ends = firmware.ends().unwrap_or(rules.now);
@@ -139,13 +140,14 @@ impl Driver {
         self.start_reset(firmware, false, fault, rules);
     }
 
-    /// A write of `index` to `se_associate`; `target` is what the ultravisor knows of that secret.
+    /// A write of `index` to `se_associate`; `target` is what the ultravisor knows of that secret. `fault` is asked only
+    /// if the firmware is.
     pub fn associate(
         &mut self,
         firmware: &mut Firmware,
         (index, target): (u16, Target),
         manners: Manners,
-        fault: Option<&Fault>,
+        fault: impl FnOnce() -> Option<Fault>,
         rules: Rules<'_>,
     ) -> Result<(), Errno> {
         if firmware.kind != Kind::Ep11 {
@@ -160,7 +162,7 @@ impl Driver {
         if self.index.is_some() {
             return Err(Errno::EINVAL);
         }
-        if firmware.associate(index, target, fault, rules) != code::NORMAL {
+        if firmware.associate(index, target, fault().as_ref(), rules) != code::NORMAL {
             return Err(Errno::EIO);
         }
         self.index = Some(index);

@@ -149,8 +149,8 @@ impl Bus {
         let queue = self.queue_mut(card, domain, rules)?;
         match name {
             "se_bind" if parse_bool(text)? => {
-                let fault = context.faults.hit(On::Bind, &apqn);
-                queue.driver.bind(&mut queue.firmware, room, manners, fault.as_ref(), rules)?;
+                let fault = || context.faults.hit(On::Bind, &apqn);
+                queue.driver.bind(&mut queue.firmware, room, manners, fault, rules)?;
             }
             "se_bind" => {
                 let fault = context.faults.hit(On::Reset, &apqn);
@@ -159,9 +159,9 @@ impl Bus {
             }
             "se_associate" => {
                 let index = parse_index(text, manners)?;
-                let fault = context.faults.hit(On::Associate, &apqn);
                 let target = (index, target(context.uv, index));
-                queue.driver.associate(&mut queue.firmware, target, manners, fault.as_ref(), rules)?;
+                let fault = || context.faults.hit(On::Associate, &apqn);
+                queue.driver.associate(&mut queue.firmware, target, manners, fault, rules)?;
             }
             "reset" => {
                 let fault = context.faults.hit(On::Reset, &apqn);

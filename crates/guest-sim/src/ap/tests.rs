@@ -296,3 +296,18 @@ fn a_reset_keeps_or_drops_the_binding() {
         assert_eq!(bench.read(ASSOCIATE).unwrap(), state);
     }
 }
+
+#[test]
+fn a_fault_of_the_firmware_waits_until_the_firmware_is_asked() {
+    let mut bench = bench("faults: [{on: associate, ap_rc: 0x34}, {on: bind, nth: 2, ap_rc: 0x30}]");
+    bench.add(1);
+    bench.write(BIND, "1").unwrap();
+    bench.wait(10);
+    assert_eq!(bench.write(ASSOCIATE, "0"), Err(Errno::EBUSY), "the kernel itself refuses");
+    bench.wait(5);
+    assert_eq!(bench.write(ASSOCIATE, "0"), Err(Errno::EIO));
+    bench.write(BIND, "0").unwrap();
+    assert_eq!(bench.write(BIND, "1"), Err(Errno::EBUSY), "the kernel itself refuses");
+    bench.wait(30);
+    assert_eq!(bench.write(BIND, "1"), Err(Errno::EIO));
+}
