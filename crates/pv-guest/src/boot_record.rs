@@ -110,6 +110,8 @@ impl BootRecord {
             // The umask must not take the readers of a public record away.
             file.set_permissions(fs::Permissions::from_mode(topic.mode()))?;
             file.write_all(&text)?;
+            // What a killed run leaves is whole without this. It is for a /run that is not in memory, where a rename may
+            // outlive the text after a loss of power; in memory it costs nothing.
             file.sync_all()?;
             fs::rename(&new, &path)
         };

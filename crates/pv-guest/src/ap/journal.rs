@@ -168,7 +168,13 @@ impl<'a> Journal<'a> {
 
     fn change(&self, how: impl FnOnce(&mut BTreeSet<String>) -> bool) -> Result<()> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if how(&mut open) { self.boot.save(Topic::QueueJournal, &*open) } else { Ok(()) }
+        let mut changed = open.clone();
+        if how(&mut changed) {
+            // What is not written does not count as noted.
+            self.boot.save(Topic::QueueJournal, &changed)?;
+            *open = changed;
+        }
+        Ok(())
     }
 
     fn texts(&self) -> BTreeSet<String> {

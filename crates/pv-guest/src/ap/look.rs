@@ -63,6 +63,12 @@ pub fn look_at(
     for observed in queues {
         by_card.entry(observed.card.number).or_default().push(observed);
     }
+    // Those that come first of their cards are noted together: the journal is written once for them.
+    let first = by_card.values().filter_map(|queues| queues.first()).filter(|o| o.card.mode == Mode::Ep11);
+    if let Err(fault) = journal.begin_all(first.map(|o| Note::Bind(o.seen.apqn))) {
+        let stuck = |o: Observed| Look { apqn: o.seen.apqn, outcome: Looked::Stuck(fault.clone()) };
+        return by_card.into_values().flatten().map(stuck).collect();
+    }
     thread::scope(|scope| {
         let look_at_card = |queues: Vec<Observed>| {
             move || queues.iter().map(|o| look_at_one(o, fit, journal, manner)).collect::<Vec<_>>()
