@@ -59,6 +59,36 @@ fn a_queue_that_the_bus_makes_anew_is_never_said_to_serve_and_is_set_up_again() 
 }
 
 #[test]
+fn an_entry_that_could_be_served_elsewhere_makes_place_on_a_card_that_takes_fewer() {
+    if !e2e::can_simulate("an_entry_that_could_be_served_elsewhere_makes_place_on_a_card_that_takes_fewer") {
+        return;
+    }
+    let limits =
+        "cards: {\"00\": {bind_limit: 1}, \"01\": {bind_limit: 1}, \"04\": {type: CEX8A, queues: {\"0005\": {}}}}";
+    let other = json!({"mode": "accel", "apqn": "01.0006"});
+    for (entries, apqns) in
+        [([accel(), other], ["04.0005", "01.0006"]), ([ep11("a", KEY_A), ep11("b", KEY_B)], ["02.0005", "00.0006"])]
+    {
+        let guest = guest_with(&["a", "b"], limits);
+        let arguments = bind(entries);
+        let result = ok(&guest, MODULE, &arguments);
+        assert_eq!(column(&result["entries"], "apqn"), apqns, "{result}");
+        let mut expected = apqns.map(str::to_owned).to_vec();
+        expected.sort_unstable();
+        assert_eq!(held(&guest), expected, "{result}");
+        let again = ok(&guest, MODULE, &arguments);
+        assert_eq!((&again["changed"], again.get("warnings")), (&json!(false), None), "{again}");
+    }
+    // What served before this run makes no place.
+    let guest = guest_with(&["a", "b"], limits);
+    ok(&guest, MODULE, &bind([accel()]));
+    let both = bind([accel(), json!({"mode": "accel", "apqn": "01.0006"})]);
+    let result = fails(&guest, MODULE, &both, "ap.bind_refused");
+    assert!(result["error"]["hint"].as_str().unwrap().ends_with("Of this card it holds 01.0005."), "{result}");
+    assert_eq!(held(&guest), ["01.0005"]);
+}
+
+#[test]
 fn entries_that_compete_for_a_card_that_takes_fewer_are_served_in_their_order_and_elsewhere_too() {
     if !e2e::can_simulate(
         "entries_that_compete_for_a_card_that_takes_fewer_are_served_in_their_order_and_elsewhere_too",

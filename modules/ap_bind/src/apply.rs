@@ -5,6 +5,7 @@ use crate::codes;
 use crate::entries::Wanted;
 use crate::fleet::{Fleet, Job};
 use crate::options::{Report, Status};
+use crate::places::Places;
 use crate::plan::{Decision, Plan, fit, indices, is_held_for, may_be_held_for, names};
 use crate::report::{self, Served, mismatch, reason};
 use crate::task::{Aim, Task};
@@ -100,20 +101,25 @@ impl<'a> Run<'a> {
                 _ => Served::not(self.why(at, wanted, decision)),
             })
             .collect();
+        let mut places = Places::new(&served);
         let mut jobs = if go { self.jobs(&plan) } else { Vec::new() };
         while !jobs.is_empty() {
             let refused = self.serve(&plan, jobs, &mut served, freedom, &mut faults);
-            // What refuses or is gone is left alone from now on; another queue may do as well.
-            let entries: BTreeSet<usize> = refused.iter().map(|job| job.entry).collect();
-            refused.iter().for_each(|job| self.fleet.give_up(job.apqn));
-            if entries.is_empty() {
-                break;
-            }
             let staying = Freedom { rebalance: false, ..freedom };
-            faults.extend(self.look(staying));
-            plan = self.plan(staying);
-            faults.extend(self.fleet.give_back(|apqn| plan.takes(apqn)));
-            jobs = self.jobs(&plan).into_iter().filter(|job| entries.contains(&job.entry)).collect();
+            jobs = Vec::new();
+            if !refused.is_empty() {
+                // What refuses or is gone is left alone from now on; another queue may do as well.
+                refused.iter().for_each(|job| self.fleet.give_up(job.apqn));
+                faults.extend(self.look(staying));
+                plan = self.plan(staying);
+                faults.extend(self.fleet.give_back(|apqn| plan.takes(apqn)));
+                let is_refused = |job: &Job| refused.iter().any(|refused| refused.entry == job.entry);
+                jobs = self.jobs(&plan).into_iter().filter(is_refused).collect();
+                places.wait(refused, &jobs, &served);
+            }
+            if jobs.is_empty() {
+                jobs.extend(self.job_with_place(&mut places, &mut served, staying, &mut faults));
+            }
         }
         faults.extend(self.fleet.give_back(|_| false));
         // Nothing is taken away for a plan that did not work out.
@@ -128,7 +134,7 @@ impl<'a> Run<'a> {
     }
 
     /// Looks at queues until that cannot make the plan better. Gives the faults of queues that cannot be released.
-    fn look(&mut self, freedom: Freedom) -> Vec<Fault> {
+    pub(super) fn look(&mut self, freedom: Freedom) -> Vec<Fault> {
         let mut faults = Vec::new();
         loop {
             let looks = to_look_at(&self.task.wanted, &self.seen(), &self.secrets, freedom);
@@ -160,11 +166,11 @@ impl<'a> Run<'a> {
         self.task.wanted.iter().zip(&plan.decisions).enumerate().filter_map(job).collect()
     }
 
-    fn seen(&self) -> Vec<Seen> {
+    pub(super) fn seen(&self) -> Vec<Seen> {
         self.fleet.queues.iter().map(|observed| observed.seen.clone()).collect()
     }
 
-    fn plan(&self, freedom: Freedom) -> Plan {
+    pub(super) fn plan(&self, freedom: Freedom) -> Plan {
         plan(&self.task.wanted, &self.seen(), &self.secrets, freedom)
     }
 

@@ -89,7 +89,8 @@ impl<'a> Fleet<'a> {
         self.look_again(&all);
     }
 
-    fn look_again(&mut self, apqns: &[Apqn]) {
+    /// Looks at these queues again, but for those that were seen since anything was done.
+    pub(super) fn look_again(&mut self, apqns: &[Apqn]) {
         if self.worked.swap(false, Ordering::Relaxed) {
             self.seen.clear();
         }

@@ -6,6 +6,7 @@ mod fleet;
 mod matching;
 mod moves;
 mod observe;
+mod places;
 mod plan;
 #[cfg(test)]
 mod random;

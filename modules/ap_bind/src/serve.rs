@@ -46,6 +46,11 @@ impl Run<'_> {
                     faults.extend(self.fleet.leave(left.as_slice()));
                     continue;
                 };
+                let fault = if fault.code == pv_guest::codes::BIND_REFUSED {
+                    self.with_holders(fault, job.apqn.card)
+                } else {
+                    fault
+                };
                 if served[job.entry].status == Status::Served {
                     self.fleet.warnings.push(fault.clone());
                 } else {
