@@ -68,6 +68,12 @@ impl BootRecord {
         Ok(Self { root: ROOT.into(), boot_id })
     }
 
+    /// The records of a boot of that id in another folder.
+    #[cfg(test)]
+    pub(crate) fn at(root: PathBuf, boot_id: &str) -> Self {
+        Self { root, boot_id: boot_id.into() }
+    }
+
     /// What was remembered in this boot, or the default if nothing was.
     ///
     /// # Errors
@@ -205,7 +211,7 @@ mod tests {
     use super::*;
 
     fn record(root: &Path, boot_id: &str) -> BootRecord {
-        BootRecord { root: root.join("seguest-pv"), boot_id: boot_id.into() }
+        BootRecord::at(root.join("seguest-pv"), boot_id)
     }
 
     /// Ownership by root is part of what is checked, so these need it; the end-to-end tests cover it everywhere.

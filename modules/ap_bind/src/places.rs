@@ -7,15 +7,15 @@ use crate::fleet::Job;
 use crate::plan::{Decision, Plan};
 use crate::report::Served;
 use fault::Fault;
-use pv_guest::ap::{Apqn, Associate, SeState};
+use pv_guest::ap::{Apqn, Associate, SeState, Seen};
 use std::collections::{BTreeSet, VecDeque};
 
 /// What making place goes by.
 pub struct Places {
     /// What served each entry before this run did anything: that never makes place.
     before: Vec<Option<Apqn>>,
-    /// Entries that made place once; they do not again, so this comes to an end.
-    moved: BTreeSet<usize>,
+    /// Entries that made place, or could not. None is asked twice, so this comes to an end.
+    asked: BTreeSet<usize>,
     /// Jobs that a card refused and that nothing else can take.
     waiting: VecDeque<Job>,
 }
@@ -24,7 +24,7 @@ impl Places {
     /// At the beginning, with what serves each entry then.
     pub fn new(served: &[Served]) -> Self {
         let before = served.iter().map(|served| served.apqn).collect();
-        Self { before, moved: BTreeSet::new(), waiting: VecDeque::new() }
+        Self { before, asked: BTreeSet::new(), waiting: VecDeque::new() }
     }
 
     /// Takes up refused jobs, but for those whose entries have others now or were refused for another reason.
@@ -41,7 +41,7 @@ impl Places {
     fn given(&self, card: u8, served: &[Served]) -> Vec<(usize, Apqn)> {
         let now = served.iter().zip(&self.before).enumerate().rev();
         let given = now.filter_map(|(entry, (now, before))| Some((entry, now.apqn.filter(|_| now.apqn != *before)?)));
-        given.filter(|(entry, apqn)| apqn.card == card && !self.moved.contains(entry)).collect()
+        given.filter(|(entry, apqn)| apqn.card == card && !self.asked.contains(entry)).collect()
     }
 }
 
@@ -74,8 +74,8 @@ impl Run<'_> {
         faults: &mut Vec<Fault>,
     ) -> bool {
         for (entry, from) in places.given(refused.apqn.card, served) {
+            places.asked.insert(entry);
             let Some(job) = self.elsewhere(entry, from, freedom, faults) else { continue };
-            places.moved.insert(entry);
             let to = job.apqn;
             let plan = self.plan(freedom);
             self.serve(&plan, vec![job], served, freedom, faults);
@@ -103,13 +103,15 @@ impl Run<'_> {
     /// The job by which an entry leaves its queue for one of another card, if there is any: what is planned if its
     /// queue and all free ones of that card were of no use.
     fn elsewhere(&mut self, entry: usize, from: Apqn, freedom: Freedom, faults: &mut Vec<Fault>) -> Option<Job> {
-        let is_free = |apqn: Apqn, state| apqn.card == from.card && state == SeState::Unbound;
-        let seen = self.seen().into_iter().filter(|seen| seen.apqn == from || is_free(seen.apqn, seen.state));
-        let hidden: Vec<Apqn> = seen.map(|seen| seen.apqn).collect();
-        hidden.iter().for_each(|apqn| self.fleet.give_up(*apqn));
+        let is_free = |seen: &Seen| seen.apqn.card == from.card && seen.state == SeState::Unbound;
+        let mut hidden = self.seen();
+        hidden.retain(|seen| seen.apqn == from || is_free(seen));
+        hidden.iter().for_each(|seen| self.fleet.give_up(seen.apqn));
         faults.extend(self.look(freedom));
         let Plan { decisions, .. } = self.plan(freedom);
-        self.fleet.look_again(&hidden);
+        for seen in hidden {
+            self.fleet.see(seen.apqn, |observed| observed.seen = seen);
+        }
         let planned = match decisions.get(entry) {
             Some(Decision::Serve(to, index)) => Some((*to, *index)),
             _ => None,

@@ -196,6 +196,25 @@ mod tests {
     }
 
     #[test]
+    fn what_could_not_be_written_does_not_count_as_noted() {
+        if !nix::unistd::geteuid().is_root() {
+            eprintln!("skipped: needs root");
+            return;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let boot = BootRecord::at(dir.path().to_path_buf(), "boot-1");
+        let journal = Journal::open(&boot).unwrap();
+        let note = Note::Bind(Apqn { card: 0, domain: 5 });
+        let in_the_way = dir.path().join("private");
+        std::fs::write(&in_the_way, "").unwrap();
+        assert_eq!(journal.begin(note).unwrap_err().code, codes::RECORD_UNUSABLE);
+        assert!(!journal.has(note));
+        std::fs::remove_file(&in_the_way).unwrap();
+        journal.begin(note).unwrap();
+        assert!(Journal::open(&boot).unwrap().has(note));
+    }
+
+    #[test]
     fn a_note_is_read_as_it_was_written_and_nothing_else_is() {
         let apqn = |text: &str| text.parse().unwrap();
         for (note, text) in [
