@@ -58,6 +58,18 @@ impl Queue {
         SeState::from_texts(self.mode, bind.as_deref(), associate.as_deref(), functions.as_deref())
     }
 
+    /// Whether it is certainly free still: one read that saves those of [`Queue::state`] while nothing happens.
+    pub fn is_free(&self) -> bool {
+        let functions = sysfs::read(&self.path.join("ap_functions")).ok();
+        SeState::from_texts(self.mode, Some("unbound"), None, functions.as_deref()) == SeState::Unbound
+            && functions.is_some()
+    }
+
+    /// The same for an association that is under way.
+    pub fn is_pending(&self) -> bool {
+        sysfs::read(&self.path.join("se_associate")).is_ok_and(|text| text == "association pending")
+    }
+
     /// Whether it is still there.
     pub fn exists(&self) -> bool {
         self.path.is_dir()

@@ -61,6 +61,16 @@ impl Patience {
         sleep((waited / 16).clamp(Duration::from_millis(1), Duration::from_millis(100)).min(left));
         true
     }
+
+    /// Waits until something has happened, as far as `nothing_yet` tells. False once the time is over.
+    fn wait_while(&mut self, nothing_yet: impl Fn() -> bool) -> bool {
+        while self.wait() {
+            if !nothing_yet() {
+                return true;
+            }
+        }
+        false
+    }
 }
 
 /// Writes until the kernel takes it, and remembers what it said last.
@@ -112,6 +122,11 @@ impl Writes {
     /// Whether a write was taken since this was asked last: what comes of it may show at once.
     fn just_taken(&mut self) -> bool {
         std::mem::take(&mut self.fresh)
+    }
+
+    /// Whether a write was taken that may still take its time to show.
+    fn may_show(&self) -> bool {
+        self.taken_at.is_some() && !self.must_show()
     }
 
     /// Whether a write was taken and had time enough to show.
@@ -189,7 +204,7 @@ impl<'a> Binding<'a> {
                 return Ok(());
             }
             still_there(queue)?;
-            if !self.patience.wait() {
+            if !self.patience.wait_while(|| self.writes.may_show() && queue.is_free()) {
                 return Err(timeout(queue, "bound", self.manner));
             }
         }
@@ -235,7 +250,7 @@ fn try_associate(queue: &Queue, secret: Associate, manner: Manner) -> Result<()>
             SeState::Bound | SeState::Failing => {}
         }
         still_there(queue)?;
-        if !patience.wait() {
+        if !patience.wait_while(|| was_pending && queue.is_pending()) {
             return Err(timeout(queue, "associated", manner));
         }
     }
