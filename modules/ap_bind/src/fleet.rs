@@ -239,14 +239,21 @@ impl<'a> Fleet<'a> {
         thread::scope(|scope| {
             for card in by_card.into_values() {
                 scope.spawn(move || {
-                    for (job, answer) in card {
+                    let mut card = card.into_iter().peekable();
+                    while let Some((job, answer)) = card.next() {
                         let Some(observed) = this.get(job.apqn) else {
                             *answer = Err(steps::vanished(job.apqn));
                             continue;
                         };
                         match Binding::begin(&observed.queue, this.manner) {
                             Ok(binding) => {
-                                scope.spawn(move || *answer = this.complete(job, observed, binding, loose_ones));
+                                let complete = move || *answer = this.complete(job, observed, binding, loose_ones);
+                                // With nothing left to begin, this thread does it as well as another.
+                                if card.peek().is_none() {
+                                    complete();
+                                } else {
+                                    scope.spawn(complete);
+                                }
                             }
                             Err(fault) => *answer = Err(this.abandon(observed, fault, loose_ones)),
                         }
