@@ -12,7 +12,8 @@ struct Process(Child, #[allow(dead_code, reason = "its program must stay as long
 impl Process {
     fn named(name: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        std::fs::copy("/bin/sleep", folder.path().join(name)).unwrap();
+        // A copy could not be run as long as a process that another test starts has it open for writing.
+        std::os::unix::fs::symlink("/bin/sleep", folder.path().join(name)).unwrap();
         let process = Self(Command::new(folder.path().join(name)).arg("60").spawn().unwrap(), folder);
         // Between fork and exec it still has the name of this program.
         let comm = format!("/proc/{}/comm", process.0.id());

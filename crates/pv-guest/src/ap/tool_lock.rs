@@ -148,7 +148,8 @@ mod tests {
     /// A process of pvapconfig's name, as far as the kernel tells, that lives until it is killed.
     fn pvapconfig(folder: &Path) -> Child {
         let program = folder.join("pvapconfig");
-        fs::copy("/bin/sleep", &program).unwrap();
+        // A copy could not be run as long as a process that another test starts has it open for writing.
+        std::os::unix::fs::symlink("/bin/sleep", &program).unwrap();
         let child = Command::new(&program).arg("60").spawn().unwrap();
         // Between fork and exec it still has the name of this program.
         while fs::read_to_string(format!("/proc/{}/comm", child.id())).unwrap().trim_end() != "pvapconfig" {
