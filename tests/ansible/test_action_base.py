@@ -22,6 +22,24 @@ printf '{"changed": false, "msg": "%s %s", "secrets": %s}' "$1" "$(id -un)" "$ar
 """
 
 
+class OnceForAll(lab.Lab):
+    """What is not done anew for each host and task."""
+
+    def test_a_binary_is_hashed_once_however_many_hosts_and_tasks_there_are(self) -> None:
+        self.answering("facts", {"changed": False})
+        hashed = self.root / "hashed"
+        script = self.collection / "plugins" / "plugin_utils" / "binaries.py"
+        text, original = script.read_text(), "    return hashlib.sha256("
+        self.assertIn(original, text)
+        script.write_text(text.replace(original, f"    open({str(hashed)!r}, 'a').write('.')\n{original}"))
+        self.inventory["all"]["hosts"] = {name: {"ansible_connection": "local"} for name in ("one", "two", "three")}
+        for strategy in ("linear", "free", "host_pinned"):
+            hashed.write_text("")
+            results = self.play({FACTS: {}}, {FACTS: {}}, strategy=strategy)
+            self.assertEqual([one["status"] for one in results], ["ok"] * 6, self.output)
+            self.assertEqual(hashed.read_text(), ".", strategy)
+
+
 class Arguments(lab.Lab):
     """What reaches the binary."""
 

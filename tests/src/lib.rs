@@ -28,3 +28,12 @@ pub fn can_simulate(test: &str) -> bool {
     }
     can
 }
+
+/// The processes below one, by the kernel's own lists.
+pub fn descendants(process: u32) -> Vec<u32> {
+    let threads = std::fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();
+    let listed = threads.map(|thread| std::fs::read_to_string(thread.path().join("children")).unwrap_or_default());
+    let listed: String = listed.collect();
+    let children: Vec<u32> = listed.split_whitespace().filter_map(|number| number.parse().ok()).collect();
+    children.iter().flat_map(|child| descendants(*child).into_iter().chain([*child])).collect()
+}

@@ -6,7 +6,7 @@
 //! `/var` are empty.
 
 use crate::world::run;
-use crate::{Guest, Host, World, place};
+use crate::{Guest, Host, World, descendants, place};
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::json;
 use std::fs;
@@ -285,11 +285,4 @@ fn serve(dir: &Path, guest: &Guest, address: SocketAddr, python: &str) -> Result
     let log = fs::File::create(dir.join("log"))?;
     let server = command.current_dir("/").stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn();
     server.context("the simulator cannot be run")
-}
-
-/// The processes below one, by the kernel's own lists.
-fn descendants(process: u32) -> Vec<u32> {
-    let listed = fs::read_to_string(format!("/proc/{process}/task/{process}/children")).unwrap_or_default();
-    let children: Vec<u32> = listed.split_whitespace().filter_map(|number| number.parse().ok()).collect();
-    children.iter().flat_map(|child| descendants(*child).into_iter().chain([*child])).collect()
 }

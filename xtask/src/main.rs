@@ -49,7 +49,7 @@ fn run(arguments: &[String]) -> Result<()> {
         ["demo"] => demo::demo(),
         ["test"] => test::test(),
         ["guest"] => guest::guest(),
-        ["bench", name] => bench::bench(name),
+        ["bench", name, arguments @ ..] => bench::bench(name, arguments),
         ["dist"] => dist::dist(),
         ["prepare"] => prepare::prepare(),
         ["docs"] => docs::write(),

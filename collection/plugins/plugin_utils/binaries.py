@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from dataclasses import dataclass
 from functools import lru_cache
@@ -24,9 +25,11 @@ class Build:
 def builds_of(module: str, files: Path = FILES) -> dict[str, Build]:
     """The builds of a module by architecture, as ``uname -m`` spells it; empty if there are none."""
     builds = {}
-    for path in sorted(files.glob(f"*/{module}")):
-        status = path.stat()
-        builds[path.parent.name] = Build(path, _sha256(path, status.st_size, status.st_mtime_ns, status.st_ino))
+    for folder in sorted(files.iterdir()) if files.is_dir() else ():
+        path = folder / module
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            status = path.stat()
+            builds[folder.name] = Build(path, _sha256(path, status.st_size, status.st_mtime_ns, status.st_ino))
     return builds
 
 

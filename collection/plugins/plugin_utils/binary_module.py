@@ -36,6 +36,12 @@ class BinaryModule(ActionBase):
     _supports_check_mode = True
     _supports_async = False  # looking after an asynchronous task needs Python on the target
 
+    def __init_subclass__(cls) -> None:
+        # Ansible loads the class before it forks a worker for each host and task: what is hashed here is known to all.
+        if module := getattr(cls, "MODULE", None):
+            with contextlib.suppress(OSError):
+                builds_of(module)
+
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Run the module; what it says, or why it cannot run, is the task's result."""
         super().run(tmp, task_vars)

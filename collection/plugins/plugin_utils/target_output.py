@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import re
 import signal
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NoReturn
 
 from .failure import Failure
@@ -25,14 +25,30 @@ _DEPTH = 32
 _FACT = "ansible_secure_execution"
 _SIGNALS = {int(number): number.name for number in signal.Signals}
 
+# What stands behind the mark in an answer, and at the end of a module's output.
+_ANSWER = re.compile(r" (\w+)(?: ([^\r\n]{0,100}))?")
+_END = re.compile(rf" {END} (\d{{1,3}})", re.ASCII)
 # Control characters but tab and newline, halves of surrogate pairs, and what turns the direction of text around.
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def answer(stdout: str, mark: str) -> tuple[str, str]:
     """The target's first answer: its word, and the rest of the line. Two empty strings if there is none."""
-    found = re.search(rf"^{re.escape(mark)} (\w+)(?: ([^\r\n]{{0,100}}))?\r?$", stdout, re.MULTILINE)
-    return (found[1], printable(found[2] or "")) if found else ("", "")
+    found = (_ANSWER.fullmatch(text) for _begin, _end, text in _marked(stdout, mark))
+    first = next(filter(None, found), None)
+    return (first[1], printable(first[2] or "")) if first else ("", "")
+
+
+def _marked(stdout: str, mark: str) -> Iterator[tuple[int, int, str]]:
+    """Each line that begins with the mark: where it begins and ends, and what it says behind the mark."""
+    # The mark is new for each task: a pattern with it in would be compiled for each host and task, which takes longer.
+    at = stdout.find(mark)
+    while at >= 0:
+        end = stdout.find("\n", at)
+        end = len(stdout) if end < 0 else end
+        if at == 0 or stdout[at - 1] == "\n":
+            yield at, end, stdout[at + len(mark) : end].removesuffix("\r")
+        at = stdout.find(mark, end)
 
 
 def module_result(stdout: str, stderr: str, mark: str, module: str, keys: Iterable[str]) -> dict[str, Any]:
@@ -41,14 +57,12 @@ def module_result(stdout: str, stderr: str, mark: str, module: str, keys: Iterab
     :param keys: what this module may return beside the common results
     :raises Failure: module.no_result, if there is no well-formed result
     """
-    framed = re.search(
-        rf"^{re.escape(mark)} {BEGIN}\r?\n(.*)^{re.escape(mark)} {END} (\d{{1,3}})\r?$",
-        stdout,
-        re.DOTALL | re.MULTILINE,
-    )
-    if framed is None:
+    lines = list(_marked(stdout, mark))
+    begin = next((end + 1 for _begin, end, text in lines if text == f" {BEGIN}"), len(stdout))
+    ends = [(at, ended) for at, _end, text in lines if at >= begin and (ended := _END.fullmatch(text))]
+    if not ends:
         _no_result(module, "the connection or the shell on the target ended before it did", stdout, stderr)
-    body, status = framed[1].strip(), int(framed[2])
+    body, status = stdout[begin : ends[-1][0]].strip(), int(ends[-1][1][1])
     if len(body) > LIMIT:
         _no_result(module, f"it printed {len(body)} characters, more than {LIMIT} are not accepted", "", stderr)
     if status > 128 and status - 128 in _SIGNALS:

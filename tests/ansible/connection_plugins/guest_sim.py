@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import resource
 import shlex
 import subprocess
 from pathlib import Path
@@ -34,6 +35,11 @@ options:
     default: guest-sim
     vars:
       - name: ansible_guest_sim_bin
+  times:
+    description: A file to which the seconds of processor time of each command in the guest are added, a line each.
+    type: path
+    vars:
+      - name: ansible_guest_sim_times
 """
 
 display = Display()
@@ -78,9 +84,19 @@ class Connection(ConnectionBase):
         self._connected = False
 
     def _enter(self, command: list[str], data: bytes | None) -> tuple[int, bytes, bytes]:
+        before = _processor_time()
         enter = [self.get_option("executable"), "enter", "--dir", self.get_option("dir"), "--", *command]
         try:
             done = subprocess.run(enter, input=data or b"", capture_output=True, check=False)
         except OSError as fault:
             raise AnsibleConnectionFailure(f"{enter[0]} cannot be run: {fault.strerror}") from fault
+        if times := self.get_option("times"):
+            with Path(times).open("a", encoding="ascii") as file:
+                print(_processor_time() - before, file=file)
         return done.returncode, done.stdout, done.stderr
+
+
+def _processor_time() -> float:
+    """Of all commands so far."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime

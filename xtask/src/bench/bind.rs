@@ -1,17 +1,14 @@
 //! `ap_bind` in a simulated guest: what it adds to the time that adapters take.
 
 use super::measured::{self, Run};
-use super::{fresh_world, request_options};
-use crate::chore::{quietly, step};
+use super::{built_requests, fresh_world};
+use crate::chore::step;
 use crate::machine;
 use crate::prepare::build_for;
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use e2e::{Guest, World, place};
 use serde_json::{Value, json};
-use std::fs;
-use std::io::Write;
 use std::path::Path;
-use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
@@ -174,29 +171,15 @@ fn mark(found: f64, aim: f64) -> char {
 }
 
 /// Requests for association secrets, as the arguments of `secret_add`.
-fn requests(world: &World) -> Result<Value> {
-    fs::write(world.path("secret"), [9; 32])?;
-    quietly(Command::new("chmod").arg("600").arg(world.path("secret")))?;
+fn requests(world: &World) -> Result<Vec<Value>> {
     let most = LAYOUTS.iter().map(|layout| layout.queues()).max().unwrap_or_default();
-    let request = |at| json!({"name": name(at), "return_content": true});
-    let options = request_options(world, (0..most).map(request).collect());
-    let mut child = Command::new(place::binary("secret_request")?)
-        .arg("-")
-        .env("XDG_STATE_HOME", world.path("state"))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()?;
-    child.stdin.take().context("no standard input")?.write_all(options.to_string().as_bytes())?;
-    let result: Value = serde_json::from_slice(&child.wait_with_output()?.stdout)?;
-    ensure!(result["failed"] != true, "secret_request: {}", result["msg"]);
-    let built = result["requests"].as_array().context("no requests")?;
-    Ok(built.iter().map(|request| json!({"content": request["content"]})).collect())
+    built_requests(world, (0..most).map(|at| json!({"name": name(at), "return_content": true})).collect())
 }
 
-fn measure(world: &World, requests: &Value, layout: Layout, ms: u32) -> Result<Runs> {
+fn measure(world: &World, requests: &[Value], layout: Layout, ms: u32) -> Result<Runs> {
     let name = format!("guest{}x{}-{ms}", layout.cards, layout.each);
     let guest = Guest::start(world, &name, "machine1", &layout.scenario(ms))?;
-    let some: Vec<_> = requests.as_array().context("no requests")?.iter().take(layout.queues()).collect();
+    let some: Vec<_> = requests.iter().take(layout.queues()).collect();
     ensure!(guest.module("secret_add", &json!({"requests": some}))?["changed"] == true, "no secret was added");
     let in_vain = json!({"entries": [{"name": self::name(0), "mode": "ep11", "mkvp": NO_KEY}], "strict": false});
     let mut runs = Runs::default();

@@ -2,37 +2,53 @@
 
 mod bind;
 mod facts;
+mod fleet;
 mod measured;
+mod processes;
 mod request;
 mod ssh;
 
-use anyhow::{Result, bail};
+use crate::chore::quietly;
+use anyhow::{Context, Result, bail, ensure};
 use e2e::{World, place};
 use serde_json::{Value, json};
 use std::fs;
+use std::io::Write;
+use std::process::{Command, Stdio};
 
 struct Benchmark {
     name: &'static str,
     compares: &'static str,
-    run: fn() -> Result<()>,
+    /// What its arguments are called, if it takes any.
+    takes: &'static str,
+    run: fn(&[&str]) -> Result<()>,
 }
 
-const BENCHMARKS: [Benchmark; 4] = [
+const BENCHMARKS: [Benchmark; 5] = [
     Benchmark {
         name: "request",
         compares: "requests built in one task, beside what OpenSSL's P-521 allows",
-        run: request::request,
+        takes: "",
+        run: |_| request::request(),
     },
-    Benchmark { name: "ssh", compares: "one task over SSH, beside `raw true`", run: ssh::ssh },
+    Benchmark { name: "ssh", compares: "one task over SSH, beside `raw true`", takes: "", run: |_| ssh::ssh() },
     Benchmark {
         name: "bind",
         compares: "many queues bound, beside what the adapters of a simulated guest take for one",
-        run: bind::bind,
+        takes: "",
+        run: |_| bind::bind(),
     },
     Benchmark {
         name: "facts",
         compares: "facts of 65,536 queues, beside a bare loop over the same files",
-        run: facts::facts,
+        takes: "",
+        run: |_| facts::facts(),
+    },
+    Benchmark {
+        name: "fleet",
+        compares: "one play over 50 to 500 guests, beside `raw true`",
+        takes: " GUESTS...",
+        run: fleet::fleet,
     },
 ];
 
@@ -40,11 +56,12 @@ const BENCHMARKS: [Benchmark; 4] = [
 ///
 /// # Errors
 /// If there is none, or it cannot be run.
-pub fn bench(name: &str) -> Result<()> {
+pub fn bench(name: &str, arguments: &[&str]) -> Result<()> {
     if let Some(found) = BENCHMARKS.iter().find(|known| known.name == name) {
-        return (found.run)();
+        ensure!(arguments.is_empty() || !found.takes.is_empty(), "the benchmark {name} takes no arguments");
+        return (found.run)(arguments);
     }
-    let known: Vec<_> = BENCHMARKS.iter().map(|b| format!("    {}: {}", b.name, b.compares)).collect();
+    let known: Vec<_> = BENCHMARKS.iter().map(|b| format!("    {}{}: {}", b.name, b.takes, b.compares)).collect();
     bail!("there is no benchmark {name}; there are:\n{}", known.join("\n"))
 }
 
@@ -69,6 +86,24 @@ fn request_options(world: &World, requests: Vec<Value>) -> Value {
         "image": world.path("image.hdr"),
         "requests": requests,
     })
+}
+
+/// Builds requests, and gives each as what `secret_add` takes; `return_content` must be among their options.
+fn built_requests(world: &World, requests: Vec<Value>) -> Result<Vec<Value>> {
+    fs::write(world.path("secret"), [9; 32])?;
+    quietly(Command::new("chmod").arg("600").arg(world.path("secret")))?;
+    let options = request_options(world, requests);
+    let mut child = Command::new(place::binary("secret_request")?)
+        .arg("-")
+        .env("XDG_STATE_HOME", world.path("state"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()?;
+    child.stdin.take().context("no standard input")?.write_all(options.to_string().as_bytes())?;
+    let result: Value = serde_json::from_slice(&child.wait_with_output()?.stdout)?;
+    ensure!(result["failed"] != true, "secret_request: {}", result["msg"]);
+    let built = result["requests"].as_array().context("no requests")?;
+    Ok(built.iter().map(|request| json!({"content": request["content"]})).collect())
 }
 
 /// The middle one of some measurements.

@@ -1,0 +1,309 @@
+//! One play over many guests: what a guest and task take, and whether that stays so however many there are.
+
+use super::processes::{self, Memory};
+use super::{built_requests, fresh_world, median};
+use crate::chore::step;
+use crate::{machine, prepare};
+use anyhow::{Context, Result, ensure};
+use e2e::{Controller, Guest, Host, Play, World};
+use serde_json::{Value, json};
+use std::fs;
+use std::path::PathBuf;
+use std::thread;
+use std::time::Instant;
+
+const SIZES: [usize; 4] = [50, 100, 250, 500];
+const FORKS: usize = 20;
+const OTHER_FORKS: [usize; 2] = [5, 50];
+const OTHER_STRATEGIES: [&str; 2] = ["free", "host_pinned"];
+const ROUNDS: usize = 3;
+
+const ADD: &str = "Add the secret";
+const LOCK: &str = "Lock the store";
+const BIND: &str = "Bind a queue";
+const FACTS: &str = "Ask how it stands";
+/// Tasks of the play on guests, and whether they change a fresh one.
+const TASKS: [(&str, bool); 4] = [(ADD, true), (LOCK, true), (BIND, true), (FACTS, false)];
+const SECRET: &str = "cluster key";
+const KEY: &str = "db3c3b3c3f097dd55ec7eb0e7fdbcb93";
+
+/// Measures fleets of these sizes, or of those that are usual, and prints tables.
+///
+/// # Errors
+/// If something cannot be prepared or run, or a guest is not as it must be afterwards.
+pub fn fleet(sizes: &[&str]) -> Result<()> {
+    let sizes: Vec<usize> = sizes.iter().map(|size| size.parse()).collect::<Result<_, _>>().context("guests")?;
+    ensure!(!sizes.contains(&0), "a fleet has a guest at least");
+    let sizes = if sizes.is_empty() { SIZES.to_vec() } else { sizes };
+    machine::can_run_guests()?;
+    prepare::prepare()?;
+    let world = fresh_world()?;
+    let request = built_requests(&world, vec![json!({"name": SECRET, "return_content": true})])?.remove(0);
+
+    let rows: Vec<_> = sizes.iter().map(|size| row(&world, &request, *size)).collect::<Result<_>>()?;
+    let most = sizes.iter().copied().max().unwrap_or_default();
+    let (some, many) = (most.min(100), most.min(250));
+    let others = others(&world, &request, some)?;
+    let (one, two) = controllers(&world, &request, many)?;
+
+    println!("\n{} tasks on each guest, {FORKS} forks, linear; medians of {ROUNDS}, but cold once.", TASKS.len());
+    println!("Start is a play without tasks, and is taken off where it says: a task.\n");
+    println!("| {} |", Row::HEAD.join(" | "));
+    println!("|{}", " ---: |".repeat(Row::HEAD.len()));
+    rows.iter().for_each(Row::print);
+    println!("\n{some} guests, warm, medians of {ROUNDS}:\n");
+    println!("| strategy | forks | s | controller's memory at its peak, MB |");
+    println!("| --- | ---: | ---: | ---: |");
+    for (strategy, forks, seconds, memory) in others {
+        println!("| {strategy} | {forks} | {seconds:.1} | {:.0} |", memory.all_kb / 1024.0);
+    }
+    println!(
+        "\n{many} guests, warm, medians of {ROUNDS}: one controller with {FORKS} forks, or two with half the guests and half the forks each"
+    );
+    println!("\n| controllers | s |\n| --- | ---: |\n| one | {one:.1} |\n| two | {two:.1} |");
+    println!(
+        "\nNo network is in this, and no SSH: each command is a process of this machine in the namespaces of a simulated guest."
+    );
+    println!("Controllers and guests share {} processors.", thread::available_parallelism()?);
+    Ok(())
+}
+
+/// What one play took.
+#[derive(Clone, Copy)]
+struct Taken {
+    seconds: f64,
+    /// Seconds of processor time of the controller and its forks, without what they started in guests.
+    controller: f64,
+    /// Of the programs that ran in guests, shells included.
+    programs: f64,
+    /// Of the simulators, which stand for kernels and firmware.
+    simulators: f64,
+}
+
+/// Guests, and a controller that knows them.
+struct Fleet {
+    guests: Vec<Guest>,
+    controller: Controller,
+    /// For books, and what the connection writes.
+    folder: PathBuf,
+    request: Value,
+}
+
+impl Fleet {
+    /// Numbered from `first`.
+    fn start(world: &World, request: &Value, first: usize, count: usize) -> Result<Self> {
+        let folder = world.path(&format!("fleet{first}-{count}"));
+        fs::create_dir_all(&folder)?;
+        let mut guests = Vec::new();
+        let mut hosts = Vec::new();
+        for number in first..first + count {
+            let queues = json!({"0005": {"mkvp": KEY}});
+            let cards = json!({"00": {"type": "CEX8P", "serialnr": serial(number), "queues": queues}});
+            let guest = Guest::start(world, &name(number), "machine1", &format!("cards: {cards}\n"))?;
+            hosts.push(
+                Host::guest(&name(number), &guest)?.with(json!({"ansible_guest_sim_times": folder.join("times")})),
+            );
+            guests.push(guest);
+        }
+        let controller = Controller::new(&folder, &Host::controller(), &hosts, &json!({}))?;
+        // Each guest has a home of its own, and with it a cache.
+        guests.iter().try_for_each(|guest| guest.own_folder(&controller.home()))?;
+        Ok(Self { guests, controller, folder, request: request.clone() })
+    }
+
+    /// The play of which this is about.
+    fn modules(&self, strategy: &str, forks: usize) -> Result<(Taken, Play)> {
+        self.play(
+            &json!([
+                {"name": ADD, "seguest.pv.secret_add": {"requests": [self.request]}},
+                {"name": LOCK, "seguest.pv.secret_lock": {"require": [{"name": SECRET}]}},
+                {"name": BIND, "seguest.pv.ap_bind": {"entries": [{"name": SECRET, "mode": "ep11", "mkvp": KEY}]}},
+                {"name": FACTS, "seguest.pv.facts": {}},
+            ]),
+            strategy,
+            forks,
+        )
+    }
+
+    /// The least that Ansible can do, as often.
+    fn raw(&self) -> Result<(Taken, Play)> {
+        let task = |(name, _)| json!({"name": name, "ansible.builtin.raw": "true", "changed_when": false});
+        self.play(&TASKS.map(task).to_vec().into(), "linear", FORKS)
+    }
+
+    fn play(&self, tasks: &Value, strategy: &str, forks: usize) -> Result<(Taken, Play)> {
+        let book = self.folder.join("book.json");
+        let play = json!([{"hosts": "guests", "gather_facts": false, "strategy": strategy, "tasks": tasks}]);
+        fs::write(&book, play.to_string())?;
+        let times = self.folder.join("times");
+        fs::write(&times, "")?;
+        let (processes, simulators) = (processes::ended_children()?, processes::simulators());
+        let started = Instant::now();
+        // An absolute path is taken as it is.
+        let play = self.controller.playbook(&book.display().to_string(), &["--forks", &forks.to_string()])?;
+        let seconds = started.elapsed().as_secs_f64();
+        ensure!(play.ok, "{}", play.output);
+        let programs: f64 = fs::read_to_string(&times)?.lines().filter_map(|line| line.parse::<f64>().ok()).sum();
+        let controller = processes::ended_children()? - processes - programs;
+        Ok((Taken { seconds, controller, programs, simulators: processes::simulators() - simulators }, play))
+    }
+
+    /// Whether each host's results are its own guest's, and the guest is as they say.
+    fn check(&self, play: &Play, first: usize, fresh: bool) -> Result<()> {
+        let count = self.guests.len() * TASKS.len();
+        ensure!(play.records.len() == count, "{} results instead of {count}", play.records.len());
+        for (number, guest) in (first..).zip(&self.guests) {
+            let name = name(number);
+            for (task, changes) in TASKS {
+                let record = play.record(&name, task)?;
+                ensure!(record.status == "ok", "{name}: {task}: {}", record.result);
+                ensure!(record.result["changed"] == (fresh && changes), "{name}: {task}: {}", record.result);
+            }
+            let facts = &play.result(&name, FACTS)?["ansible_facts"]["ansible_secure_execution"];
+            ensure!(facts["ap"]["cards"][0]["serialnr"] == serial(number).as_str(), "{name} answered as {facts}");
+            ensure!(facts["secrets"]["locked"] == true && facts["secrets"]["total"] == 1, "{name}: {facts}");
+            let state = guest.state()?;
+            let (secret, queue) = (&state["secrets"][0]["id"], &state["queues"][0]["secret_id"]);
+            ensure!(state["locked"] == true && secret.is_string() && secret == queue, "{name}: {state}");
+        }
+        Ok(())
+    }
+}
+
+fn name(number: usize) -> String {
+    format!("guest{number:04}")
+}
+
+/// Of the guest's card, by which its answers are known.
+fn serial(number: usize) -> String {
+    format!("93AADFK7{number:08}")
+}
+
+/// A fleet of one size.
+struct Row {
+    guests: usize,
+    start: Vec<Taken>,
+    cold: Taken,
+    warm: Vec<Taken>,
+    raw: Vec<Taken>,
+    memory: Memory,
+}
+
+impl Row {
+    const HEAD: [&str; 15] = [
+        "guests",
+        "start, s",
+        "cold, s",
+        "warm, s",
+        "raw, s",
+        "a task on a guest, ms: cold",
+        "warm",
+        "raw",
+        "warm : raw",
+        "processor time of it, ms: controller",
+        "controller, raw",
+        "programs in the guest",
+        "simulator",
+        "controller's memory at its peak, MB",
+        "of it the main process",
+    ];
+
+    fn print(&self) {
+        let middle = |runs: &[Taken], of: fn(&Taken) -> f64| median(runs.iter().map(of).collect());
+        let each = |seconds: f64| seconds * 1e3 / (self.guests * TASKS.len()) as f64;
+        let clock = |runs: &[Taken]| middle(runs, |run| run.seconds);
+        let start = clock(&self.start);
+        let whole = [start, self.cold.seconds, clock(&self.warm), clock(&self.raw)];
+        // Of one round each, so that what else the machine did is in both.
+        let ratio = |(warm, raw): (&Taken, &Taken)| (warm.seconds - start) / (raw.seconds - start);
+        let ratio = median(self.warm.iter().zip(&self.raw).map(ratio).collect());
+        let controller =
+            |runs: &[Taken]| middle(runs, |run| run.controller) - middle(&self.start, |run| run.controller);
+        let processor = [
+            controller(&self.warm),
+            controller(&self.raw),
+            middle(&self.warm, |run| run.programs),
+            middle(&self.warm, |run| run.simulators),
+        ];
+        print!("| {}", self.guests);
+        whole.iter().for_each(|seconds| print!(" | {seconds:.1}"));
+        whole[1..].iter().for_each(|seconds| print!(" | {:.1}", each(seconds - start)));
+        print!(" | {ratio:.2}");
+        processor.iter().for_each(|seconds| print!(" | {:.1}", each(*seconds)));
+        println!(" | {:.0} | {:.0} |", self.memory.all_kb / 1024.0, self.memory.largest_kb / 1024.0);
+    }
+}
+
+fn row(world: &World, request: &Value, guests: usize) -> Result<Row> {
+    let fleet = step(&format!("Starting {guests} guests"), || Fleet::start(world, request, 1, guests))?;
+    step(&format!("Measuring {guests} guests"), || {
+        let (cold, play) = fleet.modules("linear", FORKS)?;
+        fleet.check(&play, 1, true)?;
+        let (mut start, mut warm, mut raw) = (Vec::new(), Vec::new(), Vec::new());
+        for _ in 0..ROUNDS {
+            start.push(fleet.play(&json!([]), "linear", FORKS)?.0);
+            raw.push(fleet.raw()?.0);
+            let (taken, play) = fleet.modules("linear", FORKS)?;
+            fleet.check(&play, 1, false)?;
+            warm.push(taken);
+        }
+        // In a run of its own, because looking takes time.
+        let (watched, memory) = processes::watching_memory(|| fleet.modules("linear", FORKS));
+        fleet.check(&watched?.1, 1, false)?;
+        Ok(Row { guests, start, cold, warm, raw, memory })
+    })
+}
+
+/// Seconds and memory by strategy and number of forks.
+fn others(world: &World, request: &Value, guests: usize) -> Result<Vec<(&'static str, usize, f64, Memory)>> {
+    let fleet = Fleet::start(world, request, 1, guests)?;
+    fleet.modules("linear", FORKS)?;
+    let forks = OTHER_FORKS.map(|forks| ("linear", forks));
+    let strategies = OTHER_STRATEGIES.map(|strategy| (strategy, FORKS));
+    let mut rows = Vec::new();
+    for (strategy, forks) in [("linear", FORKS)].into_iter().chain(forks).chain(strategies) {
+        rows.push(step(&format!("Measuring {strategy} with {forks} forks"), || {
+            let mut seconds = Vec::new();
+            for _ in 0..ROUNDS {
+                let (taken, play) = fleet.modules(strategy, forks)?;
+                fleet.check(&play, 1, false)?;
+                seconds.push(taken.seconds);
+            }
+            let (watched, memory) = processes::watching_memory(|| fleet.modules(strategy, forks));
+            fleet.check(&watched?.1, 1, false)?;
+            Ok((strategy, forks, median(seconds), memory))
+        })?);
+    }
+    Ok(rows)
+}
+
+/// Seconds of one controller, and of two at once that have half of the guests each.
+fn controllers(world: &World, request: &Value, guests: usize) -> Result<(f64, f64)> {
+    let half = guests / 2;
+    let one = at_once(world, request, &[(1, guests)])?;
+    Ok((one, at_once(world, request, &[(1, half), (half + 1, guests - half)])?))
+}
+
+/// Seconds of one play by each controller, all at the same time; a controller has as many guests, from that number on.
+fn at_once(world: &World, request: &Value, controllers: &[(usize, usize)]) -> Result<f64> {
+    let fleets = controllers.iter().map(|(first, count)| Fleet::start(world, request, *first, *count));
+    let fleets: Vec<_> = fleets.collect::<Result<_>>()?;
+    let run = |fresh: bool| -> Result<f64> {
+        let started = Instant::now();
+        let plays = thread::scope(|scope| {
+            let run = |fleet| scope.spawn(move || Fleet::modules(fleet, "linear", FORKS / controllers.len()));
+            let running: Vec<_> = fleets.iter().map(run).collect();
+            let ended = running.into_iter().map(|run| run.join().ok().context("a thread ended early")?);
+            ended.collect::<Result<Vec<_>>>()
+        })?;
+        let seconds = started.elapsed().as_secs_f64();
+        for (((first, _), fleet), (_, play)) in controllers.iter().zip(&fleets).zip(plays) {
+            fleet.check(&play, *first, fresh)?;
+        }
+        Ok(seconds)
+    };
+    step(&format!("Measuring {} at the same time", controllers.len()), || {
+        run(true)?;
+        Ok(median((0..ROUNDS).map(|_| run(false)).collect::<Result<_>>()?))
+    })
+}
