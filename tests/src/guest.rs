@@ -117,6 +117,20 @@ impl Guest {
         self.ask(&json!({"do": "state"}))
     }
 
+    /// The same once no queue is being reset any more: a released queue reads as free while that goes on.
+    ///
+    /// # Errors
+    /// If the simulator does not tell.
+    pub fn until_reset(&self) -> Result<Value> {
+        loop {
+            let state = self.state()?;
+            if !state["queues"].to_string().contains("resetting") {
+                return Ok(state);
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
     /// Every ioctl and every write that came so far.
     ///
     /// # Errors

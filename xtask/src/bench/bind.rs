@@ -9,8 +9,6 @@ use anyhow::{Result, ensure};
 use e2e::{Guest, World, place};
 use serde_json::{Value, json};
 use std::path::Path;
-use std::thread;
-use std::time::Duration;
 
 /// Milliseconds that an adapter takes to bind, to associate and to release.
 const STEPS: [u32; 3] = [0, 5, 50];
@@ -188,7 +186,7 @@ fn measure(world: &World, requests: &[Value], layout: Layout, ms: u32) -> Result
         let inspected = result["inspected"].as_array().map_or(0, Vec::len);
         ensure!(inspected == layout.queues() && result["changed"] == false, "not all were looked at: {result}");
         runs.looking.push(run);
-        until_reset(&guest)?;
+        guest.until_reset()?;
 
         let (run, result) = ap_bind(&guest, &layout.entries())?;
         let served =
@@ -213,7 +211,7 @@ fn measure(world: &World, requests: &[Value], layout: Layout, ms: u32) -> Result
         runs.bare.nothing.push(bare(&guest, &[])?);
         release(&guest)?;
         runs.bare.looking.push(bare(&guest, &["look"])?);
-        until_reset(&guest)?;
+        guest.until_reset()?;
         runs.bare.serving.push(bare(&guest, &["serve"])?);
         release(&guest)?;
     }
@@ -231,7 +229,7 @@ fn bare(guest: &Guest, words: &[&str]) -> Result<Run> {
 fn release(guest: &Guest) -> Result<()> {
     let result = guest.module("ap_bind", &json!({"state": "unbound", "all": true}))?;
     ensure!(result["changed"] == true, "nothing was released: {result}");
-    until_reset(guest)
+    guest.until_reset().map(|_| ())
 }
 
 fn ap_bind(guest: &Guest, arguments: &Value) -> Result<(Run, Value)> {
@@ -245,14 +243,6 @@ fn ap_bind(guest: &Guest, arguments: &Value) -> Result<(Run, Value)> {
 fn in_guest(guest: &Guest, command: &str) -> Result<()> {
     let output = guest.run(Path::new("/bin/sh"), &["-c", command], b"")?;
     ensure!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
-    Ok(())
-}
-
-/// A released queue reads as free while its reset goes on: what comes next would wait for that.
-fn until_reset(guest: &Guest) -> Result<()> {
-    while guest.state()?.to_string().contains("resetting") {
-        thread::sleep(Duration::from_millis(5));
-    }
     Ok(())
 }
 

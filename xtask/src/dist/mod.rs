@@ -1,8 +1,11 @@
 //! Everything that a user installs, for every machine, in target/dist: the collection, checksums and a list of what is in
 //! it. The same source and the same cargo are to give the same bytes wherever it is built.
 
+mod apt;
 mod archive;
 mod elf;
+mod emulated_guest;
+mod kernel;
 mod openssl;
 mod programs;
 mod sbom;
@@ -14,6 +17,7 @@ use crate::machine;
 use crate::prepare::{ansible, build_collection, build_for, stage_collection};
 use anyhow::{Context, Result};
 use e2e::{place, provision_from_tarball};
+use kernel::Kernel;
 use openssl::OpenSsl;
 use programs::{Built, Traces, batches};
 use pv_wire::encode_hex;
@@ -45,6 +49,7 @@ pub fn dist() -> Result<()> {
     for (machine, _) in EMULATED {
         step(&format!("Trying the programs for {machine}"), || trial::compare(&tools, machine, &built))?;
     }
+    in_guests(&tools, &traces, &built)?;
     let output = place::target()?.join("dist");
     step("Packing the collection", || pack(&output, &built, time))?;
     use_it(&output.join(place::tarball_name()))?;
@@ -71,13 +76,25 @@ fn pack(output: &Path, built: &[Built], time: u64) -> Result<()> {
     Ok(fs::write(output.join("SHA256SUMS"), sums)?)
 }
 
-/// Does with the tarball as a user does.
-fn use_it(tarball: &Path) -> Result<()> {
+/// Tries the programs for s390x with a kernel for s390x.
+fn in_guests(tools: &Toolchain, traces: &Traces, built: &[Built]) -> Result<()> {
     if let Err(why) = machine::can_run_guests() {
-        println!("Not tried by provisioning simulated guests: {why:#}");
+        println!("Not tried in simulated guests: {why:#}");
         return Ok(());
     }
-    build_for("the trial of the tarball", &["guest-sim", "test-pki"])?;
+    build_for("the trials", &["guest-sim", "test-pki"])?;
+    let simulator = step("Building the simulator for s390x", || programs::simulator(tools, traces))?;
+    let kernel = step("Fetching a kernel for s390x and a machine for it", || Kernel::fetch(tools))?;
+    step("Trying the guests' programs in a simulated guest on that kernel", || {
+        emulated_guest::compare(tools, &kernel, &simulator, built)
+    })
+}
+
+/// Does with the tarball as a user does.
+fn use_it(tarball: &Path) -> Result<()> {
+    if machine::can_run_guests().is_err() {
+        return Ok(());
+    }
     let programs = place::python_program("ansible-playbook")?;
     let programs = programs.parent().context("no folder of programs")?;
     let dir = tempfile::tempdir()?;

@@ -105,6 +105,24 @@ impl Batch {
     /// # Errors
     /// What the compiler said, or which rule a program breaks.
     pub fn build(&self, tools: &Toolchain, traces: &Traces, openssl: Option<&OpenSsl>) -> Result<Vec<Built>> {
+        let made = self.compile(tools, traces, openssl)?;
+        let check = |module: &'static str| {
+            let path = made.join(module);
+            let bytes = fs::read(&path)?;
+            let rules = Rules {
+                machine: self.machine,
+                is_static: self.is_static,
+                limit: limit(module, self.machine),
+                built_in: &traces.paths(),
+            };
+            let found = elf::check(&bytes, &rules).with_context(|| format!("{module} for {}", self.machine))?;
+            Ok(Built { machine: self.machine, module, path, size: bytes.len(), found })
+        };
+        self.modules.iter().copied().map(check).collect()
+    }
+
+    /// Gives the folder that they are in.
+    fn compile(&self, tools: &Toolchain, traces: &Traces, openssl: Option<&OpenSsl>) -> Result<PathBuf> {
         let mut command = tools.cargo_zigbuild()?;
         let folder = tools.work().join("cargo");
         let (major, minor) = elf::NEWEST_GLIBC;
@@ -122,20 +140,7 @@ impl Batch {
             command.args(["--package", module]);
         }
         quietly(&mut command)?;
-        let made = folder.join(self.target()).join("release");
-        let check = |module: &'static str| {
-            let path = made.join(module);
-            let bytes = fs::read(&path)?;
-            let rules = Rules {
-                machine: self.machine,
-                is_static: self.is_static,
-                limit: limit(module, self.machine),
-                built_in: &traces.paths(),
-            };
-            let found = elf::check(&bytes, &rules).with_context(|| format!("{module} for {}", self.machine))?;
-            Ok(Built { machine: self.machine, module, path, size: bytes.len(), found })
-        };
-        self.modules.iter().copied().map(check).collect()
+        Ok(folder.join(self.target()).join("release"))
     }
 
     fn flags(&self, traces: &Traces) -> Vec<String> {
@@ -146,6 +151,17 @@ impl Batch {
         }
         flags
     }
+}
+
+/// Builds the simulator of guests for s390x, as what guests are given is built. It does not ship, so it is held to no rule;
+/// and it is built by itself, so that nothing that ships is any different for it.
+///
+/// # Errors
+/// What the compiler said.
+pub fn simulator(tools: &Toolchain, traces: &Traces) -> Result<PathBuf> {
+    let name = "guest-sim";
+    let alone = Batch { machine: "s390x", is_static: true, modules: vec![name] };
+    Ok(alone.compile(tools, traces, None)?.join(name))
 }
 
 fn limit(module: &str, machine: &str) -> usize {

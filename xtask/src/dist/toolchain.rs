@@ -1,9 +1,10 @@
 //! The tools that build for other machines, all under target/ and of fixed versions: Debian's compiler with the source of
 //! its standard library, and zig as linker and C compiler. Nothing is installed into the system.
 
-use crate::chore::{cargo, quietly, step};
+use super::apt::Apt;
+use crate::chore::{cargo, step};
 use crate::prepare::python_environment;
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use e2e::place;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -66,53 +67,17 @@ impl Toolchain {
         if fs::read_to_string(&stamp).is_ok_and(|found| found == wanted) {
             return Ok(());
         }
-        for program in ["apt-get", "dpkg"] {
-            ensure!(
-                Command::new(program).arg("--version").output().is_ok_and(|output| output.status.success()),
-                "{program} is not here: the compiler that can build for s390x comes out of Debian 12's packages; \
-                 run this on Debian 12, a container will do"
-            );
-        }
-        // A state of its own, so that neither root nor the system's lists are needed; sources and keys are the system's.
-        let apt = self.folder.join("apt");
-        let archives = apt.join("packages");
-        for folder in ["lists/partial", "cache/archives/partial", "packages"] {
-            fs::create_dir_all(apt.join(folder))?;
-        }
-        fs::write(apt.join("status"), "")?;
-        let apt_get = |arguments: &[String]| {
-            let mut command = Command::new("apt-get");
-            for (setting, value) in [("Dir::State", apt.clone()), ("Dir::State::status", apt.join("status"))] {
-                command.arg("-o").arg(format!("{setting}={}", value.display()));
-            }
-            command.arg("-o").arg(format!("Dir::Cache={}", apt.join("cache").display()));
-            command.args([
-                "-o",
-                &format!("APT::Architectures=amd64,{}", EMULATED.map(|(_, debian)| debian).join(",")),
-                "-o",
-                "Debug::NoLocking=1",
-                "-o",
-                "APT::Sandbox::User=root",
-                "--quiet=2",
-            ]);
-            quietly(command.args(arguments).current_dir(&archives))
-        };
-        // One unreachable source among them is for the download to decide about.
-        let _ = apt_get(&["update".into()]);
-        apt_get(&[vec!["download".into()], packages].concat())
-            .context("the sources of this system's apt do not have these packages; those of Debian 12 (bookworm) do")?;
+        let architectures: Vec<_> = ["amd64"].into_iter().chain(EMULATED.map(|(_, debian)| debian)).collect();
+        let apt = Apt::new(&self.folder.join("apt"), &architectures)?;
+        apt.download(&packages)?;
         let root = self.folder.join("debian");
         if root.exists() {
             fs::remove_dir_all(&root)?;
         }
-        for archive in fs::read_dir(&archives)? {
-            let archive = archive?.path();
-            let of = |debian| archive.to_string_lossy().ends_with(&format!("_{debian}.deb"));
-            let foreign = EMULATED.iter().find(|(_, debian)| of(debian));
-            let root = foreign.map_or_else(|| root.clone(), |(machine, _)| self.emulated_root(machine));
-            quietly(Command::new("dpkg").arg("--extract").arg(archive).arg(root))?;
-        }
-        fs::remove_dir_all(&apt)?;
+        apt.unpack(|architecture| {
+            let foreign = EMULATED.iter().find(|(_, debian)| *debian == architecture);
+            foreign.map_or_else(|| root.clone(), |(machine, _)| self.emulated_root(machine))
+        })?;
         Ok(fs::write(stamp, wanted)?)
     }
 

@@ -13,7 +13,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// What of a result is of the moment and not of the arguments.
-const OF_THE_MOMENT: [&str; 1] = ["gathered_at"];
+const OF_THE_MOMENT: [&str; 2] = ["boot_id", "gathered_at"];
 
 /// Compares those for a machine.
 ///
@@ -21,8 +21,7 @@ const OF_THE_MOMENT: [&str; 1] = ["gathered_at"];
 /// Naming the module that says something else, with both answers.
 pub fn compare(tools: &Toolchain, machine: &str, built: &[Built]) -> Result<()> {
     for foreign in built.iter().filter(|one| one.machine == machine) {
-        let native = built.iter().find(|one| one.machine == "x86_64" && one.module == foreign.module);
-        let native = native.with_context(|| format!("there is no {} for x86_64", foreign.module))?;
+        let native = find(built, "x86_64", foreign.module)?;
         for arguments in arguments(foreign.module)? {
             let mut emulated = tools.emulator(machine);
             emulated.arg(&foreign.path);
@@ -36,6 +35,15 @@ pub fn compare(tools: &Toolchain, machine: &str, built: &[Built]) -> Result<()> 
         }
     }
     Ok(())
+}
+
+/// The program of a module for a machine.
+///
+/// # Errors
+/// If it was not built.
+pub fn find<'a>(built: &'a [Built], machine: &str, module: &str) -> Result<&'a Built> {
+    let found = built.iter().find(|one| one.machine == machine && one.module == module);
+    found.with_context(|| format!("there is no {module} for {machine}"))
 }
 
 /// What a module is asked: nothing that changes anything.
@@ -76,7 +84,11 @@ fn files(folder: &Path) -> Result<Vec<(String, Vec<u8>)>> {
     Ok(files)
 }
 
-fn answer(command: &mut Command, arguments: &Value) -> Result<Value> {
+/// What a module says to arguments on its standard input, with its exit code, less what is of the moment.
+///
+/// # Errors
+/// If it does not answer in JSON, with all that it said.
+pub fn answer(command: &mut Command, arguments: &Value) -> Result<Value> {
     let mut child = command.arg("-").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
     let mut input = child.stdin.take().context("no standard input")?;
     input.write_all(arguments.to_string().as_bytes())?;
@@ -89,7 +101,8 @@ fn answer(command: &mut Command, arguments: &Value) -> Result<Value> {
     Ok(json!({"code": output.status.code(), "answer": answer}))
 }
 
-fn forget(value: &mut Value) {
+/// Removes what is of the moment.
+pub fn forget(value: &mut Value) {
     match value {
         Value::Object(map) => {
             for key in OF_THE_MOMENT {
