@@ -1,14 +1,15 @@
 //! One play over many guests: what a guest and task take, and whether that stays so however many there are.
 
+mod guests;
+
 use super::processes::{self, Memory};
 use super::{built_requests, fresh_world, median};
 use crate::chore::step;
 use crate::{machine, prepare};
 use anyhow::{Context, Result, ensure};
-use e2e::{Controller, Guest, Host, Play, World};
+use e2e::World;
+use guests::{Fleet, SECRET, TASKS, Taken};
 use serde_json::{Value, json};
-use std::fs;
-use std::path::PathBuf;
 use std::thread;
 use std::time::Instant;
 
@@ -17,15 +18,6 @@ const FORKS: usize = 20;
 const OTHER_FORKS: [usize; 2] = [5, 50];
 const OTHER_STRATEGIES: [&str; 2] = ["free", "host_pinned"];
 const ROUNDS: usize = 3;
-
-const ADD: &str = "Add the secret";
-const LOCK: &str = "Lock the store";
-const BIND: &str = "Bind a queue";
-const FACTS: &str = "Ask how it stands";
-/// Tasks of the play on guests, and whether they change a fresh one.
-const TASKS: [(&str, bool); 4] = [(ADD, true), (LOCK, true), (BIND, true), (FACTS, false)];
-const SECRET: &str = "cluster key";
-const KEY: &str = "db3c3b3c3f097dd55ec7eb0e7fdbcb93";
 
 /// Measures fleets of these sizes, or of those that are usual, and prints tables.
 ///
@@ -41,6 +33,7 @@ pub fn fleet(sizes: &[&str]) -> Result<()> {
     let request = built_requests(&world, vec![json!({"name": SECRET, "return_content": true})])?.remove(0);
 
     let rows: Vec<_> = sizes.iter().map(|size| row(&world, &request, *size)).collect::<Result<_>>()?;
+    let (rows, provisioned): (Vec<_>, Vec<_>) = rows.into_iter().unzip();
     let most = sizes.iter().copied().max().unwrap_or_default();
     let (some, many) = (most.min(100), most.min(250));
     let others = others(&world, &request, some)?;
@@ -51,6 +44,10 @@ pub fn fleet(sizes: &[&str]) -> Result<()> {
     println!("| {} |", Row::HEAD.join(" | "));
     println!("|{}", " ---: |".repeat(Row::HEAD.len()));
     rows.iter().for_each(Row::print);
+    println!("\nThe playbook provision on the same guests, rebooted, with {FORKS} forks; once each.\n");
+    println!("| {} |", Provisioned::HEAD.join(" | "));
+    println!("|{}", " ---: |".repeat(Provisioned::HEAD.len()));
+    provisioned.iter().for_each(Provisioned::print);
     println!("\n{some} guests, warm, medians of {ROUNDS}:\n");
     println!("| strategy | forks | s | controller's memory at its peak, MB |");
     println!("| --- | ---: | ---: | ---: |");
@@ -66,117 +63,6 @@ pub fn fleet(sizes: &[&str]) -> Result<()> {
     );
     println!("Controllers and guests share {} processors.", thread::available_parallelism()?);
     Ok(())
-}
-
-/// What one play took.
-#[derive(Clone, Copy)]
-struct Taken {
-    seconds: f64,
-    /// Seconds of processor time of the controller and its forks, without what they started in guests.
-    controller: f64,
-    /// Of the programs that ran in guests, shells included.
-    programs: f64,
-    /// Of the simulators, which stand for kernels and firmware.
-    simulators: f64,
-}
-
-/// Guests, and a controller that knows them.
-struct Fleet {
-    guests: Vec<Guest>,
-    controller: Controller,
-    /// For books, and what the connection writes.
-    folder: PathBuf,
-    request: Value,
-}
-
-impl Fleet {
-    /// Numbered from `first`.
-    fn start(world: &World, request: &Value, first: usize, count: usize) -> Result<Self> {
-        let folder = world.path(&format!("fleet{first}-{count}"));
-        fs::create_dir_all(&folder)?;
-        let mut guests = Vec::new();
-        let mut hosts = Vec::new();
-        for number in first..first + count {
-            let queues = json!({"0005": {"mkvp": KEY}});
-            let cards = json!({"00": {"type": "CEX8P", "serialnr": serial(number), "queues": queues}});
-            let guest = Guest::start(world, &name(number), "machine1", &format!("cards: {cards}\n"))?;
-            hosts.push(
-                Host::guest(&name(number), &guest)?.with(json!({"ansible_guest_sim_times": folder.join("times")})),
-            );
-            guests.push(guest);
-        }
-        let controller = Controller::new(&folder, &Host::controller(), &hosts, &json!({}))?;
-        // Each guest has a home of its own, and with it a cache.
-        guests.iter().try_for_each(|guest| guest.own_folder(&controller.home()))?;
-        Ok(Self { guests, controller, folder, request: request.clone() })
-    }
-
-    /// The play of which this is about.
-    fn modules(&self, strategy: &str, forks: usize) -> Result<(Taken, Play)> {
-        self.play(
-            &json!([
-                {"name": ADD, "seguest.pv.secret_add": {"requests": [self.request]}},
-                {"name": LOCK, "seguest.pv.secret_lock": {"require": [{"name": SECRET}]}},
-                {"name": BIND, "seguest.pv.ap_bind": {"entries": [{"name": SECRET, "mode": "ep11", "mkvp": KEY}]}},
-                {"name": FACTS, "seguest.pv.facts": {}},
-            ]),
-            strategy,
-            forks,
-        )
-    }
-
-    /// The least that Ansible can do, as often.
-    fn raw(&self) -> Result<(Taken, Play)> {
-        let task = |(name, _)| json!({"name": name, "ansible.builtin.raw": "true", "changed_when": false});
-        self.play(&TASKS.map(task).to_vec().into(), "linear", FORKS)
-    }
-
-    fn play(&self, tasks: &Value, strategy: &str, forks: usize) -> Result<(Taken, Play)> {
-        let book = self.folder.join("book.json");
-        let play = json!([{"hosts": "guests", "gather_facts": false, "strategy": strategy, "tasks": tasks}]);
-        fs::write(&book, play.to_string())?;
-        let times = self.folder.join("times");
-        fs::write(&times, "")?;
-        let (processes, simulators) = (processes::ended_children()?, processes::simulators());
-        let started = Instant::now();
-        // An absolute path is taken as it is.
-        let play = self.controller.playbook(&book.display().to_string(), &["--forks", &forks.to_string()])?;
-        let seconds = started.elapsed().as_secs_f64();
-        ensure!(play.ok, "{}", play.output);
-        let programs: f64 = fs::read_to_string(&times)?.lines().filter_map(|line| line.parse::<f64>().ok()).sum();
-        let controller = processes::ended_children()? - processes - programs;
-        Ok((Taken { seconds, controller, programs, simulators: processes::simulators() - simulators }, play))
-    }
-
-    /// Whether each host's results are its own guest's, and the guest is as they say.
-    fn check(&self, play: &Play, first: usize, fresh: bool) -> Result<()> {
-        let count = self.guests.len() * TASKS.len();
-        ensure!(play.records.len() == count, "{} results instead of {count}", play.records.len());
-        for (number, guest) in (first..).zip(&self.guests) {
-            let name = name(number);
-            for (task, changes) in TASKS {
-                let record = play.record(&name, task)?;
-                ensure!(record.status == "ok", "{name}: {task}: {}", record.result);
-                ensure!(record.result["changed"] == (fresh && changes), "{name}: {task}: {}", record.result);
-            }
-            let facts = &play.result(&name, FACTS)?["ansible_facts"]["ansible_secure_execution"];
-            ensure!(facts["ap"]["cards"][0]["serialnr"] == serial(number).as_str(), "{name} answered as {facts}");
-            ensure!(facts["secrets"]["locked"] == true && facts["secrets"]["total"] == 1, "{name}: {facts}");
-            let state = guest.state()?;
-            let (secret, queue) = (&state["secrets"][0]["id"], &state["queues"][0]["secret_id"]);
-            ensure!(state["locked"] == true && secret.is_string() && secret == queue, "{name}: {state}");
-        }
-        Ok(())
-    }
-}
-
-fn name(number: usize) -> String {
-    format!("guest{number:04}")
-}
-
-/// Of the guest's card, by which its answers are known.
-fn serial(number: usize) -> String {
-    format!("93AADFK7{number:08}")
 }
 
 /// A fleet of one size.
@@ -234,9 +120,50 @@ impl Row {
     }
 }
 
-fn row(world: &World, request: &Value, guests: usize) -> Result<Row> {
+/// The collection's playbook `provision` on a fleet of one size.
+struct Provisioned {
+    guests: usize,
+    fresh: f64,
+    again: f64,
+    memory: Memory,
+}
+
+impl Provisioned {
+    const HEAD: [&str; 7] = [
+        "guests",
+        "fresh, s",
+        "again, s",
+        "a guest, ms: fresh",
+        "again",
+        "controller's memory at its peak, MB",
+        "of it the main process",
+    ];
+
+    fn print(&self) {
+        let each = |seconds: f64| seconds * 1e3 / self.guests as f64;
+        print!("| {} | {:.1} | {:.1} ", self.guests, self.fresh, self.again);
+        print!("| {:.0} | {:.0} ", each(self.fresh), each(self.again));
+        println!("| {:.0} | {:.0} |", self.memory.all_kb / 1024.0, self.memory.largest_kb / 1024.0);
+    }
+}
+
+fn provisioned(fleet: &Fleet, guests: usize) -> Result<Provisioned> {
+    step(&format!("Provisioning {guests} guests"), || {
+        fleet.reboot()?;
+        let (fresh, _) = fleet.provision(FORKS)?;
+        fleet.check_provisioned(1)?;
+        let (again, play) = fleet.provision(FORKS)?;
+        ensure!(play.changes().is_empty(), "the second run changed {:?}", play.changes());
+        // In a run of its own, because looking takes time.
+        let (watched, memory) = processes::watching_memory(|| fleet.provision(FORKS));
+        watched?;
+        Ok(Provisioned { guests, fresh: fresh.seconds, again: again.seconds, memory })
+    })
+}
+
+fn row(world: &World, request: &Value, guests: usize) -> Result<(Row, Provisioned)> {
     let fleet = step(&format!("Starting {guests} guests"), || Fleet::start(world, request, 1, guests))?;
-    step(&format!("Measuring {guests} guests"), || {
+    let row = step(&format!("Measuring {guests} guests"), || {
         let (cold, play) = fleet.modules("linear", FORKS)?;
         fleet.check(&play, 1, true)?;
         let (mut start, mut warm, mut raw) = (Vec::new(), Vec::new(), Vec::new());
@@ -251,7 +178,8 @@ fn row(world: &World, request: &Value, guests: usize) -> Result<Row> {
         let (watched, memory) = processes::watching_memory(|| fleet.modules("linear", FORKS));
         fleet.check(&watched?.1, 1, false)?;
         Ok(Row { guests, start, cold, warm, raw, memory })
-    })
+    })?;
+    Ok((row, provisioned(&fleet, guests)?))
 }
 
 /// Seconds and memory by strategy and number of forks.
