@@ -65,6 +65,7 @@ impl Fleet {
         let mut told = variables(world);
         told["provision_host_keys"] = json!([world.path("pki/machine1.crt")]);
         told["provision_output"] = json!(folder.join("trusted"));
+        told["compliance_folder"] = json!(folder);
         told["provision_common_secret"] = SECRET.into();
         told["provision_queues"] = json!([{"name": OWN_SECRET, "mode": "ep11", "mkvp": KEY}]);
         let controller = Controller::new(&folder, &Host::controller(), &hosts, &told)?;
@@ -105,6 +106,17 @@ impl Fleet {
     /// If it does not go well.
     pub fn provision(&self, forks: usize) -> Result<(Taken, Play)> {
         self.run("provision.yml", forks)
+    }
+
+    /// The collection's playbook that asks all guests how they stand and writes one page.
+    ///
+    /// # Errors
+    /// If it does not go well, or a guest does not stand well.
+    pub fn compliance(&self, forks: usize) -> Result<Taken> {
+        let (taken, _) = self.run("compliance.yml", forks)?;
+        let report: Value = serde_json::from_slice(&fs::read(self.folder.join("compliance.json"))?)?;
+        ensure!(report["counts"]["pass"] == self.guests.len(), "not all are well: {}", report["counts"]);
+        Ok(taken)
     }
 
     /// Runs tasks on all guests.
