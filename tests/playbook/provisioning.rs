@@ -54,6 +54,32 @@ fn a_rebooted_guest_is_repaired_and_the_other_left_alone() -> Result<()> {
 }
 
 #[test]
+fn guest_after_guest_a_play_ends_before_the_next_one_where_one_failed() -> Result<()> {
+    if !can_simulate("guest_after_guest_a_play_ends_before_the_next_one_where_one_failed") {
+        return Ok(());
+    }
+    let (fleet, _dir) = fleet()?;
+    fleet.first.set("faults: [{on: add_secret, times: 0, uv_rc: 0x0108}]")?;
+    let careful = r#"{"provision_serial": [1, "100%"], "provision_max_fail_percentage": 0}"#;
+    let play = fleet.controller.playbook("provision.yml", &["-e", careful])?;
+    assert!(!play.ok && play.records.iter().any(|record| record.host == "guest1" && record.status == "failed"));
+    assert!(play.records.iter().all(|record| record.host != "guest2"), "{}", play.output);
+
+    // Told nothing of that, it does not let one guest's failure keep another from its secrets.
+    assert!(!fleet.controller.playbook("provision.yml", &[])?.ok);
+    assert_eq!(associated(&fleet.second)?, secrets(&fleet.second)?);
+
+    fleet.first.set("{clear_faults: true}")?;
+    let play = fleet.controller.playbook("provision.yml", &["-e", careful])?;
+    assert!(play.ok, "{}", play.output);
+    let at = |host: &str| play.records.iter().position(|record| record.host == host);
+    let last_of_first = play.records.iter().rposition(|record| record.host == "guest1");
+    assert!(last_of_first < at("guest2"), "{}", play.output);
+    assert_eq!(associated(&fleet.first)?, secrets(&fleet.first)?);
+    Ok(())
+}
+
+#[test]
 fn check_mode_on_fresh_guests_fails_nowhere_and_touches_nothing() -> Result<()> {
     if !can_simulate("check_mode_on_fresh_guests_fails_nowhere_and_touches_nothing") {
         return Ok(());
