@@ -2,7 +2,7 @@
 
 use crate::support::{Single, associated, secrets};
 use anyhow::{Context, Result, ensure};
-use e2e::{Play, can_simulate, place};
+use e2e::{Controller, Host, Play, can_simulate, place};
 use serde_json::{Value, json};
 use std::fs;
 use std::path::Path;
@@ -146,6 +146,27 @@ fn book(single: &Single, text: &str, arguments: &[&str]) -> Result<Play> {
     let path = single.world.path("controller/example.yml");
     fs::write(&path, text)?;
     single.controller.playbook(path.to_str().context("not UTF-8")?, arguments)
+}
+
+#[test]
+fn ansible_knows_every_setting_of_the_page_on_scale() -> Result<()> {
+    let page = fs::read_to_string(place::repository().join("collection/docs/scale.md"))?;
+    let settings = page.split("```ini\n").nth(1).and_then(|part| part.split("```").next()).context("no settings")?;
+    let dir = tempfile::tempdir()?;
+    let controller = Controller::new(dir.path(), &Host::controller(), &[], &json!({}))?;
+    let config = dir.path().join("scale.cfg");
+    for (text, known) in [(settings.to_owned(), true), (settings.replace("forks", "branches"), false)] {
+        fs::write(&config, text)?;
+        let mut command = controller.program("ansible-config")?;
+        let output = command.env("ANSIBLE_CONFIG", &config).args(["validate", "--type", "all"]).output()?;
+        assert_eq!(
+            output.status.success(),
+            known,
+            "{}",
+            String::from_utf8_lossy(&[output.stdout, output.stderr].concat())
+        );
+    }
+    Ok(())
 }
 
 #[test]
