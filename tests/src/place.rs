@@ -27,12 +27,24 @@ pub fn binary(name: &str) -> Result<PathBuf> {
     prepared(target()?.join("release").join(name))
 }
 
-/// A program of the Python environment with the pinned ansible-core.
+/// Set to `oldest` or `newest`, it has the tests run with that ansible-core; `cargo xtask versions` does.
+pub const ANSIBLE: &str = "SEGUEST_ANSIBLE";
+
+/// The Python environment with an ansible-core: the pinned one, or the one of this name.
+///
+/// # Errors
+/// As [`target`].
+pub fn environment(name: Option<&str>) -> Result<PathBuf> {
+    Ok(target()?.join(name.map_or_else(|| "venv".to_owned(), |name| format!("venv-{name}"))))
+}
+
+/// A program of the Python environment that the tests run with.
 ///
 /// # Errors
 /// If the environment is not made.
 pub fn python_program(name: &str) -> Result<PathBuf> {
-    prepared(target()?.join("venv/bin").join(name))
+    let chosen = std::env::var(ANSIBLE).ok();
+    prepared(environment(chosen.as_deref())?.join("bin").join(name))
 }
 
 /// The folder that holds `ansible_collections`, with the collection installed from its tarball.

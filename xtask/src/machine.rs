@@ -4,7 +4,9 @@
 use crate::chore::{openssl_features, quietly, step};
 use anyhow::{Context, Result, bail, ensure};
 use std::fs;
+use std::ops::RangeInclusive;
 use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// Modules of perl that OpenSSL's Configure loads and that a minimal perl comes without (Debian's perl-base, Fedora's
@@ -122,18 +124,35 @@ enum Choice {
 }
 
 /// The system's comes first: one in a home folder may be out of reach for the other users that tests become.
+const PYTHONS: [&str; 6] = ["/usr/bin/python3", "python3", "python3.11", "python3.12", "python3.13", "python3.14"];
+
 fn pythons() -> Vec<Python> {
-    const ASK: &str = "import sys, importlib.util as u; \
-                       print(*sys.version_info[:2], *(m for m in ('venv', 'ensurepip') if u.find_spec(m)))";
-    let names = ["/usr/bin/python3", "python3", "python3.11", "python3.12", "python3.13", "python3.14"];
-    let found = names.map(|name| {
-        let output = Command::new(name).args(["-c", ASK]).stdin(Stdio::null()).output().ok()?;
-        let said = String::from_utf8(output.stdout).ok()?;
-        let mut words = said.split_whitespace();
-        let version = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
-        Some(Python { name, version, has_venv: words.count() == 2 })
+    let found = PYTHONS.map(|name| {
+        let (version, has_venv) = ask(Path::new(name))?;
+        Some(Python { name, version, has_venv })
     });
     found.into_iter().flatten().collect()
+}
+
+/// A Python of such a version that has its venv module, if there is one; also among those that pyenv keeps.
+pub fn python_within(versions: &RangeInclusive<(u32, u32)>) -> Option<PathBuf> {
+    let home = |folder: &str| Some(PathBuf::from(std::env::var_os("HOME")?).join(folder));
+    let pyenv = std::env::var_os("PYENV_ROOT").map(PathBuf::from).or_else(|| home(".pyenv"));
+    let kept = pyenv.and_then(|folder| fs::read_dir(folder.join("versions")).ok()).into_iter().flatten().flatten();
+    let kept = kept.map(|folder| folder.path().join("bin/python3"));
+    let mut all = PYTHONS.map(PathBuf::from).into_iter().chain(kept);
+    all.find(|program| ask(program).is_some_and(|(version, has_venv)| has_venv && versions.contains(&version)))
+}
+
+/// The version of a Python, and whether it has its venv module; nothing if it cannot be called.
+fn ask(program: &Path) -> Option<((u32, u32), bool)> {
+    const ASK: &str = "import sys, importlib.util as u; \
+                       print(*sys.version_info[:2], *(m for m in ('venv', 'ensurepip') if u.find_spec(m)))";
+    let output = Command::new(program).args(["-c", ASK]).stdin(Stdio::null()).output().ok()?;
+    let said = String::from_utf8(output.stdout).ok()?;
+    let mut words = said.split_whitespace();
+    let version = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+    Some((version, words.count() == 2))
 }
 
 fn choose(found: &[Python]) -> Choice {

@@ -15,6 +15,7 @@ mod rows;
 mod sanity;
 mod test;
 mod unprivileged;
+mod versions;
 mod yaml_lines;
 
 use anyhow::{Context, Result, bail};
@@ -23,6 +24,7 @@ use std::process::ExitCode;
 const USAGE: &str = "\
 cargo xtask demo      provision two simulated guests, reboot one, repair it; needs /dev/fuse, no IBM Z
 cargo xtask test      every check of the project: format, lints, unit and end-to-end tests, documentation
+cargo xtask versions  what Ansible has a part in, tested with the oldest and the newest ansible-core; minutes
 cargo xtask guest     a shell in a simulated guest, with the modules on its PATH
 cargo xtask prepare   build what ships and install the pinned ansible-core, for running a single test
 cargo xtask dist      build what users install, for s390x, x86_64 and aarch64, into target/dist
@@ -48,6 +50,7 @@ fn run(arguments: &[String]) -> Result<()> {
     match arguments.as_slice() {
         ["demo"] => demo::demo(),
         ["test"] => test::test(),
+        ["versions"] => versions::versions(),
         ["guest"] => guest::guest(),
         ["bench", name, arguments @ ..] => bench::bench(name, arguments),
         ["dist"] => dist::dist(),

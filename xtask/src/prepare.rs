@@ -55,7 +55,7 @@ fn release<'a>(packages: impl IntoIterator<Item = &'a &'a str>) -> Result<()> {
 pub fn ansible(python: &str) -> Result<()> {
     step("Installing the pinned ansible-core", || {
         let requirements = place::repository().join("tests/requirements.txt");
-        python_environment(python, &requirements, &place::target()?.join("venv"))
+        python_environment(Path::new(python), &requirements, &place::environment(None)?)
     })
 }
 
@@ -63,7 +63,7 @@ pub fn ansible(python: &str) -> Result<()> {
 ///
 /// # Errors
 /// What pip said.
-pub fn python_environment(python: &str, requirements: &Path, environment: &Path) -> Result<()> {
+pub fn python_environment(python: &Path, requirements: &Path, environment: &Path) -> Result<()> {
     let wanted = encode_hex(&Sha256::digest(fs::read(requirements)?));
     let stamp = environment.join("requirements.sha256");
     if fs::read_to_string(&stamp).is_ok_and(|found| found == wanted) {

@@ -33,7 +33,7 @@ pub fn sanity() -> Result<()> {
     let python = machine::python()?;
     let tools = Tools { environment: place::target()?.join("tools"), home: place::target()?.join("sanity/home") };
     let requirements = place::repository().join("tests/tools.txt");
-    step("Installing the tools", || prepare::python_environment(python, &requirements, &tools.environment))?;
+    step("Installing the tools", || prepare::python_environment(Path::new(python), &requirements, &tools.environment))?;
     let collection = tools.lay_out()?;
     step("Running ansible-test sanity", || {
         let version = quietly(Command::new(python).args(["-c", "import sys; print('%d.%d' % sys.version_info[:2])"]))?;

@@ -1,10 +1,11 @@
 //! Every check of the project, counted; what is skipped is named.
 
 use crate::chore::{cargo, openssl_features, quietly, step};
-use crate::{docs, guest_system, prepare, unprivileged};
+use crate::{docs, guest_system, prepare, unprivileged, versions};
 use anyhow::{Context, Result, bail, ensure};
 use e2e::place;
 use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
 
@@ -29,7 +30,7 @@ pub fn test() -> Result<()> {
     let mut tally = Tally::default();
     licences(&mut tally)?;
     println!("Testing the action plugins");
-    python_tests(&mut tally)?;
+    python_tests(&place::python_program("python")?, &mut tally)?;
     println!("Testing the Rust crates, then whole simulated guests");
     let mut command = cargo();
     command.args(["test", "--workspace", "--no-fail-fast"]).args(openssl_features()).args(["--", "--show-output"]);
@@ -41,19 +42,25 @@ pub fn test() -> Result<()> {
             commands.iter_mut().try_for_each(|command| rust_tests(command, &mut tally))?;
         }
     }
+    versions::always(&mut tally)?;
     tally.close()
 }
 
 /// What was counted.
 #[derive(Default)]
-struct Tally {
+pub struct Tally {
     passed: usize,
     failed: usize,
-    skipped: Vec<String>,
+    /// What was not tried, and why.
+    pub skipped: Vec<String>,
 }
 
 impl Tally {
-    fn close(self) -> Result<()> {
+    /// Prints what was counted.
+    ///
+    /// # Errors
+    /// If a test failed, or none was run.
+    pub fn close(self) -> Result<()> {
         if !self.skipped.is_empty() {
             println!("\nSkipped:");
             self.skipped.iter().for_each(|what| println!("    {what}"));
@@ -69,7 +76,7 @@ fn ansible_lint() -> Result<()> {
     let mut command = Command::new(place::python_program("ansible-lint")?);
     let path = std::env::var_os("PATH").unwrap_or_default();
     let programs = place::python_program("ansible-lint")?;
-    let folders = programs.parent().map(std::path::Path::to_path_buf).into_iter().chain(std::env::split_paths(&path));
+    let folders = programs.parent().map(Path::to_path_buf).into_iter().chain(std::env::split_paths(&path));
     command
         .args(["playbooks", "collection"])
         .current_dir(place::repository())
@@ -91,8 +98,12 @@ fn licences(tally: &mut Tally) -> Result<()> {
     Ok(())
 }
 
-fn python_tests(tally: &mut Tally) -> Result<()> {
-    let mut command = Command::new(place::python_program("python")?);
+/// The tests of the action plugins.
+///
+/// # Errors
+/// With what failed.
+pub fn python_tests(python: &Path, tally: &mut Tally) -> Result<()> {
+    let mut command = Command::new(python);
     command
         .args(["-m", "unittest", "discover", "--verbose", "--start-directory", "tests/ansible"])
         .current_dir(place::repository());
@@ -111,7 +122,11 @@ fn python_tests(tally: &mut Tally) -> Result<()> {
     Ok(())
 }
 
-fn rust_tests(command: &mut Command, tally: &mut Tally) -> Result<()> {
+/// Runs a command that prints what libtest does.
+///
+/// # Errors
+/// With what failed.
+pub fn rust_tests(command: &mut Command, tally: &mut Tally) -> Result<()> {
     let (ok, said) = follow(command, |line, is_error| {
         line.starts_with("test result:") || is_error && line.trim_start().starts_with("Running")
     })?;

@@ -49,7 +49,7 @@ impl Toolchain {
         step("Fetching Debian's Rust compiler and library source", || tools.debian())?;
         step("Fetching zig", || {
             let requirements = place::repository().join("xtask/dist/requirements.txt");
-            python_environment(python, &requirements, &tools.folder.join("venv"))
+            python_environment(Path::new(python), &requirements, &tools.folder.join("venv"))
         })?;
         Ok(tools)
     }
