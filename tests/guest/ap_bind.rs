@@ -315,6 +315,30 @@ fn a_configuration_that_is_no_file_or_too_long_is_refused_whole() {
     assert_eq!(ok(&guest, MODULE, &json!({"config": file(&long[..4 << 20])}))["changed"], true);
 }
 
+#[test]
+fn check_mode_takes_a_configuration_that_is_not_there_for_one_that_an_earlier_task_makes() {
+    if !e2e::can_simulate("check_mode_takes_a_configuration_that_is_not_there_for_one_that_an_earlier_task_makes") {
+        return;
+    }
+    let guest = guest(CARDS);
+    let check = |rest: Value| {
+        let mut arguments = json!({"config": no_file(), "_ansible_check_mode": true});
+        arguments.as_object_mut().unwrap().extend(rest.as_object().unwrap().clone());
+        arguments
+    };
+    for rest in [json!({}), json!({"exclusive": true}), json!({"state": "unbound"})] {
+        let result = ok(&guest, MODULE, &check(rest));
+        assert_eq!((&result["changed"], &result["predicted"]), (&json!(true), &json!("partial")));
+        assert!(result["warnings"][0].as_str().unwrap().ends_with("[config.unreadable]"), "{result}");
+    }
+    // What no earlier task could mend.
+    fails(&guest, MODULE, &check(json!({"all": true})), "args.conflict");
+    let mut folder = check(json!({}));
+    folder["config"] = json!("/proc");
+    fails(&guest, MODULE, &folder, "config.unreadable");
+    assert_eq!(guest.log().unwrap(), Vec::<Value>::new());
+}
+
 fn plan(guest: &Guest) -> Value {
     let arguments = bind([ep11("b", KEY_A), accel(), ep11("a", KEY_A), ep11("c", KEY_B), accel()]);
     let result = ok(guest, MODULE, &arguments);

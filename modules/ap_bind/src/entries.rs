@@ -6,10 +6,15 @@ use ansible_contract::PathText;
 use fault::{Fault, Result};
 use pv_guest::ap::{Apqn, Mkvp, Mode};
 use pv_wire::SecretId;
+use std::fmt::Display;
 use std::io;
 
 /// A configuration of pvapconfig has a few lines a queue.
 const MAX_CONFIG_LEN: u64 = 4 << 20;
+
+/// How deep brackets may nest in a configuration; entries need two. Counted before it is parsed, because that takes
+/// time that grows with the square of the depth: a file within the length that is allowed could keep the task for hours.
+const MAX_NESTING: usize = 64;
 
 /// One wanted queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,11 +93,28 @@ pub fn parse_config(name: &str, text: &str) -> Result<Vec<Entry>> {
     if text.trim().is_empty() {
         return Ok(Vec::new());
     }
-    serde_yaml::from_str::<Option<Vec<Entry>>>(text).map(Option::unwrap_or_default).map_err(|e| {
-        Fault::new(codes::CONFIG_INVALID, format!("The configuration {name} is not a list of entries: {e}.")).hint(
+    let invalid = |why: &dyn Display| {
+        Fault::new(codes::CONFIG_INVALID, format!("The configuration {name} is not a list of entries: {why}.")).hint(
             "Its entries have the fields of pvapconfig: name, description, mode, mkvp, serialnr, mingen, secretid.",
         )
-    })
+    };
+    if nests_too_deep(text) {
+        return Err(invalid(&format_args!("its brackets nest more than {MAX_NESTING} deep")));
+    }
+    serde_yaml::from_str::<Option<Vec<Entry>>>(text).map(Option::unwrap_or_default).map_err(|e| invalid(&e))
+}
+
+/// Whether brackets nest too deep, those in texts and comments counted too.
+fn nests_too_deep(text: &str) -> bool {
+    let depths = text.bytes().scan(0_usize, |depth, byte| {
+        match byte {
+            b'[' | b'{' => *depth += 1,
+            b']' | b'}' => *depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        Some(*depth)
+    });
+    depths.max().is_some_and(|deepest| deepest > MAX_NESTING)
 }
 
 /// Checks the entries. All fields are trimmed, as pvapconfig does it; of a field that is empty then nothing is known.
@@ -295,5 +317,16 @@ mod tests {
         for text in ["mode: ep11", "- ep11", "- {mode: ep11, mkpv: x}", "- [", "\u{0}", "- !x y"] {
             assert_eq!(wanted(text).unwrap_err().code, codes::CONFIG_INVALID, "{text:?}");
         }
+    }
+
+    #[test]
+    fn brackets_that_nest_deeper_than_any_entry_are_refused_before_they_are_parsed() {
+        for text in ["[".repeat(4 << 20), format!("- name: {}", "{a: ".repeat(1 << 20)), "[{".repeat(33)] {
+            let fault = wanted(&text).unwrap_err();
+            assert_eq!(fault.code, codes::CONFIG_INVALID);
+            assert!(fault.detail.contains("more than 64 deep"), "{fault}");
+        }
+        let flow = format!("[{}]", "{mode: accel, description: '[x]'}, ".repeat(100));
+        assert_eq!(wanted(&flow).unwrap().len(), 100);
     }
 }

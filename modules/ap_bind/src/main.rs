@@ -34,12 +34,15 @@ impl Module for ApBind {
     type Report = Report;
 
     fn run(options: Options, context: &Context) -> Result<Outcome<Report>, Failure<Report>> {
-        let task = Task::from_options(options)?;
-        if task.aim == Aim::Nothing {
+        let task = Task::from_options(options, context)?;
+        if task.aim == Aim::Nothing && task.unknown.is_none() {
             return Ok(nothing_wanted());
         }
 
         let bus = observe::bus(task.manner.timeout)?;
+        if let Some(fault) = &task.unknown {
+            return Ok(wanted_later(fault));
+        }
         let boot = BootRecord::of_this_boot()?;
         let _alone = if context.check_mode { None } else { Some(ap::alone(&boot)?) };
         let journal = if context.check_mode { Journal::only_read(&boot)? } else { Journal::open(&boot)? };
@@ -59,6 +62,18 @@ fn nothing_wanted() -> Outcome<Report> {
         warnings: vec![warning(&fault)],
         diff: Vec::new(),
         predicted_partial: false,
+        report: Report::default(),
+    }
+}
+
+/// Check mode's answer where the entries are in a file that does not exist yet.
+fn wanted_later(missing: &Fault) -> Outcome<Report> {
+    Outcome {
+        changed: true,
+        msg: "What would change cannot be told yet.".into(),
+        warnings: vec![warning(missing)],
+        diff: Vec::new(),
+        predicted_partial: true,
         report: Report::default(),
     }
 }

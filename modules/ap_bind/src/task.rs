@@ -4,9 +4,10 @@ use crate::choose::Freedom;
 use crate::codes;
 use crate::entries::{self, Wanted};
 use crate::options::{Options, State};
-use ansible_contract::codes as args;
+use ansible_contract::{Context, codes as args};
 use fault::{Fault, Result};
 use pv_guest::ap::steps::Manner;
+use std::io;
 use std::time::Duration;
 
 /// What is asked for.
@@ -20,6 +21,8 @@ pub struct Task {
     pub strict: bool,
     /// How to work on queues.
     pub manner: Manner,
+    /// Check mode: why the entries are not known yet. Then there are none, and nothing more can be predicted.
+    pub unknown: Option<Fault>,
 }
 
 /// What to do.
@@ -36,13 +39,19 @@ pub enum Aim {
 }
 
 impl Task {
-    /// Checks the options.
+    /// Checks the options. In check mode a configuration that is not there is no error: an earlier task of the play may
+    /// make it.
     ///
     /// # Errors
     /// `args.*` and `config.*`.
-    pub fn from_options(options: Options) -> Result<Self> {
+    pub fn from_options(options: Options, context: &Context) -> Result<Self> {
         let Options { state, all, strict, exclusive, rebalance, when_busy, timeout, .. } = options;
-        let entries = given_entries(options)?;
+        let (entries, unknown) = match given_entries(options) {
+            Err(fault) if context.check_mode && fault.code == codes::CONFIG_UNREADABLE && is_missing(&fault) => {
+                (Some(Vec::new()), Some(fault))
+            }
+            given => (given?, None),
+        };
         let aim = match (state, &entries) {
             (State::Bound, _) if all => return Err(conflict("all", "state=bound; it belongs to state=unbound")),
             (State::Unbound, _) if exclusive => return Err(conflict("exclusive", "state=unbound")),
@@ -56,7 +65,7 @@ impl Task {
                 )
                 .hint("To release every queue, give state=unbound with all=true."));
             }
-            (State::Bound, Some(list)) if list.is_empty() && exclusive => {
+            (State::Bound, Some(list)) if list.is_empty() && exclusive && unknown.is_none() => {
                 return Err(Fault::new(
                     codes::EMPTY_EXCLUSIVE,
                     "The list of entries is empty, and exclusive would release every queue that the guest holds.",
@@ -68,13 +77,18 @@ impl Task {
             (State::Unbound, Some(_)) => Aim::ReleaseEntries,
         };
         let wanted = entries::check(&entries.unwrap_or_default())?;
-        Ok(Self { wanted, aim, strict, manner: Manner { timeout: Duration::from_secs(timeout), when_busy } })
+        Ok(Self { wanted, aim, strict, manner: Manner { timeout: Duration::from_secs(timeout), when_busy }, unknown })
     }
 
     /// Whether the secret store has to be looked at.
     pub fn needs_secrets(&self) -> bool {
         self.wanted.iter().any(|entry| entry.secret().is_some())
     }
+}
+
+/// Whether the kernel said that there is no such file.
+fn is_missing(fault: &Fault) -> bool {
+    fault.answer.errno.is_some_and(|errno| io::Error::from_raw_os_error(errno).kind() == io::ErrorKind::NotFound)
 }
 
 fn conflict(option: &str, with: &str) -> Fault {
@@ -102,7 +116,8 @@ mod tests {
     use super::*;
 
     fn aim(json: &str) -> std::result::Result<Aim, &'static str> {
-        Task::from_options(serde_json::from_str(json).unwrap()).map(|task| task.aim).map_err(|fault| fault.code.name)
+        let task = Task::from_options(serde_json::from_str(json).unwrap(), &Context::default());
+        task.map(|task| task.aim).map_err(|fault| fault.code.name)
     }
 
     fn serving(exclusive: bool) -> Aim {
