@@ -24,12 +24,16 @@ enum Text {
     Retrievable { kind: String, name: String, id: String },
 }
 
+/// Linux takes 255 bytes, of which the temporary name needs some, under which the file is written.
+const MAX_FILE_NAME: usize = 220;
+
 impl IdFile {
     /// The file's name for a secret's name: blanks of any kind become `_`, `.yaml` is appended. `None` for a name
-    /// that would leave the folder or hide the file: empty, with a leading dot, a `/` or a NUL.
+    /// that would leave the folder or hide the file: empty, with a leading dot, a `/` or a NUL; or one that is too long.
     pub fn file_name(name: &str) -> Option<String> {
         let usable = !name.is_empty() && !name.starts_with('.') && !name.contains(['/', '\0']);
-        usable.then(|| name.replace(char::is_whitespace, "_") + ".yaml")
+        let file = usable.then(|| name.replace(char::is_whitespace, "_") + ".yaml");
+        file.filter(|file| file.len() <= MAX_FILE_NAME)
     }
 
     /// The text, byte for byte as pvsecret 2.43 writes it.
@@ -139,6 +143,8 @@ mod tests {
     #[test]
     fn file_names_keep_every_dot_and_stay_in_their_folder() {
         assert_eq!(IdFile::file_name("my sec\tret").as_deref(), Some("my_sec_ret.yaml"));
+        assert_eq!(IdFile::file_name(&"x".repeat(215)).map(|file| file.len()), Some(220));
+        assert_eq!(IdFile::file_name(&"x".repeat(216)), None);
         assert_eq!(IdFile::file_name("a.b").as_deref(), Some("a.b.yaml"));
         for name in ["", ".", "..", ".hidden", "dir/x", "/abs", "a\0b"] {
             assert_eq!(IdFile::file_name(name), None, "{name:?}");

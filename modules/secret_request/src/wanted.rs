@@ -302,7 +302,10 @@ fn id_file(options: &Options, path: Option<&Path>) -> Result<Option<PathBuf>> {
         (Some(id_file), ..) => Ok(Some(id_file.as_path().to_owned())),
         (None, Some(name), Some(path)) => {
             let file = IdFile::file_name(name).ok_or_else(|| {
-                missing("id_file", "a name that is empty, has a leading dot, a / or a NUL gives no file name")
+                missing(
+                    "id_file",
+                    "a name that is empty or very long, has a leading dot, a / or a NUL gives no file name",
+                )
             })?;
             Ok(Some(path.with_file_name(file)))
         }
