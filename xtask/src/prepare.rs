@@ -81,7 +81,8 @@ pub fn python_environment(python: &Path, requirements: &Path, environment: &Path
     Ok(fs::write(stamp, wanted)?)
 }
 
-/// Puts the binaries of this machine's architecture into the collection and installs it from its tarball.
+/// Puts the binaries of this machine's architecture into the collection and installs it from its tarball, which is for
+/// tests here and not for giving away: the licences of what is linked in are only in that of `dist`.
 fn collection() -> Result<()> {
     let target = place::target()?;
     let binaries = MODULES.map(|module| place::binary(module).map(|path| (std::env::consts::ARCH, module, path)));

@@ -6,6 +6,8 @@ mod archive;
 mod elf;
 mod emulated_guest;
 mod kernel;
+mod licences;
+mod linked;
 mod openssl;
 mod programs;
 mod sbom;
@@ -13,13 +15,15 @@ mod toolchain;
 mod trial;
 
 use crate::chore::{quietly, step};
+use crate::guest_system::guest_system;
 use crate::machine;
 use crate::prepare::{ansible, build_collection, build_for, stage_collection};
 use anyhow::{Context, Result};
 use e2e::{place, provision_from_tarball};
 use kernel::Kernel;
+use linked::Linked;
 use openssl::OpenSsl;
-use programs::{Built, Traces, batches};
+use programs::{Built, MACHINES, Traces, batches};
 use pv_wire::encode_hex;
 use sha2::{Digest, Sha256};
 use std::fs;
@@ -38,10 +42,11 @@ pub fn dist() -> Result<()> {
     let tools = Toolchain::make(python)?;
     ansible(python)?;
     let traces = Traces::of(&tools)?;
+    let linked = Linked::on(&tools, &MACHINES)?;
     let mut built = Vec::new();
     for batch in batches() {
         let title = format!("Building OpenSSL for {}", batch.machine);
-        let openssl = (!batch.is_static).then(|| step(&title, || OpenSsl::build(&tools, batch.machine)));
+        let openssl = (!batch.is_static).then(|| step(&title, || OpenSsl::build(&tools, batch.machine, &linked)));
         let openssl = openssl.transpose()?;
         let title = format!("Building for {}", batch.title());
         built.extend(step(&title, || batch.build(&tools, &traces, openssl.as_ref()))?);
@@ -51,7 +56,7 @@ pub fn dist() -> Result<()> {
     }
     in_guests(&tools, &traces, &built)?;
     let output = place::target()?.join("dist");
-    step("Packing the collection", || pack(&output, &built, time))?;
+    step("Packing the collection", || pack(&output, &built, &linked, time))?;
     use_it(&output.join(place::tarball_name()))?;
     print!("{}", table(&built));
     println!("\nAll of it is in {}. To install it:\n", output.display());
@@ -59,16 +64,17 @@ pub fn dist() -> Result<()> {
     Ok(())
 }
 
-fn pack(output: &Path, built: &[Built], time: u64) -> Result<()> {
+fn pack(output: &Path, built: &[Built], linked: &Linked<'_>, time: u64) -> Result<()> {
     if output.exists() {
         fs::remove_dir_all(output)?;
     }
     fs::create_dir_all(output)?;
     let stage = place::target()?.join("dist-stage");
     stage_collection(&stage, built.iter().map(|built| (built.machine, built.module, built.path.clone())))?;
+    fs::write(stage.join("files/LICENSES.txt"), licences::of(built, linked)?)?;
     let tarball = build_collection(&stage, output)?;
     fs::write(&tarball, archive::repack(&fs::read(&tarball)?, time)?)?;
-    fs::write(output.join("sbom.cdx.json"), sbom::of(built, time)?)?;
+    fs::write(output.join("sbom.cdx.json"), sbom::of(built, linked, time)?)?;
     let mut sums = String::new();
     for name in [place::tarball_name(), "sbom.cdx.json".into()] {
         sums += &format!("{}  {name}\n", sha256(&output.join(&name))?);
@@ -95,6 +101,7 @@ fn use_it(tarball: &Path) -> Result<()> {
     if machine::can_run_guests().is_err() {
         return Ok(());
     }
+    guest_system();
     let programs = place::python_program("ansible-playbook")?;
     let programs = programs.parent().context("no folder of programs")?;
     let dir = tempfile::tempdir()?;

@@ -2,13 +2,13 @@
 //! crate openssl-src, so Cargo.lock pins it.
 
 use super::elf::NEWEST_GLIBC;
+use super::linked::Linked;
 use super::toolchain::Toolchain;
-use crate::chore::{cargo, quietly};
-use anyhow::{Context, Result};
-use serde_json::Value;
+use crate::chore::quietly;
+use anyhow::Result;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 /// What it is built without. What stays: elliptic curves and RSA, X.509 with revocation lists, CMS, AES, SHA, private keys
@@ -24,33 +24,17 @@ pub struct OpenSsl {
     tree: PathBuf,
 }
 
-/// The version that Cargo.lock has, and its source.
-///
-/// # Errors
-/// What cargo said.
-pub fn source() -> Result<(String, PathBuf)> {
-    let mut metadata = cargo();
-    metadata.args(["metadata", "--locked", "--format-version", "1", "--features", "secret_request/vendored-openssl"]);
-    let metadata: Value = serde_json::from_slice(&quietly(&mut metadata)?.stdout)?;
-    let packages = metadata["packages"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let package = packages.iter().find(|package| package["name"] == "openssl-src").context("no crate openssl-src")?;
-    let version = package["version"].as_str().and_then(|version| version.split_once('+')).context("its version")?.1;
-    let manifest = Path::new(package["manifest_path"].as_str().context("its place")?);
-    Ok((version.to_owned(), manifest.with_file_name("openssl")))
-}
-
 impl OpenSsl {
     /// Builds it for a machine, unless it is there already.
     ///
     /// # Errors
     /// What Configure or make said.
-    pub fn build(tools: &Toolchain, machine: &str) -> Result<Self> {
-        let (version, source) = source()?;
+    pub fn build(tools: &Toolchain, machine: &str, linked: &Linked<'_>) -> Result<Self> {
         let folder = tools.work().join("openssl").join(machine);
         let openssl = Self { tree: folder.join("tree") };
         let options: Vec<_> = WITHOUT.split_whitespace().map(|part| format!("no-{part}")).collect();
         let stamp = folder.join("built");
-        let wanted = format!("{version} {}", options.join(" "));
+        let wanted = format!("{} {}", linked.openssl_version, options.join(" "));
         if fs::read_to_string(&stamp).is_ok_and(|found| found == wanted) {
             return Ok(openssl);
         }
@@ -59,7 +43,7 @@ impl OpenSsl {
         }
         let programs = folder.join("bin");
         fs::create_dir_all(&programs)?;
-        quietly(Command::new("cp").arg("-r").arg(source).arg(&openssl.tree))?;
+        quietly(Command::new("cp").arg("-r").arg(&linked.openssl_source).arg(&openssl.tree))?;
         // Configure's arguments get into the library, so the machine's paths hide in the compiler's wrapper.
         let (major, minor) = NEWEST_GLIBC;
         let map = format!("-ffile-prefix-map={}=/openssl", openssl.tree.display());

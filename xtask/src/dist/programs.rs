@@ -69,12 +69,13 @@ pub struct Built {
     pub found: Found,
 }
 
-/// What is to be built, s390x first: if that fails, the rest is of little use.
+/// The machines, s390x first: if that fails, the rest is of little use.
+pub const MACHINES: [&str; 3] = ["s390x", "x86_64", "aarch64"];
+
+/// What is to be built, in the order of the machines.
 pub fn batches() -> Vec<Batch> {
     let mut batches: Vec<Batch> = Vec::new();
-    for (machine, is_static) in
-        ["s390x", "x86_64", "aarch64"].into_iter().flat_map(|machine| [(machine, true), (machine, false)])
-    {
+    for (machine, is_static) in MACHINES.into_iter().flat_map(|machine| [(machine, true), (machine, false)]) {
         let modules: Vec<_> = PROGRAMS
             .iter()
             .filter(|program| program.is_static == is_static && program.builds.iter().any(|(on, _)| *on == machine))
@@ -184,8 +185,8 @@ impl Traces {
         let registries = home.context("neither CARGO_HOME nor HOME is set")?.join("registry/src");
         let mut folders = vec![
             (e2e::place::repository().to_path_buf(), "/seguest"),
-            (tools.rust().join("lib/rustlib/src/rust"), "/rust"),
-            (fs::canonicalize(tools.rust().join("lib/rustlib/src/rust"))?, "/rust"),
+            (tools.rust_source(), "/rust"),
+            (fs::canonicalize(tools.rust_source())?, "/rust"),
             (tools.folder().to_path_buf(), "/tools"),
         ];
         // One folder for each registry, with its name in it, which differs where crates come from a mirror.

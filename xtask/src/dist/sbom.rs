@@ -1,44 +1,31 @@
 //! What is in the programs: a list of components in CycloneDX 1.6, from what cargo resolved.
 
-use super::openssl;
+use super::linked::{Brought, Linked, RUST, Resolved, is_foreign, licence, text};
 use super::programs::Built;
-use super::toolchain::{MUSL_VERSION, RUST_VERSION};
-use crate::chore::{cargo, quietly};
-use anyhow::{Context, Result};
-use e2e::place;
+use super::toolchain::RUST_VERSION;
+use anyhow::Result;
 use pv_wire::iso8601;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 
 /// The list as JSON.
 ///
 /// # Errors
-/// What cargo said.
-pub fn of(built: &[Built], time: u64) -> Result<String> {
-    let machines: BTreeSet<_> = built.iter().map(|one| one.machine).collect();
-    let checksums = checksums(&fs::read_to_string(place::repository().join("Cargo.lock"))?);
-    let mut list = List { checksums, openssl: openssl::source()?.0, ..List::default() };
-    for machine in machines {
-        let mut metadata = cargo();
-        metadata.args(["metadata", "--locked", "--format-version", "1", "--filter-platform"]);
-        metadata.arg(format!("{machine}-unknown-linux-gnu"));
-        let resolved = Resolved(serde_json::from_slice(&quietly(&mut metadata)?.stdout)?);
-        for one in built.iter().filter(|one| one.machine == machine) {
-            let hash = super::sha256(&one.path)?;
-            list.program(one.machine, one.module, one.found.needs.is_empty(), &hash, &resolved)?;
-        }
+/// If a program's package is not among what cargo resolved.
+pub fn of(built: &[Built], linked: &Linked<'_>, time: u64) -> Result<String> {
+    let mut list = List { checksums: linked.checksums()?, ..List::default() };
+    for one in built {
+        let packages = linked.packages(one.machine)?;
+        let hash = super::sha256(&one.path)?;
+        let brought = linked.brought(one.found.needs.is_empty());
+        list.program(one.machine, one.module, &hash, packages, &brought)?;
     }
+    list.library(&linked.in_library()?);
     Ok(serde_json::to_string_pretty(&list.document(time))? + "\n")
 }
 
-/// What `cargo metadata` answers.
-struct Resolved(Value);
-
 #[derive(Default)]
 struct List {
-    /// The version of OpenSSL.
-    openssl: String,
     checksums: BTreeMap<(String, String), String>,
     /// By reference, so that the order does not depend on anything.
     components: BTreeMap<String, Value>,
@@ -46,52 +33,55 @@ struct List {
 }
 
 impl List {
-    fn program(&mut self, machine: &str, module: &str, is_static: bool, hash: &str, resolved: &Resolved) -> Result<()> {
+    fn program(
+        &mut self,
+        machine: &str,
+        module: &str,
+        hash: &str,
+        packages: &Resolved,
+        brought: &[Brought],
+    ) -> Result<()> {
         let file = format!("files/{machine}/{module}");
         self.add(&file, json!({"type": "file", "name": file, "hashes": [{"alg": "SHA-256", "content": hash}]}));
-        let root =
-            resolved.package(|package| package["name"] == module).with_context(|| format!("no package {module}"))?;
+        let root = packages.package(module)?;
         self.depends(&file, &reference(root));
-        self.crates(root, resolved);
-        let mut linked = vec![("rust-std", RUST_VERSION, "MIT OR Apache-2.0")];
-        if is_static {
-            linked.push(("musl", MUSL_VERSION, "MIT"));
+        for package in packages.all_linked_with(root) {
+            let purl = self.package(package);
+            packages.linked_with(package).into_iter().for_each(|other| self.depends(&purl, &reference(other)));
         }
-        let openssl = self.openssl.clone();
-        if resolved.needs_openssl(root) {
-            linked.push(("openssl", &openssl, "Apache-2.0"));
-        }
-        for (name, version, licence) in linked {
-            let purl = format!("pkg:generic/{name}@{version}");
-            self.add(&purl, library(name, version, licence, &purl));
+        for one in brought {
+            let purl = format!("pkg:generic/{}@{}", one.name, one.version);
+            self.add(&purl, library(one.name, &one.version, one.licence, &purl));
             self.depends(&file, &purl);
         }
         Ok(())
     }
 
-    /// A crate and what it is linked with: neither what only builds it nor macros, which leave nothing of themselves.
-    fn crates(&mut self, package: &Value, resolved: &Resolved) {
-        let purl = reference(package);
-        let text = |key: &str| package[key].as_str().unwrap_or_default().to_owned();
-        let licence = text("license").replace('/', " OR ");
-        let mut component = library(&text("name"), &text("version"), &licence, &purl);
-        if let Some(checksum) = self.checksums.get(&(text("name"), text("version"))) {
-            component["hashes"] = json!([{"alg": "SHA-256", "content": checksum}]);
-        }
-        if !self.add(&purl, component) {
-            return;
-        }
-        for dependency in resolved.linked_with(package) {
-            self.depends(&purl, &reference(dependency));
-            self.crates(dependency, resolved);
+    /// What Rust's own library is linked with.
+    fn library(&mut self, packages: &[&Value]) {
+        let rust = format!("pkg:generic/{RUST}@{RUST_VERSION}");
+        for package in packages {
+            let purl = self.package(package);
+            self.depends(&rust, &purl);
         }
     }
 
-    /// Whether it was not there yet.
-    fn add(&mut self, reference: &str, mut component: Value) -> bool {
+    /// Adds a package, and gives its reference.
+    fn package(&mut self, package: &Value) -> String {
+        let purl = reference(package);
+        let (name, version) = (text(package, "name"), text(package, "version"));
+        let mut component = library(&name, &version, &licence(package), &purl);
+        if let Some(checksum) = self.checksums.get(&(name, version)) {
+            component["hashes"] = json!([{"alg": "SHA-256", "content": checksum}]);
+        }
+        self.add(&purl, component);
+        purl
+    }
+
+    fn add(&mut self, reference: &str, mut component: Value) {
         component["bom-ref"] = reference.into();
         self.depends_on.entry(reference.into()).or_default();
-        self.components.insert(reference.into(), component).is_none()
+        self.components.insert(reference.into(), component);
     }
 
     fn depends(&mut self, one: &str, other: &str) {
@@ -124,61 +114,19 @@ impl List {
     }
 }
 
-impl Resolved {
-    fn package(&self, wanted: impl Fn(&Value) -> bool) -> Option<&Value> {
-        self.0["packages"].as_array()?.iter().find(|package| wanted(package))
-    }
-
-    /// Whether the crate that binds OpenSSL is among what a package is linked with.
-    fn needs_openssl(&self, package: &Value) -> bool {
-        let linked = self.linked_with(package);
-        linked.iter().any(|other| other["name"] == "openssl-sys" || self.needs_openssl(other))
-    }
-
-    fn linked_with(&self, package: &Value) -> Vec<&Value> {
-        let nodes = self.0["resolve"]["nodes"].as_array().map(Vec::as_slice).unwrap_or_default();
-        let node = nodes.iter().find(|node| node["id"] == package["id"]);
-        let dependencies = node.and_then(|node| node["deps"].as_array()).map(Vec::as_slice).unwrap_or_default();
-        dependencies
-            .iter()
-            .filter(|dependency| {
-                dependency["dep_kinds"].as_array().is_some_and(|kinds| kinds.iter().any(|kind| kind["kind"].is_null()))
-            })
-            .filter_map(|dependency| self.package(|package| package["id"] == dependency["pkg"]))
-            .filter(|package| !is_macro(package))
-            .collect()
-    }
-}
-
-fn is_macro(package: &Value) -> bool {
-    let targets = package["targets"].as_array().map(Vec::as_slice).unwrap_or_default();
-    targets.iter().any(|target| target["kind"] == json!(["proc-macro"]))
-}
-
 fn library(name: &str, version: &str, licence: &str, purl: &str) -> Value {
     json!({"type": "library", "name": name, "version": version, "licenses": [{"expression": licence}], "purl": purl})
 }
 
 fn reference(package: &Value) -> String {
-    let text = |key: &str| package[key].as_str().unwrap_or_default();
-    // The project's own crates come from no registry.
-    let kind = if package["source"].is_null() { "generic" } else { "cargo" };
-    format!("pkg:{kind}/{}@{}", text("name"), text("version"))
-}
-
-/// SHA-256 of the crates' files by name and version, as Cargo.lock has them.
-fn checksums(lock: &str) -> BTreeMap<(String, String), String> {
-    let field = |block: &str, name: &str| {
-        let line = block.lines().find_map(|line| line.strip_prefix(&format!("{name} = \""))?.strip_suffix('"'));
-        line.map(str::to_owned)
-    };
-    let one = |block: &str| Some(((field(block, "name")?, field(block, "version")?), field(block, "checksum")?));
-    lock.split("[[package]]").filter_map(one).collect()
+    let kind = if is_foreign(package) { "cargo" } else { "generic" };
+    format!("pkg:{kind}/{}@{}", text(package, "name"), text(package, "version"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dist::linked::checksums;
 
     fn package(name: &str, source: Value, kind: &str) -> Value {
         json!({"id": name, "name": name, "version": "1.0.0", "license": "MIT/Apache-2.0", "source": source, "targets": [{"kind": [kind]}]})
@@ -193,48 +141,40 @@ mod tests {
                 package("facts", Value::Null, "bin"), package("serde", json!("registry"), "lib"),
                 package("derive", json!("registry"), "proc-macro"), package("cc", json!("registry"), "lib"),
                 package("tempfile", json!("registry"), "lib"), package("itoa", json!("registry"), "lib"),
-                package("openssl-sys", json!("registry"), "lib"), package("secret_request", Value::Null, "bin"),
             ],
             "resolve": {"nodes": [
                 {"id": "facts", "deps": deps(&[("serde", Value::Null), ("tempfile", json!("dev")), ("cc", json!("build"))])},
                 {"id": "serde", "deps": deps(&[("derive", Value::Null), ("itoa", Value::Null)])},
                 {"id": "itoa", "deps": []},
-                {"id": "openssl-sys", "deps": []},
-                {"id": "secret_request", "deps": deps(&[("openssl-sys", Value::Null)])},
             ]},
         }))
+    }
+
+    fn brought(name: &'static str, version: &str) -> Brought {
+        Brought { name, version: version.into(), licence: "MIT", text: "LICENSE".into() }
     }
 
     #[test]
     fn what_is_linked_is_listed_and_what_only_builds_or_tests_is_not() {
         let lock = "[[package]]\nname = \"itoa\"\nversion = \"1.0.0\"\nchecksum = \"abcd\"\n";
         let mut list = List { checksums: checksums(lock), ..List::default() };
-        list.program("s390x", "facts", true, "ef01", &resolved()).unwrap();
-        list.program("x86_64", "facts", false, "ef02", &resolved()).unwrap();
+        let (rust, musl) = (brought(RUST, RUST_VERSION), brought("musl", "1.2.5"));
+        list.program("x86_64", "facts", "ef02", &resolved(), &[rust]).unwrap();
+        list.program("s390x", "facts", "ef01", &resolved(), &[brought(RUST, RUST_VERSION), musl]).unwrap();
+        list.library(&[&package("libc", json!("registry"), "lib")]);
         let document = list.document(0);
         let names: Vec<_> = document["components"].as_array().unwrap().iter().map(|one| &one["name"]).collect();
-        assert_eq!(names, ["files/s390x/facts", "files/x86_64/facts", "itoa", "serde", "facts", "musl", "rust-std"]);
+        let expected = ["files/s390x/facts", "files/x86_64/facts", "itoa", "libc", "serde", "facts", "musl", RUST];
+        assert_eq!(names, expected);
         assert_eq!(document["components"][2]["hashes"], json!([{"alg": "SHA-256", "content": "abcd"}]));
-        assert_eq!(document["components"][3]["licenses"], json!([{"expression": "MIT OR Apache-2.0"}]));
+        assert_eq!(document["components"][4]["licenses"], json!([{"expression": "MIT OR Apache-2.0"}]));
         let depends = |name: &str| {
             let all = document["dependencies"].as_array().unwrap();
             all.iter().find(|one| one["ref"] == name).unwrap()["dependsOn"].clone()
         };
+        let rust = format!("pkg:generic/rust-std@{RUST_VERSION}");
         assert_eq!(depends("pkg:cargo/serde@1.0.0"), json!(["pkg:cargo/itoa@1.0.0"]));
-        assert_eq!(
-            depends("files/x86_64/facts"),
-            json!(["pkg:generic/facts@1.0.0", format!("pkg:generic/rust-std@{RUST_VERSION}")])
-        );
-    }
-
-    #[test]
-    fn openssl_is_listed_with_its_version_where_it_is_linked() {
-        let mut list = List { openssl: "3.6.3".into(), ..List::default() };
-        list.program("s390x", "facts", true, "ef01", &resolved()).unwrap();
-        list.program("s390x", "secret_request", false, "ef02", &resolved()).unwrap();
-        let openssl = "pkg:generic/openssl@3.6.3";
-        assert_eq!(list.components[openssl]["version"], "3.6.3");
-        assert!(list.depends_on["files/s390x/secret_request"].contains(openssl));
-        assert!(!list.depends_on["files/s390x/facts"].contains(openssl));
+        assert_eq!(depends("files/x86_64/facts"), json!(["pkg:generic/facts@1.0.0", rust]));
+        assert_eq!(depends(&rust), json!(["pkg:cargo/libc@1.0.0"]));
     }
 }

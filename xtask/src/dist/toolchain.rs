@@ -25,6 +25,9 @@ pub const EMULATED: [(&str, &str); 2] = [("s390x", "s390x"), ("aarch64", "arm64"
 /// The version of Rust, and of its library, that the programs are built with.
 pub const RUST_VERSION: &str = "1.85.0";
 
+/// The zig that xtask/dist/requirements.txt pins.
+pub const ZIG_VERSION: &str = "0.17.1";
+
 /// The musl that zig brings along.
 pub const MUSL_VERSION: &str = "1.2.5";
 
@@ -97,14 +100,19 @@ impl Toolchain {
                 command.env_remove(&*name);
             }
         }
-        command
-            .env("CARGO", cargo().get_program())
+        command.env("CARGO", cargo().get_program());
+        self.rustc(&mut command);
+        self.zig(&mut command, None)?;
+        Ok(command)
+    }
+
+    /// Has cargo use Debian's compiler.
+    pub fn rustc(&self, cargo: &mut Command) {
+        cargo
             .env("RUSTC", self.rust().join("bin/rustc"))
             .env("LD_LIBRARY_PATH", self.rust().join("lib/x86_64-linux-gnu"))
             // The library is built with the programs, for size and for each machine; stable compilers do so only if told.
             .env("RUSTC_BOOTSTRAP", "1");
-        self.zig(&mut command, None)?;
-        Ok(command)
     }
 
     /// Gives a command zig's surroundings, caches included, which are no business of the user's home; `first` is a folder
@@ -126,6 +134,23 @@ impl Toolchain {
     /// A program of the environment that zig was installed into.
     pub fn program(&self, name: &str) -> PathBuf {
         self.folder.join("venv/bin").join(name)
+    }
+
+    /// Where zig's own files are.
+    pub fn zig_folder(&self) -> PathBuf {
+        let program = self.folder.join("venv/lib");
+        let python = fs::read_dir(&program).ok().and_then(|mut folders| folders.next()).and_then(Result::ok);
+        python.map_or(program, |folder| folder.path().join("site-packages/ziglang"))
+    }
+
+    /// The source that comes with the compiler.
+    pub fn rust_source(&self) -> PathBuf {
+        self.rust().join("lib/rustlib/src/rust")
+    }
+
+    /// Of it, Rust's own library.
+    pub fn library(&self) -> PathBuf {
+        self.rust_source().join("library")
     }
 
     /// The compiler's folder with `bin` and `lib`.
@@ -153,5 +178,16 @@ impl Toolchain {
     /// All of it.
     pub fn folder(&self) -> &Path {
         &self.folder
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_version_of_zig_is_the_one_that_is_pinned() {
+        let pinned = fs::read_to_string(place::repository().join("xtask/dist/requirements.txt")).unwrap();
+        assert!(pinned.contains(&format!("\nziglang=={ZIG_VERSION} ")));
     }
 }
