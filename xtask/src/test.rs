@@ -1,7 +1,7 @@
 //! Every check of the project, counted; what is skipped is named.
 
 use crate::chore::{cargo, openssl_features, quietly, step};
-use crate::{docs, guest_system, prepare, unprivileged, versions};
+use crate::{dist, docs, guest_system, prepare, unprivileged, versions};
 use anyhow::{Context, Result, bail, ensure};
 use e2e::place;
 use std::io::{BufRead, BufReader, Read};
@@ -15,6 +15,7 @@ use std::sync::mpsc;
 /// What failed, with what it said.
 pub fn test() -> Result<()> {
     prepare::prepare()?;
+    print!("{}", step("Weighing the programs", dist::weigh)?);
     guest_system::guest_system();
     step("Checking the format of the Rust sources", || quietly(cargo().args(["fmt", "--all", "--check"])))?;
     step("Linting the Rust sources", || {

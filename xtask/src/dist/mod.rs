@@ -23,6 +23,7 @@ use e2e::{place, provision_from_tarball};
 use kernel::Kernel;
 use linked::Linked;
 use openssl::OpenSsl;
+pub use programs::weigh;
 use programs::{Built, MACHINES, Traces, batches};
 use pv_wire::encode_hex;
 use sha2::{Digest, Sha256};

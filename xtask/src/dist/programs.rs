@@ -4,7 +4,7 @@ use super::elf::{self, Found, Rules};
 use super::openssl::OpenSsl;
 use super::toolchain::Toolchain;
 use crate::chore::quietly;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use std::fs;
 use std::path::PathBuf;
 
@@ -171,6 +171,39 @@ fn limit(module: &str, machine: &str) -> usize {
     build.map_or(0, |(_, limit)| *limit)
 }
 
+/// How much larger a program may be that `cargo build` makes for this machine: with Rust's own library as it comes, which
+/// was made for speed and unwinds.
+const LIBRARY_AS_IT_COMES: usize = 400 * KB;
+
+/// The sizes of the programs that tests run, a line each; they are held under limits in every test, because what ships is
+/// built too rarely to tell which change made it larger.
+///
+/// # Errors
+/// If one is not built, or too large.
+pub fn weigh() -> Result<String> {
+    let mut lines = String::new();
+    for program in &PROGRAMS {
+        let size = usize::try_from(fs::metadata(e2e::place::binary(program.module)?)?.len())?;
+        program.bears(size)?;
+        lines += &format!("    {:<16} {size:>9} bytes\n", program.module);
+    }
+    Ok(lines)
+}
+
+impl Program {
+    /// Whether it may have this size on the machine where it was just built.
+    fn bears(&self, size: usize) -> Result<()> {
+        let most = self.builds.iter().map(|(_, limit)| *limit).max().unwrap_or_default() + LIBRARY_AS_IT_COMES;
+        ensure!(
+            size <= most,
+            "{} has {size} bytes here, and {most} at most are allowed: see what made it larger, and if it is worth it, \
+             raise its limits in xtask/src/dist/programs.rs",
+            self.module
+        );
+        Ok(())
+    }
+}
+
 /// Folders of this machine and what stands for them in what is built, so that it does not matter who builds where.
 pub struct Traces(Vec<(PathBuf, &'static str)>);
 
@@ -227,6 +260,15 @@ mod tests {
             let anywhere = ["secret_request", "request_info", "facts"].contains(&program.module);
             assert_eq!(program.builds.iter().any(|(on, _)| *on == "aarch64"), anywhere, "{}", program.module);
         }
+    }
+
+    #[test]
+    fn a_program_that_grew_beyond_its_limit_is_named() {
+        let program =
+            Program { module: "facts", is_static: true, builds: &[("s390x", 300 * KB), ("x86_64", 350 * KB)] };
+        program.bears(750 * KB).unwrap();
+        let error = program.bears(750 * KB + 1).unwrap_err().to_string();
+        assert!(error.starts_with("facts has 750001 bytes here, and 750000 at most"), "{error}");
     }
 
     #[test]
