@@ -80,6 +80,18 @@ fn guest_after_guest_a_play_ends_before_the_next_one_where_one_failed() -> Resul
 }
 
 #[test]
+fn who_leaves_the_trusted_machine_out_is_told_to_name_it() -> Result<()> {
+    if !can_simulate("who_leaves_the_trusted_machine_out_is_told_to_name_it") {
+        return Ok(());
+    }
+    let (fleet, _dir) = fleet()?;
+    let play = fleet.controller.playbook("provision.yml", &["--limit", "guest1"])?;
+    assert!(!play.ok && play.output.contains("--limit trusted,guest1"), "{}", play.output);
+    assert!(secrets(&fleet.first)?.is_empty());
+    Ok(())
+}
+
+#[test]
 fn check_mode_on_fresh_guests_fails_nowhere_and_touches_nothing() -> Result<()> {
     if !can_simulate("check_mode_on_fresh_guests_fails_nowhere_and_touches_nothing") {
         return Ok(());
