@@ -85,7 +85,9 @@ class Browser:
 
     def size(self, width: int, height: int) -> None:
         """Make the window this large, in CSS pixels."""
-        self.ask("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600)
+        self.ask(
+            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600
+        )
 
     def colours(self, scheme: str) -> None:
         """Prefer ``light`` or ``dark``."""

@@ -56,10 +56,11 @@ class Lab(unittest.TestCase):
 
     def _keep_within(self, path: str, replacement: str) -> None:
         """Lets the copy use a folder of the lab instead of one of the machine."""
-        script = self.collection / "plugins" / "plugin_utils" / "target_script.py"
-        text = script.read_text()
-        assert path in text, path
-        script.write_text(text.replace(path, replacement))
+        scripts = [*(self.collection / "plugins" / "plugin_utils" / "shell").glob("*.sh")]
+        named = [script for script in scripts if path in script.read_text()]
+        assert named, path
+        for script in named:
+            script.write_text(script.read_text().replace(path, replacement))
 
     def binary(self, module: str, script: str, arch: str = ARCH) -> Path:
         """Makes a shell script the binary of a module."""

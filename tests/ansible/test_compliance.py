@@ -27,7 +27,9 @@ def secret_id(name: str) -> str:
     return "0x" + hashlib.sha256(name.encode()).hexdigest()
 
 
-def queue(apqn: str, bind: str = "unbound", index: int | None = None, mode: str = "ep11", **more: Any) -> dict[str, Any]:
+def queue(
+    apqn: str, bind: str = "unbound", index: int | None = None, mode: str = "ep11", **more: Any
+) -> dict[str, Any]:
     associate = f"associated {index}" if index is not None else "unassociated" if bind == "bound" else "-"
     return {
         "apqn": apqn, "card": int(apqn[:2], 16), "domain": int(apqn[3:], 16), "mode": mode, "usable": True, "bind": bind,
@@ -199,7 +201,16 @@ class Verdicts(unittest.TestCase):
         self.changed(given, queues="fail")
 
     def test_facts_of_any_form_are_judged_without_an_error(self) -> None:
-        hostile: tuple[Any, ...] = (None, 1, True, "x", [], {}, [None, 1, "x", [], {}], {"list": [{}], "queues": [{}, 1]})
+        hostile: tuple[Any, ...] = (
+            None,
+            1,
+            True,
+            "x",
+            [],
+            {},
+            [None, 1, "x", [], {}],
+            {"list": [{}], "queues": [{}, 1]},
+        )
         for part in good()["facts"]:
             if part == "boot_id":
                 continue

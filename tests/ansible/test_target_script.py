@@ -18,11 +18,11 @@ MARK = "seguest.pv-0123456789abcdef"
 BINARY = b'#!/bin/sh\necho "ran $1 $(cat) $X"\n'
 HASH = hashlib.sha256(BINARY).hexdigest()
 SHELLS = {
-    name: [shutil.which(command[0]), *command[1:]]
+    name: [program, *command[1:]]
     for name, command in {
         "sh": ["sh"], "dash": ["dash"], "bash": ["bash", "--posix"], "busybox": ["busybox", "sh"], "ksh": ["ksh"],
     }.items()
-    if shutil.which(command[0])
+    if (program := shutil.which(command[0]))
 }  # fmt: skip
 
 

@@ -31,7 +31,7 @@ case $system in
 esac
 while [[ $# -gt 0 ]]; do
     case $1 in
-        --test) then=test; shift; continue ;;
+        --test) then="test"; shift; continue ;;
         --as|--suite|--mirror|--keyring|--base) [[ $# -ge 2 ]] || usage ;;&
         --as) [[ $2 == root || $2 == user ]] || usage; who=$2 ;;
         --suite) suite=$2 ;;

@@ -95,34 +95,37 @@ fn entries_that_compete_for_a_card_that_takes_fewer_are_served_in_their_order_an
     ) {
         return;
     }
-    let names = ["a", "b", "c", "d"];
-    for limit in 1..=3 {
-        for bind_ms in [0, 2, 30] {
-            let queues: serde_json::Map<String, Value> = ["0005", "0006", "0007", "0008"]
-                .map(|domain| (domain.into(), json!({"mkvp": KEY_A})))
-                .into_iter()
-                .collect();
-            let cards =
-                json!({"cards": {"00": {"bind_limit": limit, "queues": queues}}, "delays": {"bind_ms": bind_ms}});
-            let guest = guest_with(&names, &cards.to_string());
-            let mut arguments = bind(names.map(|name| ep11(name, KEY_A)));
-            arguments["strict"] = false.into();
-            let result = ok(&guest, MODULE, &arguments);
-            let place = format!("limit {limit}, {bind_ms} ms: {result}");
-            // One more on the other card.
-            let expected: Vec<_> = (0..4).map(|entry| if entry <= limit { "served" } else { "unserved" }).collect();
-            assert_eq!(column(&result["entries"], "status"), expected, "{place}");
-            assert_eq!(held(&guest).len(), limit + 1, "{place}");
-            for (entry, index) in column(&result["entries"], "apqn").iter().take(limit + 1).zip(0..) {
-                assert_eq!(states(&guest)[entry.as_str().unwrap()], format!("associated {index}"), "{place}");
-            }
-            let again = ok(&guest, MODULE, &arguments);
-            assert_eq!((&again["changed"], &again["entries"][0]), (&json!(false), &result["entries"][0]), "{place}");
-            assert_eq!(column(&again["entries"], "apqn"), column(&result["entries"], "apqn"), "{place}");
-            // With room on the card the others follow.
-            guest.set("cards: {\"00\": {bind_limit: 9}}").unwrap();
-            let last = ok(&guest, MODULE, &arguments);
-            assert_eq!(column(&last["entries"], "status"), ["served"; 4], "{place}");
+    // Each mostly waits for binds that are refused. A guest ends with the thread that started it.
+    std::thread::scope(|scope| {
+        for (limit, bind_ms) in (1..=3).flat_map(|limit| [0, 2, 30].map(|bind_ms| (limit, bind_ms))) {
+            scope.spawn(move || four_entries_compete_for(limit, bind_ms));
         }
+    });
+}
+
+/// Four entries that fit both cards, of which one takes `limit` queues and the other has one.
+fn four_entries_compete_for(limit: usize, bind_ms: u32) {
+    let names = ["a", "b", "c", "d"];
+    let queues: serde_json::Map<String, Value> =
+        ["0005", "0006", "0007", "0008"].map(|domain| (domain.into(), json!({"mkvp": KEY_A}))).into_iter().collect();
+    let cards = json!({"cards": {"00": {"bind_limit": limit, "queues": queues}}, "delays": {"bind_ms": bind_ms}});
+    let guest = guest_with(&names, &cards.to_string());
+    let mut arguments = bind(names.map(|name| ep11(name, KEY_A)));
+    arguments["strict"] = false.into();
+    let result = ok(&guest, MODULE, &arguments);
+    let place = format!("limit {limit}, {bind_ms} ms: {result}");
+    // One more on the other card.
+    let expected: Vec<_> = (0..4).map(|entry| if entry <= limit { "served" } else { "unserved" }).collect();
+    assert_eq!(column(&result["entries"], "status"), expected, "{place}");
+    assert_eq!(held(&guest).len(), limit + 1, "{place}");
+    for (entry, index) in column(&result["entries"], "apqn").iter().take(limit + 1).zip(0..) {
+        assert_eq!(states(&guest)[entry.as_str().unwrap()], format!("associated {index}"), "{place}");
     }
+    let again = ok(&guest, MODULE, &arguments);
+    assert_eq!((&again["changed"], &again["entries"][0]), (&json!(false), &result["entries"][0]), "{place}");
+    assert_eq!(column(&again["entries"], "apqn"), column(&result["entries"], "apqn"), "{place}");
+    // With room on the card the others follow.
+    guest.set("cards: {\"00\": {bind_limit: 9}}").unwrap();
+    let last = ok(&guest, MODULE, &arguments);
+    assert_eq!(column(&last["entries"], "status"), ["served"; 4], "{place}");
 }

@@ -2,8 +2,8 @@
 //! ([`World`]), simulated guests ([`Guest`]), real Ansible ([`Controller`]), and all of it together as
 //! `playbooks/provision.yml` wants it ([`Fleet`]).
 //!
-//! Everything runs the production binaries as they ship, from the release profile; `cargo xtask prepare` builds them
-//! and installs the pinned ansible-core and the collection that are used here.
+//! Everything runs the production programs unmodified; `cargo xtask prepare` builds them, and installs the pinned
+//! ansible-core and the collection that are used here.
 
 mod controller;
 mod fleet;

@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 /// The repository.
 pub fn repository() -> &'static Path {
@@ -19,12 +20,30 @@ pub fn target() -> Result<PathBuf> {
     target.map(Path::to_path_buf).context("this program does not run from cargo's target folder")
 }
 
-/// A program as it ships.
+/// Set by [`use_what_ships`].
+static WHAT_SHIPS: OnceLock<()> = OnceLock::new();
+
+/// From here on, this process uses the programs that are built as they ship, which takes long, and the collection with
+/// them: for what measures them. Tests use the same programs, built quickly.
+pub fn use_what_ships() {
+    WHAT_SHIPS.get_or_init(|| ());
+}
+
+/// The folder that cargo builds the programs into, and that the collection with them is in: that of the profile `ship`
+/// after [`use_what_ships`], of the profile `dev` otherwise.
+///
+/// # Errors
+/// As [`target`].
+pub fn built() -> Result<PathBuf> {
+    Ok(target()?.join(if WHAT_SHIPS.get().is_some() { "ship" } else { "debug" }))
+}
+
+/// A program.
 ///
 /// # Errors
 /// If it is not built.
 pub fn binary(name: &str) -> Result<PathBuf> {
-    prepared(target()?.join("release").join(name))
+    prepared(built()?.join(name))
 }
 
 /// Set to `oldest` or `newest`, it has the tests run with that ansible-core; `cargo xtask versions` does.
@@ -52,7 +71,15 @@ pub fn python_program(name: &str) -> Result<PathBuf> {
 /// # Errors
 /// If it is not installed.
 pub fn collections() -> Result<PathBuf> {
-    prepared(target()?.join("collections"))
+    prepared(built()?.join("collections"))
+}
+
+/// The collection's files as they are packed.
+///
+/// # Errors
+/// As [`target`].
+pub fn stage() -> Result<PathBuf> {
+    Ok(built()?.join("stage"))
 }
 
 /// What ansible-galaxy calls the collection's tarball.
@@ -65,7 +92,7 @@ pub fn tarball_name() -> String {
 /// # Errors
 /// If it is not packed.
 pub fn tarball() -> Result<PathBuf> {
-    prepared(target()?.join(tarball_name()))
+    prepared(built()?.join(tarball_name()))
 }
 
 /// The folder that programs of simulated guests are unpacked in which this machine lacks; it need not exist.

@@ -169,7 +169,7 @@ fn build() -> Result<PathBuf> {
     let folder = place::target()?.join("fuzz");
     let mut command = cargo();
     // With --target the flags are for what is fuzzed and not for build scripts.
-    command.args(["build", "--release", "--target", host, "--target-dir"]).arg(&folder);
+    command.args(["build", "--locked", "--release", "--target", host, "--target-dir"]).arg(&folder);
     command.arg("--manifest-path").arg(place::repository().join("tests/fuzz/Cargo.toml")).env("RUSTFLAGS", FLAGS);
     if !openssl_features().is_empty() {
         command.args(["--features", "vendored-openssl"]);

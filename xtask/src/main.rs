@@ -1,19 +1,21 @@
 //! Every chore of the project under one name: `cargo xtask CHORE`.
 
 mod bench;
+mod build;
 mod chore;
+mod codes;
 mod demo;
 mod dist;
 mod docs;
 mod fuzz;
 mod guest;
-mod guest_system;
 mod machine;
 mod module_pages;
 mod prepare;
 mod rows;
 mod sanity;
 mod test;
+mod unpacked;
 mod unprivileged;
 mod versions;
 mod yaml_lines;
@@ -26,7 +28,8 @@ cargo xtask demo      provision two simulated guests, reboot one, repair it; nee
 cargo xtask test      every check of the project: format, lints, unit and end-to-end tests, documentation
 cargo xtask versions  what Ansible has a part in, tested with the oldest and the newest ansible-core; minutes
 cargo xtask guest     a shell in a simulated guest, with the modules on its PATH
-cargo xtask prepare   build what ships and install the pinned ansible-core, for running a single test
+cargo xtask quick     format, lints, unit tests, tests of the Python, documentation; a minute
+cargo xtask prepare   build what tests run and install the pinned ansible-core, for running a single test
 cargo xtask dist      build what users install, for s390x, x86_64 and aarch64, into target/dist
 cargo xtask bench X   a benchmark; without a name that it knows, it lists them
 cargo xtask docs      write the documentation that is generated from the Rust types (--check: only compare)
@@ -54,7 +57,8 @@ fn run(arguments: &[String]) -> Result<()> {
         ["guest"] => guest::guest(),
         ["bench", name, arguments @ ..] => bench::bench(name, arguments),
         ["dist"] => dist::dist(),
-        ["prepare"] => prepare::prepare(),
+        ["prepare"] => prepare::prepare().map(drop),
+        ["quick"] => test::quick(),
         ["docs"] => docs::write(),
         ["docs", "--check"] => docs::check(),
         ["sanity"] => sanity::sanity(),

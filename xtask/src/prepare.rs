@@ -1,8 +1,9 @@
-//! What tests and demo stand on: the binaries as they ship, the pinned ansible-core, the collection as installed.
+//! What tests, demo and benchmarks stand on: the programs, the pinned ansible-core, the collection as installed.
 
-use crate::chore::{cargo, openssl_features, quietly, step};
-use crate::machine;
-use anyhow::{Result, ensure};
+use crate::build::TestProgram;
+use crate::chore::{quietly, step};
+use crate::{build, machine};
+use anyhow::{Result, bail, ensure};
 use e2e::place;
 use pv_wire::encode_hex;
 use sha2::{Digest, Sha256};
@@ -14,38 +15,38 @@ use std::process::Command;
 pub const MODULES: [&str; 7] =
     ["secret_request", "request_info", "secret_add", "secret_lock", "secret_retrieve", "ap_bind", "facts"];
 
-/// Makes all of it; what is there already and still right stays.
+/// What simulated guests are made with; it never ships.
+pub const SIMULATION: [&str; 2] = ["guest-sim", "test-pki"];
+
+/// Makes all of it for tests, and gives the programs with tests; what is there already and still right stays.
 ///
 /// # Errors
 /// What is missing and what to do about it.
-pub fn prepare() -> Result<()> {
+pub fn prepare() -> Result<Vec<TestProgram>> {
     machine::can_build()?;
     let python = machine::python()?;
-    step("Building what ships, the simulator and the pretend key hierarchy", build)?;
-    ansible(python)?;
-    step("Building and installing the collection", collection)
+    // One waits for the network, the other computes.
+    let (tests, environment) = std::thread::scope(|scope| {
+        let environment = scope.spawn(|| pinned_environment(python));
+        let tests = step("Building the programs and their tests", build::for_tests);
+        (tests, step("Installing the pinned ansible-core", || environment.join().unwrap_or_else(|_| bail!("a bug"))))
+    });
+    let tests = tests?;
+    environment?;
+    collection()?;
+    Ok(tests)
 }
 
-fn build() -> Result<()> {
-    release(MODULES.iter().chain(&["guest-sim", "test-pki"]))
-}
-
-/// Builds only some packages as they ship.
+/// The same for benchmarks, with the programs as they ship.
 ///
 /// # Errors
-/// What is missing, or what the compiler said.
-pub fn build_for(what: &str, packages: &[&str]) -> Result<()> {
+/// As [`prepare`].
+pub fn prepare_what_ships() -> Result<()> {
     machine::can_build()?;
-    step(&format!("Building what {what} needs"), || release(packages))
-}
-
-fn release<'a>(packages: impl IntoIterator<Item = &'a &'a str>) -> Result<()> {
-    let mut command = cargo();
-    command.args(["build", "--release"]).args(openssl_features());
-    for package in packages {
-        command.args(["--package", package]);
-    }
-    quietly(&mut command).map(|_| ())
+    let python = machine::python()?;
+    step("Building what ships", || build::as_they_ship(&[&MODULES[..], &SIMULATION].concat()))?;
+    ansible(python)?;
+    collection()
 }
 
 /// Installs the ansible-core that tests/requirements.txt pins.
@@ -53,10 +54,12 @@ fn release<'a>(packages: impl IntoIterator<Item = &'a &'a str>) -> Result<()> {
 /// # Errors
 /// What pip said.
 pub fn ansible(python: &str) -> Result<()> {
-    step("Installing the pinned ansible-core", || {
-        let requirements = place::repository().join("tests/requirements.txt");
-        python_environment(Path::new(python), &requirements, &place::environment(None)?)
-    })
+    step("Installing the pinned ansible-core", || pinned_environment(python))
+}
+
+fn pinned_environment(python: &str) -> Result<()> {
+    let requirements = place::repository().join("tests/requirements.txt");
+    python_environment(Path::new(python), &requirements, &place::environment(None)?)
 }
 
 /// A virtual environment with what a file of requirements pins; made anew when that file changes.
@@ -75,7 +78,15 @@ pub fn python_environment(python: &Path, requirements: &Path, environment: &Path
     quietly(Command::new(python).args(["-m", "venv"]).arg(environment))?;
     quietly(
         Command::new(environment.join("bin/python"))
-            .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement"])
+            .args([
+                "-m",
+                "pip",
+                "install",
+                "--quiet",
+                "--disable-pip-version-check",
+                "--require-hashes",
+                "--requirement",
+            ])
             .arg(requirements),
     )?;
     Ok(fs::write(stamp, wanted)?)
@@ -84,14 +95,15 @@ pub fn python_environment(python: &Path, requirements: &Path, environment: &Path
 /// Puts the binaries of this machine's architecture into the collection and installs it from its tarball, which is for
 /// tests here and not for giving away: the licences of what is linked in are only in that of `dist`.
 fn collection() -> Result<()> {
-    let target = place::target()?;
-    let binaries = MODULES.map(|module| place::binary(module).map(|path| (std::env::consts::ARCH, module, path)));
-    let stage = target.join("stage");
-    stage_collection(&stage, binaries.into_iter().collect::<Result<Vec<_>>>()?)?;
-    let tarball = build_collection(&stage, &target)?;
-    // As users do it: the manifest's hashes are compared then.
-    let tarball = tarball.to_string_lossy();
-    galaxy(&["install", "--force", "--offline", &tarball, "--collections-path"], &target.join("collections"))
+    step("Building and installing the collection", || {
+        let binaries = MODULES.map(|module| place::binary(module).map(|path| (std::env::consts::ARCH, module, path)));
+        let (stage, built) = (place::stage()?, place::built()?);
+        stage_collection(&stage, binaries.into_iter().collect::<Result<Vec<_>>>()?)?;
+        let tarball = build_collection(&stage, &built)?;
+        // As users do it: the manifest's hashes are compared then.
+        let tarball = tarball.to_string_lossy();
+        galaxy(&["install", "--force", "--offline", &tarball, "--collections-path"], &built.join("collections"))
+    })
 }
 
 /// Lays the collection out as it is packed: what git has of it, the playbooks, the binaries by architecture and module,

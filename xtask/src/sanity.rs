@@ -102,7 +102,7 @@ impl Tools {
         }
         let collection = root.join("seguest/pv");
         fs::create_dir_all(collection.parent().context("no folder")?)?;
-        quietly(Command::new("cp").arg("-r").arg(place::target()?.join("stage")).arg(&collection))?;
+        quietly(Command::new("cp").arg("-r").arg(place::stage()?).arg(&collection))?;
         // ansible-test asks git which files there are, and to the repository around it these are none.
         for arguments in [&["init", "--quiet"][..], &["add", "--all", "--force"]] {
             quietly(Command::new("git").args(arguments).current_dir(&collection))?;

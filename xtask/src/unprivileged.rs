@@ -1,13 +1,21 @@
-//! The end-to-end tests once more as an ordinary user, when the chore itself is run by root (as CI does): so that
-//! neither way is only ever skipped.
+//! Those end-to-end tests once more as an ordinary user which are about what differs for one, when the chore itself is run
+//! by root (as CI does): so that neither way is only ever skipped.
 
-use crate::chore::{cargo, openssl_features, quietly};
-use anyhow::{Context, Result, ensure};
+use crate::build::TestProgram;
+use crate::test::{Report, Run};
+use anyhow::Result;
 use e2e::place;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, chown};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
+
+/// What differs for an ordinary user: how the simulator mounts a guest, owners and modes of files, where records, locks and
+/// caches lie. What queues do is the same for everybody.
+const DIFFERS: [(&str, &[&str]); 2] = [
+    ("guest", &["facts::", "scenarios::", "secret_lock::", "secret_retrieve::"]),
+    ("playbook", &["provisioning::a_fleet_is_provisioned_once", "retrieved::", "secrets::"]),
+];
 
 /// A user id that no system gives out by itself: nobody's files are within its reach.
 const USER: u32 = 54_321;
@@ -24,34 +32,40 @@ mount --bind "$SEGUEST_NODE/passwd" /etc/passwd
 exec setpriv --reuid "$SEGUEST_USER" --regid "$SEGUEST_USER" --clear-groups --inh-caps=-all --bounding-set=-all "$@"
 "#;
 
-/// The test programs as commands of an ordinary user, or why that cannot be done here.
+/// The runs as an ordinary user; where they cannot be done, one that says why.
 ///
 /// # Errors
-/// If the programs cannot be built.
-pub fn commands() -> Result<std::result::Result<Vec<Command>, String>> {
+/// If the user's home cannot be made.
+pub fn runs(programs: &[TestProgram]) -> Result<Vec<Run>> {
+    const TITLE: &str = "end-to-end tests as an ordinary user";
+    let skipped = |why: String| Ok(vec![Run::check(TITLE, move || Ok(Report::skipped(format!("{TITLE}: {why}"))))]);
     if fs::metadata("/proc/self")?.uid() != 0 {
-        return Ok(Err("they ran as one already".into()));
+        return skipped("they ran as one already".into());
     }
     if !place::fuse_can_be_opened() {
-        return Ok(Err("/dev/fuse cannot be opened".into()));
+        return skipped("/dev/fuse cannot be opened".into());
     }
     let repository = place::repository().canonicalize()?;
     let closed = |folder: &&Path| fs::metadata(folder).is_ok_and(|found| found.mode() & 0o001 == 0);
     if let Some(folder) = repository.ancestors().find(closed) {
-        return Ok(Err(format!("other users cannot get into {}", folder.display())));
+        return skipped(format!("other users cannot get into {}", folder.display()));
     }
     let dir = place::target()?.join("ordinary-user");
-    let (home, node) = (dir.join("home"), dir.join("node"));
-    for folder in [&home, &node] {
-        fs::create_dir_all(folder)?;
-    }
+    let home = dir.join("home");
+    fs::create_dir_all(&home)?;
     chown(&home, Some(USER), Some(USER))?;
-    let command = |program: PathBuf| {
+    let mut runs = Vec::new();
+    for program in programs {
+        let tests = DIFFERS.iter().find(|(name, _)| *name == program.name).map_or(&[][..], |(_, tests)| *tests);
+        // Each has a place of its own to mount on, for they run side by side.
+        let node = dir.join(&program.name);
+        fs::create_dir_all(&node)?;
         let mut command = Command::new("unshare");
         command
             .args(["--mount", "--", "sh", "-c", AS_USER, "sh"])
-            .arg(program)
+            .arg(&program.path)
             .arg("--show-output")
+            .args(tests)
             .env("SEGUEST_NODE", &node)
             .env("SEGUEST_USER", USER.to_string())
             .env("HOME", &home)
@@ -59,27 +73,7 @@ pub fn commands() -> Result<std::result::Result<Vec<Command>, String>> {
             .env("USER", "seguest-test")
             .env("LOGNAME", "seguest-test")
             .current_dir(&home);
-        command
-    };
-    Ok(Ok(test_programs()?.into_iter().map(command).collect()))
-}
-
-fn test_programs() -> Result<Vec<PathBuf>> {
-    // The same selection as before, so that nothing is built again.
-    let mut command = cargo();
-    command.args(["test", "--workspace", "--no-run", "--message-format", "json"]).args(openssl_features());
-    let output = quietly(&mut command)?;
-    let manifest = place::repository().join("tests/Cargo.toml");
-    let mut programs = Vec::new();
-    for line in String::from_utf8(output.stdout)?.lines() {
-        let message: serde_json::Value =
-            serde_json::from_str(line).context("cargo printed something else than JSON")?;
-        if message["target"]["kind"][0] == "test"
-            && message["manifest_path"].as_str().map(Path::new) == Some(&*manifest)
-        {
-            programs.extend(message["executable"].as_str().map(PathBuf::from));
-        }
+        runs.push(Run::tests(format!("{} as an ordinary user", program.name), command, Report::of_libtest));
     }
-    ensure!(!programs.is_empty(), "cargo named no end-to-end test");
-    Ok(programs)
+    Ok(runs)
 }

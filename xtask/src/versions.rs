@@ -1,13 +1,12 @@
 //! The oldest and the newest ansible-core that the collection is for, beside the one between them that
 //! `tests/requirements.txt` pins and everything else runs with.
 
-use crate::chore::{cargo, openssl_features, step};
-use crate::test::{Tally, python_tests, rust_tests};
-use crate::{guest_system, machine, prepare};
-use anyhow::Result;
+use crate::build::TestProgram;
+use crate::test::{Report, Run, command, python_tests, side_by_side};
+use crate::{machine, prepare, unpacked};
+use anyhow::{Context, Result};
 use e2e::place;
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
 
 /// An ansible-core, which `tests/versions/NAME.txt` pins with all that it needs.
 struct Version {
@@ -16,7 +15,7 @@ struct Version {
     pythons: RangeInclusive<(u32, u32)>,
 }
 
-const VERSIONS: [Version; 2] =
+static VERSIONS: [Version; 2] =
     [Version { name: "oldest", pythons: (3, 11)..=(3, 13) }, Version { name: "newest", pythons: (3, 12)..=(3, 14) }];
 
 /// What every run of `cargo xtask test` tries with each: the collection from its tarball, all the way over SSH where that
@@ -33,51 +32,44 @@ const ALWAYS: [&str; 4] = [
 /// # Errors
 /// What failed, with what it said.
 pub fn versions() -> Result<()> {
-    prepare::prepare()?;
-    guest_system::guest_system();
-    let mut tally = Tally::default();
-    with_each(&[], &mut tally)?;
-    tally.close()
+    let programs = prepare::prepare()?;
+    unpacked::guest_system();
+    let runs = with_each(&programs, &[])?;
+    println!("Testing");
+    side_by_side(runs, 1)?.close()
 }
 
-/// Runs [`ALWAYS`] with each version.
+/// The runs of [`ALWAYS`] with each version.
 ///
 /// # Errors
-/// What failed, with what it said.
-pub fn always(tally: &mut Tally) -> Result<()> {
-    with_each(&ALWAYS, tally)
+/// If there are no tests of playbooks.
+pub fn always(programs: &[TestProgram]) -> Result<Vec<Run>> {
+    with_each(programs, &ALWAYS)
 }
 
-/// Runs the tests whose names have one of these in them, or all and those of the action plugins, with each version.
-fn with_each(tests: &[&str], tally: &mut Tally) -> Result<()> {
+/// The runs of the tests whose names have one of these in them, or of all and those of the action plugins, with each version.
+fn with_each(programs: &[TestProgram], tests: &'static [&str]) -> Result<Vec<Run>> {
+    let playbook = programs.iter().find(|program| program.name == "playbook").context("no tests of playbooks")?;
+    let mut runs = Vec::new();
     for version in &VERSIONS {
         let name = version.name;
-        let environment = match step(&format!("Installing the {name} ansible-core"), || environment(version)) {
-            Ok(environment) => environment,
-            Err(why) => {
-                tally.skipped.push(format!("tests with the {name} ansible-core: {why:#}"));
-                continue;
-            }
-        };
+        let mut playbooks = command(playbook);
+        playbooks.args(tests).env(place::ANSIBLE, name);
+        let title = format!("playbook with the {name} ansible-core");
+        runs.push(Run::tests_if(title, || environment(version), playbooks, Report::of_libtest));
         if tests.is_empty() {
-            println!("Testing the action plugins with the {name} ansible-core");
-            python_tests(&environment.join("bin/python"), tally)?;
+            let python = place::environment(Some(name))?.join("bin/python");
+            runs.push(python_tests(&python, &format!("the collection's Python with the {name} ansible-core")));
         }
-        println!("Testing the collection with the {name} ansible-core");
-        let mut command = cargo();
-        // The same selection as for all tests, so that nothing is built again.
-        command.args(["test", "--workspace", "--test", "playbook", "--no-fail-fast"]).args(openssl_features());
-        command.args(["--", "--show-output"]).args(tests).env(place::ANSIBLE, name);
-        rust_tests(&mut command, tally)?;
     }
-    Ok(())
+    Ok(runs)
 }
 
-/// The Python environment of a version.
+/// Makes the Python environment of a version.
 ///
 /// # Errors
 /// If this machine lacks what it needs.
-fn environment(version: &Version) -> Result<PathBuf> {
+fn environment(version: &Version) -> Result<()> {
     let (least, most) = (version.pythons.start(), version.pythons.end());
     let python = machine::python_within(&version.pythons).ok_or_else(|| {
         anyhow::anyhow!(
@@ -90,8 +82,7 @@ fn environment(version: &Version) -> Result<PathBuf> {
     })?;
     let requirements = place::repository().join(format!("tests/versions/{}.txt", version.name));
     let environment = place::environment(Some(version.name))?;
-    prepare::python_environment(&python, &requirements, &environment)?;
-    Ok(environment)
+    prepare::python_environment(&python, &requirements, &environment)
 }
 
 #[cfg(test)]
@@ -104,12 +95,12 @@ mod tests {
 
     fn pinned(path: &str) -> String {
         let text = text(path);
-        text.lines().find_map(|line| line.strip_prefix("ansible-core==")).unwrap().to_owned()
+        text.lines().find_map(|line| line.strip_prefix("ansible-core==")).unwrap().trim_end_matches(" \\").to_owned()
     }
 
     #[test]
     fn the_versions_that_the_collection_promises_are_those_that_are_tested() {
-        let [oldest, newest] = VERSIONS.map(|version| pinned(&format!("tests/versions/{}.txt", version.name)));
+        let [oldest, newest] = ["oldest", "newest"].map(|name| pinned(&format!("tests/versions/{name}.txt")));
         let usual = pinned("tests/requirements.txt");
         let tested = format!("Tested with {oldest}, {usual} and {newest}.");
         assert!(text("collection/README.md").contains(&tested), "{tested}");

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 FILES = Path(__file__).parents[2] / "files"
@@ -33,7 +33,7 @@ def builds_of(module: str, files: Path = FILES) -> dict[str, Build]:
     return builds
 
 
-@lru_cache(maxsize=None)
+@cache
 def _sha256(path: Path, *_version: int) -> str:
     # The file's size, time and inode are arguments so that a rebuilt file is hashed again.
     return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -211,7 +211,10 @@ def _secret_list(store: dict[int, str] | None, wanted: Mapping[str, str], facts:
         {"name": name, "id": identity, "status": "found" if identity in there else absent}
         for identity, name in wanted.items()
     ]
-    names = {text(mapping(s).get("id")): text(mapping(s).get("name")) for s in items(mapping(facts.get("secrets")).get("list"))}
+    names = {
+        text(mapping(s).get("id")): text(mapping(s).get("name"))
+        for s in items(mapping(facts.get("secrets")).get("list"))
+    }
     return expected + [
         {"name": names.get(identity), "id": identity, "status": "unexpected"}
         for identity in sorted(there - wanted.keys())

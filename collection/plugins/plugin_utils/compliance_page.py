@@ -30,9 +30,7 @@ class Html(str):
 def page(report: Mapping[str, Any]) -> str:
     """The page, for a report as compliance.report() makes it."""
     counts, guests = report["counts"], report["guests"]
-    policy = (
-        f"default-src 'none'; style-src '{_hash(STYLE)}'; script-src '{_hash(SCRIPT)}'; base-uri 'none'; form-action 'none'"
-    )
+    policy = f"default-src 'none'; style-src '{_hash(STYLE)}'; script-src '{_hash(SCRIPT)}'; base-uri 'none'; form-action 'none'"
     # As it is: what is inside them is not parsed as HTML, so nothing may be escaped there.
     style, script = Html(f"<style>{STYLE}</style>"), Html(f"<script>{SCRIPT}</script>")
     head = _tag(
@@ -69,7 +67,10 @@ def _counts(counts: Mapping[str, int]) -> Html:
     parts = [("guests", "guests"), ("fail", "fail"), ("unknown", "unknown"), ("pass", "pass")]
     return _tag(
         "dl",
-        *(_tag("div", _tag("dt", word), _tag("dd", str(counts[key]), id=f"count-{key}"), cls=key) for key, word in parts),
+        *(
+            _tag("div", _tag("dt", word), _tag("dd", str(counts[key]), id=f"count-{key}"), cls=key)
+            for key, word in parts
+        ),
         cls="counts",
     )
 
@@ -127,7 +128,9 @@ def _guest(guest: Mapping[str, Any]) -> Html:
 
 
 def _map(queues: Iterable[Mapping[str, Any]]) -> Html:
-    placed = {(queue["card"], queue["domain"]): queue for queue in queues if None not in (queue["card"], queue["domain"])}
+    placed = {
+        (queue["card"], queue["domain"]): queue for queue in queues if None not in (queue["card"], queue["domain"])
+    }
     cards, domains = sorted({place[0] for place in placed}), sorted({place[1] for place in placed})
     rows = [
         [f"card {card:02x}", *(_bound_to(placed.get((card, domain))) for domain in domains)] for card in cards
@@ -150,7 +153,9 @@ def _table(caption: str, titles: list[str], rows: list[list[str]]) -> Html:
     body = []
     for first, *others in rows:
         cells = [_tag("th", first, scope="row", role="rowheader", data_label=titles[0])]
-        cells.extend(_tag("td", cell, role="cell", data_label=title) for title, cell in zip(titles[1:], others))
+        cells.extend(
+            _tag("td", cell, role="cell", data_label=title) for title, cell in zip(titles[1:], others, strict=True)
+        )
         body.append(_tag("tr", *cells, role="row"))
     return _tag(
         "table",

@@ -23,7 +23,9 @@ def served(ap: Mapping[str, Any], store: Mapping[int, str] | None, entries: list
         seen, and ``dim``, whether a queue may serve an entry although it does not look so
     """
     listed = ap.get("queues")
-    queues = [_queue(queue, store) for queue in listed if isinstance(queue, Mapping)] if isinstance(listed, list) else []
+    queues = (
+        [_queue(queue, store) for queue in listed if isinstance(queue, Mapping)] if isinstance(listed, list) else []
+    )
     cards = {card.get("card"): card for card in ap.get("cards") or [] if isinstance(card, Mapping)}
     bound = [queue for queue in queues if queue["bind"] == "bound"]
     vague = [queue for queue in queues if queue["bind"] not in ("bound", "unbound", "-")]
@@ -39,7 +41,9 @@ def served(ap: Mapping[str, Any], store: Mapping[int, str] | None, entries: list
     for position, entry in enumerate(entries):
         at = serving.get(position)
         verdict = "pass" if at is not None else "unknown" if dim else "fail"
-        results.append({"wants": _wants(entry), "verdict": verdict, "apqn": bound[at]["apqn"] if at is not None else None})
+        results.append(
+            {"wants": _wants(entry), "verdict": verdict, "apqn": bound[at]["apqn"] if at is not None else None}
+        )
     for at, queue in enumerate(bound):
         queue["entry"] = taken.get(at)
     others = [queue["apqn"] for queue in bound if queue["entry"] is None]
@@ -79,7 +83,7 @@ def _fits(entry: Json, queue: Json, card: Mapping[str, Any] | None) -> bool:
         and queue["usable"]
         and entry.get("apqn") in (None, queue["apqn"])
         and str(entry.get("serialnr") or card.get("serialnr")) == str(card.get("serialnr"))
-        and (generation is None or isinstance(found, int) and found >= int(generation[1]))
+        and (generation is None or (isinstance(found, int) and found >= int(generation[1])))
         and (mode != "ep11" or (queue["secret_id"] == _secret(entry) and queue["mkvp"] == _pattern(entry.get("mkvp"))))
     )
 

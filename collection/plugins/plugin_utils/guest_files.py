@@ -159,7 +159,9 @@ def parse(args: dict[str, Any]) -> list[File]:
     unknown = args.keys() - {"files"}
     given = args.get("files")
     if unknown or not isinstance(given, list) or not all(isinstance(one, dict) for one in given):
-        raise _invalid(f"guest_files takes the option files, a list of dictionaries, and not {sorted(unknown) or given}")
+        raise _invalid(
+            f"guest_files takes the option files, a list of dictionaries, and not {sorted(unknown) or given}"
+        )
     files = [_file(one) for one in given]
     paths = [file.dest for file in files]
     if len(set(paths)) < len(paths):
@@ -184,7 +186,9 @@ def _file(given: dict[str, Any]) -> File:
             raise _invalid(f"link {link!r} of {dest} is no path of plain names")
         return File(dest, link=str(link))
     if not re.fullmatch(r"0[0-7]{3}", mode) or int(mode, 8) & 0o022:
-        raise _invalid(f"mode {mode!r} of {dest} is none of four octal digits, in quotes, that lets only the owner write")
+        raise _invalid(
+            f"mode {mode!r} of {dest} is none of four octal digits, in quotes, that lets only the owner write"
+        )
     if module is not None and not re.fullmatch(r"[a-z_]+", str(module)):
         raise _invalid(f"module {module!r} of {dest} is no name of a module")
     data = None if content is None else str(content).encode()

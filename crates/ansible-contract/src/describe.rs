@@ -5,10 +5,10 @@ use schemars::generate::SchemaSettings;
 use serde_json::{Value, json};
 
 /// Schemas of options and results with their descriptions, and the codes with their meanings.
-pub(crate) fn describe<M: Module>() -> Value {
+pub fn describe<M: Module>() -> Value {
     let schema = |s: schemars::Schema| serde_json::to_value(s).unwrap_or_default();
     let generator = || SchemaSettings::draft2020_12().with(|s| s.inline_subschemas = true).into_generator();
-    let codes = M::CODES.iter().copied().chain([codes::ALL]).flatten();
+    let codes = M::CODES.iter().copied().chain([codes::ALL, fault::file::ALL]).flatten();
     json!({
         "module": M::NAME,
         "options": schema(generator().into_root_schema_for::<M::Options>()),

@@ -24,6 +24,8 @@ mod types;
 
 pub use args::{Context, parse_arguments};
 pub use base64_text::from_base64;
+#[cfg(feature = "docs")]
+pub use describe::describe;
 pub use mode::Mode;
 pub use outcome::{Diff, Failure, Outcome, fault_json, warning};
 pub use path::PathText;
@@ -76,11 +78,6 @@ pub fn run<M: Module>() -> ExitCode {
         std::process::exit(1);
     }));
     let argument = std::env::args_os().nth(1);
-    #[cfg(feature = "docs")]
-    if argument.as_deref() == Some("--describe".as_ref()) {
-        outcome::print(&describe::describe::<M>());
-        return ExitCode::SUCCESS;
-    }
     let (printed, failed) = match args::read(argument).and_then(|args| args.parse::<M::Options>()) {
         Err(fault) => (outcome::print(&Failure::<M::Report>::from(fault).printed(false, None)), true),
         Ok((options, context)) => {

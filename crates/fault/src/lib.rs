@@ -5,6 +5,8 @@
 //! Codes are declared with [`codes!`], beside their meaning, in the crate that reports them; the docs list
 //! them from there, so no code can exist without its explanation.
 
+pub mod file;
+
 use std::fmt;
 
 /// A stable error code, `area.reason` in lower case, with its meaning for the docs. Never reused.

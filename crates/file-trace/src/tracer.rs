@@ -59,6 +59,7 @@ enum Inside {
 ///
 /// # Errors
 /// What keeps the program from being started. The inner one: ptrace is not permitted or the architecture not known.
+#[expect(unsafe_code, reason = "only the child can ask to be traced")]
 pub fn run(
     command: &mut Command,
     folder: &Path,
@@ -136,6 +137,7 @@ pub fn run(
 }
 
 /// At the entry of a system call: what it is, and whether the program ends here.
+#[expect(unsafe_code, reason = "the kernel answers with a union")]
 fn enter(
     thread: Pid,
     folder: &Path,
@@ -165,6 +167,7 @@ fn enter(
 }
 
 /// At its exit: records it, and tells whether the program ends here.
+#[expect(unsafe_code, reason = "the kernel answers with a union")]
 fn leave(thread: Pid, at: Inside, events: &mut Vec<Event>) -> bool {
     match at {
         Inside::Other => false,

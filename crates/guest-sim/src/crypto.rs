@@ -28,6 +28,13 @@ pub struct HostKey {
     hash: [u8; 32],
 }
 
+impl std::fmt::Debug for HostKey {
+    /// Nothing of what it holds: there are secrets in it.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("HostKey").finish_non_exhaustive()
+    }
+}
+
 impl HostKey {
     /// A new random key.
     pub fn generate() -> Self {

@@ -152,7 +152,7 @@ impl Fault {
 }
 
 /// The faults of a guest and how often each was met.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub struct Faults {
     list: Vec<(Fault, u32)>,
 }

@@ -51,6 +51,7 @@ fn is_zero(number: &u64) -> bool {
 }
 
 /// What is to be answered to a call, and what else is to happen.
+#[derive(Debug)]
 pub struct Answer<T> {
     /// The result of the call.
     pub result: Result<T, Errno>,
@@ -67,6 +68,7 @@ impl<T> Answer<T> {
 }
 
 /// A simulated guest. `now` is the time since the simulator started and must never go back.
+#[derive(Debug)]
 pub struct Guest {
     scenario: Scenario,
     uv: Ultravisor,

@@ -36,6 +36,13 @@ pub struct Image {
     pub allow_cck_update: bool,
 }
 
+impl std::fmt::Debug for Image {
+    /// Nothing of what it holds: there are secrets in it.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Image").finish_non_exhaustive()
+    }
+}
+
 impl Image {
     /// A new image with random digests. Without `cck` that key is random too.
     pub fn generate(cck: Option<[u8; 32]>) -> Self {

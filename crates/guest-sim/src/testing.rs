@@ -16,6 +16,7 @@ use crate::uv::{Rc, Ultravisor};
 pub mod build;
 
 /// A machine with its two key halves.
+#[derive(Debug)]
 pub struct Host {
     pub public: p521::PublicKey,
     pem: Zeroizing<String>,

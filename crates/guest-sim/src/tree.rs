@@ -37,6 +37,7 @@ pub enum File {
 }
 
 /// The guest's files, seen through what the scenario leaves out.
+#[derive(Debug)]
 pub struct Tree<'a> {
     /// Names the absent paths.
     pub scenario: &'a Scenario,

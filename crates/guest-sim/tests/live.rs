@@ -43,6 +43,7 @@ mod ioctls {
 
 type Ioctl = unsafe fn(libc::c_int, *mut Block) -> nix::Result<libc::c_int>;
 
+#[expect(unsafe_code, reason = "an ioctl takes an address")]
 fn call(device: &File, ioctl: Ioctl, buffer: &mut [u8]) -> nix::Result<u16> {
     let address = if buffer.is_empty() { 0 } else { buffer.as_mut_ptr() as u64 };
     let length = buffer.len() as u32;
@@ -62,6 +63,7 @@ fn attribute(name: &str) -> String {
 
 /// What runs inside the guest: the whole procedure of an administrator.
 #[test]
+#[expect(unsafe_code, reason = "an ioctl takes an address")]
 fn client() {
     let Some(request) = env::var_os(CLIENT) else {
         eprintln!("skipped: this runs only inside a guest that another test starts");

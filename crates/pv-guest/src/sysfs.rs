@@ -28,6 +28,7 @@ pub fn read_optional(path: &Path) -> io::Result<Option<String>> {
 
 /// A folder of attributes that is looked up once for all that is read of it now. What is the matter with it shows when
 /// something of it is read.
+#[derive(Debug)]
 pub struct Folder(nix::Result<OwnedFd>);
 
 impl Folder {

@@ -85,6 +85,13 @@ pub struct RequestKeys {
     pub iv: [u8; 12],
 }
 
+impl std::fmt::Debug for RequestKeys {
+    /// Nothing of what it holds: there are secrets in it.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RequestKeys").finish_non_exhaustive()
+    }
+}
+
 impl RequestKeys {
     /// Fresh ones from OpenSSL's random numbers.
     ///
@@ -119,6 +126,13 @@ pub struct AddSecret {
     pub flags: u64,
     /// Data that anybody can read.
     pub user_data: UserData,
+}
+
+impl std::fmt::Debug for AddSecret {
+    /// Nothing of what it holds: there are secrets in it.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AddSecret").finish_non_exhaustive()
+    }
 }
 
 impl AddSecret {

@@ -1,8 +1,6 @@
 //! Error codes of building requests and of verifying host key documents.
 
 fault::codes! {
-    FILE_MISSING = "file.missing", "A file that was named does not exist.";
-    FILE_UNREADABLE = "file.unreadable", "A file could not be read.";
     FILE_TOO_LARGE = "file.too_large", "A file is larger than anything that belongs there, and was not read.";
 
     IMAGE_NO_HEADER = "image.no_header", "The file holds no Secure Execution header where one may be.";

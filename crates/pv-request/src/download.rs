@@ -46,6 +46,7 @@ type Answer = Result<Arc<[u8]>, String>;
 /// Gets what is at `http` and `https` addresses, each once: later the first answer counts, also if it was none.
 /// Servers of `https` are verified with the system's roots, or those that `SSL_CERT_FILE` names. What is fetched stays
 /// in memory.
+#[derive(Debug)]
 pub struct Downloads {
     agent: Agent,
     limits: Limits,

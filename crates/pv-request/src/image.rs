@@ -49,7 +49,7 @@ impl ImageTags {
     ///
     /// # Errors
     /// [`codes::IMAGE_NO_HEADER`], [`codes::IMAGE_MALFORMED`], [`codes::IMAGE_VERSION`], and
-    /// [`codes::FILE_UNREADABLE`] for what the reader answers.
+    /// [`fault::file::UNREADABLE`] for what the reader answers.
     pub fn find(image: &mut (impl Read + Seek), name: &str) -> Result<Self> {
         let read = |e| unreadable(name, &e);
         let start = locate(image).map_err(read)?.ok_or_else(|| {

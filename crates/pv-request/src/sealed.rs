@@ -29,6 +29,7 @@ fn parse(bytes: &[u8]) -> Option<CmsContentInfo> {
 }
 
 /// For whom a secret is encrypted. Any one of their keys opens it.
+#[derive(Debug)]
 pub struct Recipients(Vec<(String, X509)>);
 
 impl Recipients {
@@ -101,6 +102,13 @@ fn integer(number: &BigNumRef) -> Vec<u8> {
 
 /// A private key that opens what is encrypted for it.
 pub struct OpeningKey(PKey<Private>);
+
+impl std::fmt::Debug for OpeningKey {
+    /// Nothing of what it holds: there are secrets in it.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("OpeningKey").finish_non_exhaustive()
+    }
+}
 
 impl OpeningKey {
     /// Reads a private key, PEM or DER, that may be encrypted. `name` is what messages call it.

@@ -1,7 +1,7 @@
 //! Bytes together with the name that messages call them by.
 
 use crate::codes;
-use fault::{Fault, Result};
+use fault::{Fault, Result, file};
 use nix::libc::O_NONBLOCK;
 use std::{
     fs::{File, OpenOptions},
@@ -27,7 +27,7 @@ impl Source {
     /// Reads a whole file.
     ///
     /// # Errors
-    /// [`codes::FILE_MISSING`], [`codes::FILE_UNREADABLE`] and [`codes::FILE_TOO_LARGE`].
+    /// [`file::MISSING`], [`file::UNREADABLE`] and [`codes::FILE_TOO_LARGE`].
     pub fn read(path: &Path) -> Result<Self> {
         let name = path.display().to_string();
         let file = open(path, &name)?;
@@ -52,15 +52,15 @@ pub(crate) fn open(path: &Path, name: &str) -> Result<File> {
     if metadata.is_file() {
         return Ok(file);
     }
-    Err(Fault::new(codes::FILE_UNREADABLE, format!("{name} is no regular file and was not read."))
+    Err(Fault::new(file::UNREADABLE, format!("{name} is no regular file and was not read."))
         .hint("Name a file that holds the bytes."))
 }
 
 pub(crate) fn unreadable(name: &str, error: &io::Error) -> Fault {
     let fault = if error.kind() == io::ErrorKind::NotFound {
-        Fault::new(codes::FILE_MISSING, format!("{name} does not exist."))
+        Fault::new(file::MISSING, format!("{name} does not exist."))
     } else {
-        Fault::new(codes::FILE_UNREADABLE, format!("{name} could not be read: {error}."))
+        Fault::new(file::UNREADABLE, format!("{name} could not be read: {error}."))
     };
     fault.io(error)
 }
@@ -77,7 +77,7 @@ mod tests {
         mkfifo(&pipe, Mode::S_IRUSR | Mode::S_IWUSR).unwrap();
         for path in [&pipe, Path::new("/dev/zero"), dir.path()] {
             for fault in [Source::read(path).unwrap_err(), crate::ImageTags::read(path).unwrap_err()] {
-                assert_eq!(fault.code, codes::FILE_UNREADABLE);
+                assert_eq!(fault.code, file::UNREADABLE);
                 assert!(fault.detail.contains("no regular file"), "{fault}");
             }
         }

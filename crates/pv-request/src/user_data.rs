@@ -23,6 +23,13 @@ pub struct UserData {
     key: Option<PKey<Private>>,
 }
 
+impl std::fmt::Debug for UserData {
+    /// Nothing of what it holds: there are secrets in it.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("UserData").finish_non_exhaustive()
+    }
+}
+
 impl Default for UserData {
     /// No user data.
     fn default() -> Self {

@@ -1,6 +1,7 @@
 //! Keys that sign: what they issue and what they revoke.
 
 use crate::der;
+use crate::keys::rsa_key;
 use openssl::{
     asn1::{Asn1Integer, Asn1Object, Asn1OctetString, Asn1Time},
     bn::{BigNum, MsbOption},
@@ -21,14 +22,6 @@ use std::time::{SystemTime, UNIX_EPOCH};
 pub fn days_from_now(days: i64) -> i64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     i64::try_from(now).unwrap_or(0) + days * 86_400
-}
-
-/// A new key for an authority. RSA-2048 is quick and still passes OpenSSL's security level 2.
-///
-/// # Errors
-/// What OpenSSL answers.
-pub fn rsa_key() -> Result<PKey<Private>, ErrorStack> {
-    PKey::from_rsa(Rsa::generate(2048)?)
 }
 
 /// A key that is too weak to be trusted: RSA-1024.
@@ -118,6 +111,13 @@ pub struct Issue {
     pub digest: MessageDigest,
 }
 
+impl std::fmt::Debug for Issue {
+    /// OpenSSL's values cannot be shown.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Issue").finish_non_exhaustive()
+    }
+}
+
 /// A revocation list to be issued.
 pub struct Crl {
     /// The issuer's name, if not the authority's own.
@@ -130,6 +130,13 @@ pub struct Crl {
     pub next_update: i64,
 }
 
+impl std::fmt::Debug for Crl {
+    /// OpenSSL's values cannot be shown.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Crl").finish_non_exhaustive()
+    }
+}
+
 impl Default for Crl {
     /// Valid now, revokes nothing.
     fn default() -> Self {
@@ -138,6 +145,7 @@ impl Default for Crl {
 }
 
 /// A key that signs, and the certificate over it.
+#[derive(Debug)]
 pub struct Authority {
     /// The private key.
     pub key: PKey<Private>,

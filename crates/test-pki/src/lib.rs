@@ -6,9 +6,11 @@
 
 mod authority;
 mod der;
+mod keys;
 mod pki;
 mod server;
 
-pub use authority::{Authority, Crl, Issue, Role, Usage, days_from_now, host_key, rsa_key, signing_name, weak_key};
+pub use authority::{Authority, Crl, Issue, Role, Usage, days_from_now, host_key, signing_name, weak_key};
+pub use keys::rsa_key;
 pub use pki::{Flaw, Pki, REVOKED_SERIAL, write_file};
 pub use server::{CrlServer, Reply};

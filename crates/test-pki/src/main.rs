@@ -1,5 +1,5 @@
 //! `test-pki --dir DIR --host NAME=PUBKEY.pem [--host ...] [--flaw NAME=FLAW ...]`: writes the pretend hierarchy
-//! and a host key document `NAME.crt` for each public key into DIR. Every run makes new keys.
+//! and a host key document `NAME.crt` for each public key into DIR.
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use openssl::pkey::PKey;

@@ -51,6 +51,7 @@ impl Flaw {
 }
 
 /// Root CA, intermediate CA and signing key.
+#[derive(Debug)]
 pub struct Pki {
     /// Trusted by definition.
     pub root: Authority,

@@ -32,7 +32,7 @@ pub enum Reply {
     Silence,
 }
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct State {
     replies: HashMap<String, Reply>,
     asked: Vec<String>,
@@ -40,6 +40,7 @@ struct State {
 }
 
 /// The server; as a proxy, of whatever host it is asked for. It ends when it is dropped.
+#[derive(Debug)]
 pub struct CrlServer {
     address: SocketAddr,
     scheme: &'static str,

@@ -1,14 +1,13 @@
 //! What could not be read: facts never fail because of it.
 
 use crate::options::Problem;
-use fault::{Code, Fault};
+use fault::{Code, Fault, file};
 use std::io;
 use std::path::Path;
 
 pub mod codes {
     //! Codes of this module's own.
     fault::codes! {
-        NOT_READABLE = "file.unreadable", "A file that a task needs cannot be read.";
         CARD_TIMEOUT = "ap.card_timeout", "A card's attributes were not read in time.";
         INSPECT_SKIPPED = "ap.inspect_skipped", "Check mode binds no queue, so bind_to_inspect was ignored.";
     }
@@ -30,7 +29,7 @@ impl Problems {
 
     /// The value, or nothing and a problem.
     pub fn take<T>(&mut self, path: &Path, outcome: io::Result<T>) -> Option<T> {
-        outcome.map_err(|e| self.note(unreadable(codes::NOT_READABLE, path, &e))).ok()
+        outcome.map_err(|e| self.note(unreadable(file::UNREADABLE, path, &e))).ok()
     }
 
     /// The value, or nothing and a problem.

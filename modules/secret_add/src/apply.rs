@@ -3,7 +3,7 @@
 use crate::options::{Added, Evidence, Report};
 use crate::plan::{Planned, Step, matching};
 use crate::record::{Fate, Record};
-use crate::request::{Loaded, Source, codes};
+use crate::request::{Loaded, Source};
 use ansible_contract::{Context, Diff, Failure, Outcome, fault_json, warning};
 use fault::{Fault, Result};
 use pv_guest::boot_record::{BootRecord, Topic};
@@ -25,7 +25,7 @@ pub fn load(sources: Vec<Source>, context: &Context) -> Result<(Requests, Vec<Fa
     for source in sources {
         match source.load() {
             Ok(loaded) => requests.push((source, Some(loaded))),
-            Err(fault) if context.check_mode && fault.code == codes::REQUEST_MISSING => {
+            Err(fault) if context.check_mode && fault.code == fault::file::MISSING => {
                 missing.push(fault);
                 requests.push((source, None));
             }

@@ -2,18 +2,10 @@
 
 use crate::options::Options;
 use ansible_contract::{PathText, codes as args, from_base64};
-use fault::{Fault, Result};
+use fault::{Fault, Result, file};
 use pv_wire::{RequestView, SecretId, SecretType, layout};
 use sha2::{Digest, Sha256};
 use std::io::ErrorKind;
-
-pub mod codes {
-    //! Codes of reading requests.
-    fault::codes! {
-        REQUEST_MISSING = "file.missing", "A file that a task needs is not there.";
-        REQUEST_UNREADABLE = "file.unreadable", "A file that a task needs cannot be read.";
-    }
-}
 
 /// A request as it was given.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -132,10 +124,10 @@ fn read(path: &PathText) -> Result<Vec<u8>> {
     match path.read(layout::MAX_REQUEST_LEN as u64 + 1) {
         Ok(bytes) => Ok(bytes),
         Err(e) if e.kind() == ErrorKind::NotFound => {
-            Err(Fault::new(codes::REQUEST_MISSING, format!("The request {path} is not there."))
+            Err(Fault::new(file::MISSING, format!("The request {path} is not there."))
                 .hint("Transfer it to the guest first, or give it as src or content."))
         }
-        Err(e) => Err(Fault::new(codes::REQUEST_UNREADABLE, format!("The request {path} cannot be read: {e}.")).io(&e)),
+        Err(e) => Err(Fault::new(file::UNREADABLE, format!("The request {path} cannot be read: {e}.")).io(&e)),
     }
 }
 
@@ -162,11 +154,11 @@ mod tests {
     #[test]
     fn what_is_no_request_is_refused_with_the_files_name() {
         let load = |json: &str| sources(options(json)).unwrap()[0].load().unwrap_err();
-        assert_eq!(load(r#"{"path": "/nonexistent/req"}"#).code, codes::REQUEST_MISSING);
-        assert_eq!(load(r#"{"path": "/"}"#).code, codes::REQUEST_UNREADABLE);
+        assert_eq!(load(r#"{"path": "/nonexistent/req"}"#).code, file::MISSING);
+        assert_eq!(load(r#"{"path": "/"}"#).code, file::UNREADABLE);
         for device in ["/dev/null", "/dev/zero"] {
             let fault = load(&format!(r#"{{"path": "{device}"}}"#));
-            assert_eq!(fault.code, codes::REQUEST_UNREADABLE);
+            assert_eq!(fault.code, file::UNREADABLE);
             assert!(fault.detail.contains(device) && fault.detail.contains("not a regular file"), "{fault}");
         }
         assert_eq!(load(r#"{"path": "/proc/self/cmdline"}"#).code.name, "request.malformed");

@@ -25,6 +25,7 @@ pub struct TrustFiles {
 }
 
 /// A host key that may be used.
+#[derive(Debug)]
 pub struct Host {
     /// The key.
     pub key: HostKey,
@@ -35,6 +36,7 @@ pub struct Host {
 }
 
 /// A chain that was checked.
+#[derive(Debug)]
 struct Checked {
     verifier: Verifier,
     root_ca: String,
@@ -78,7 +80,7 @@ impl Hosts {
 }
 
 /// All host keys and chains of a task.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub struct KnownHosts {
     chains: HashMap<TrustFiles, Cached<Checked>>,
     hosts: HashMap<(PathBuf, Option<TrustFiles>), Cached<Host>>,

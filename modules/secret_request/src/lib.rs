@@ -1,9 +1,46 @@
-//! The parts of `secret_request` that read what others wrote: separate from the program so that tests can feed them anything.
+//! `secret_request`: builds add-secret requests on the trusted machine, those that are not there or not as wanted.
 
+mod absent;
+mod apply;
+mod builders;
 pub mod codes;
 pub mod cuid;
+mod hosts;
 pub mod manifest;
+mod material;
 pub mod options;
+mod plan;
+mod present;
 pub mod private_file;
+mod progress;
+mod report;
 pub mod seal;
 pub mod state_key;
+mod task;
+mod wanted;
+
+use ansible_contract::{Context, Failure, Module, Outcome};
+use fault::Code;
+use options::{Options, Requests};
+use report::Report;
+use task::Task;
+
+/// The module.
+#[derive(Debug)]
+pub struct SecretRequest;
+
+impl Module for SecretRequest {
+    const NAME: &'static str = "secret_request";
+    const CODES: &'static [&'static [Code]] = &[codes::ALL, pv_request::codes::ALL, pv_wire::codes::ALL];
+    type Options = Options;
+    type Report = Report;
+
+    fn run(options: Options, context: &Context) -> Result<Outcome<Report>, Failure<Report>> {
+        let requests = Requests::new(options)?;
+        task::refuse_duplicates(&requests)?;
+
+        let mut task = Task::new(context)?;
+        task.requests(requests);
+        task.finish()
+    }
+}

@@ -10,9 +10,7 @@ use crate::wanted::{CuidSource, Present, Proof, SecretSource};
 use crate::{codes, cuid};
 use fault::{Fault, Result};
 use openssl::sha::sha256;
-use pv_request::{
-    AddSecret, Extension, ImageTags, RequestKeys, Secret, SecretClass, Source, UserData, codes as request_codes,
-};
+use pv_request::{AddSecret, Extension, ImageTags, RequestKeys, Secret, SecretClass, Source, UserData};
 use pv_wire::{SecretId, SecretType, encode_hex};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -30,7 +28,7 @@ pub enum SecretState {
 }
 
 /// The images of a task, each read once.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub struct KnownImages(HashMap<PathBuf, Result<ImageTags>>);
 
 impl KnownImages {
@@ -216,7 +214,7 @@ fn secret_missing(wanted: &Present, path: &Path) -> Fault {
 fn key_file(path: &Path, warnings: &mut Vec<Fault>) -> Result<Private> {
     warnings.extend(private_file::folder(path)?);
     private_file::read(path)?
-        .ok_or_else(|| Fault::new(request_codes::FILE_MISSING, format!("{} does not exist.", path.display())))
+        .ok_or_else(|| Fault::new(fault::file::MISSING, format!("{} does not exist.", path.display())))
 }
 
 /// The secret in the form in which a request carries it; only called for types that have one.

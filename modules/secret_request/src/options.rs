@@ -157,6 +157,7 @@ options! {
 }
 
 /// The requests of a task: what they share, and what each has of its own.
+#[derive(Debug)]
 pub struct Requests {
     shared: Options,
     #[expect(clippy::vec_box, reason = "each is large, there may be thousands, and each is freed when it is done")]

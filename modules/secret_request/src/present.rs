@@ -29,6 +29,7 @@ const ID_FILE_LIMIT: u64 = 64 << 10;
 const GUEST_INDICATION: &str = "/sys/firmware/uv/prot_virt_guest";
 
 /// What all requests of a task share.
+#[derive(Debug)]
 pub struct Shared {
     /// Nothing may be written.
     pub check_mode: bool,

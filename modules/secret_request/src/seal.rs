@@ -4,11 +4,11 @@ use crate::codes;
 use crate::private_file::{self, Private};
 use ansible_contract::NoLog;
 use fault::{Fault, Result};
-use pv_request::{OpeningKey, Recipients, Source, codes as request_codes, is_sealed};
+use pv_request::{OpeningKey, Recipients, Source, is_sealed};
 use std::path::{Path, PathBuf};
 
 /// For whom the file with a secret is encrypted, and what opens it.
-#[derive(Clone, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Sealing {
     /// Certificates.
     pub recipients: Vec<PathBuf>,
@@ -19,7 +19,7 @@ pub struct Sealing {
 }
 
 /// Certificates and key of one secret's file, read.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub struct Seal {
     recipients: Option<Recipients>,
     key: Option<OpeningKey>,
@@ -35,7 +35,7 @@ impl Seal {
         let recipients = (!sources.is_empty()).then(|| Recipients::new(&sources)).transpose()?;
         let key = files.key.as_deref().map(|path| {
             let name = path.display().to_string();
-            let missing = || Fault::new(request_codes::FILE_MISSING, format!("{name} does not exist."));
+            let missing = || Fault::new(fault::file::MISSING, format!("{name} does not exist."));
             let bytes = private_file::read(path)?.ok_or_else(missing)?;
             OpeningKey::new(&bytes, files.passphrase.as_ref().map(|passphrase| passphrase.expose()), &name)
         });

@@ -20,6 +20,13 @@ use std::path::{Path, PathBuf};
 /// The key, wiped when dropped.
 pub struct StateKey(Private);
 
+impl std::fmt::Debug for StateKey {
+    /// Nothing of what it holds: there are secrets in it.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StateKey").finish_non_exhaustive()
+    }
+}
+
 impl StateKey {
     /// Where the user's key is: `seguest-pv/manifest.key` in `$XDG_STATE_HOME` or `~/.local/state`.
     ///

@@ -21,7 +21,7 @@ use std::thread;
 
 /// In check mode an earlier task may still make what these codes miss.
 const MADE_BY_AN_EARLIER_TASK: [&str; 3] =
-    [pv_request::codes::FILE_MISSING.name, codes::SECRET_MISSING.name, ansible_contract::codes::NO_SUCH_OWNER.name];
+    [fault::file::MISSING.name, codes::SECRET_MISSING.name, ansible_contract::codes::NO_SUCH_OWNER.name];
 
 /// No two requests may have one file: the second would replace the first in every run.
 ///

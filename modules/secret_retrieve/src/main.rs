@@ -1,42 +1,5 @@
-//! `secret_retrieve`: writes a retrievable secret of the store into a file.
-
-mod dest;
-mod encode;
-mod memory;
-mod task;
-
-use ansible_contract::{Context, Failure, Module, Outcome};
-use dest::Found;
-use fault::Code;
-use options::{Options, Report};
-use pv_guest::boot_record::BootRecord;
-use pv_guest::uv::{Device, SecretList};
-use secret_retrieve::{options, plan};
-use task::Task;
-
-struct SecretRetrieve;
-
-impl Module for SecretRetrieve {
-    const NAME: &'static str = "secret_retrieve";
-    const CODES: &'static [&'static [Code]] = &[plan::codes::ALL, pv_guest::codes::ALL];
-    type Options = Options;
-    type Report = Report;
-
-    fn run(options: Options, context: &Context) -> Result<Outcome<Report>, Failure<Report>> {
-        let (wanted, dest) = options.wanted()?;
-
-        let device = Device::open()?;
-        device.require_retrieve()?;
-        let boot = BootRecord::of_this_boot()?;
-        let list = SecretList::read(&device)?;
-        let found = Found::at(dest.as_path())?;
-
-        let secret = plan::choose(&wanted, &list);
-        let task = Task::new(&options, &dest, found, &boot);
-        if context.check_mode { task.predict(secret) } else { task.apply(&device, secret?) }
-    }
-}
+//! The program `secret_retrieve`; what it does is in the library.
 
 fn main() -> std::process::ExitCode {
-    ansible_contract::run::<SecretRetrieve>()
+    ansible_contract::run::<secret_retrieve::SecretRetrieve>()
 }

@@ -57,7 +57,7 @@ impl<'a> Task<'a> {
             attributes => attributes?,
         };
         match files::check_writable(self.dest) {
-            Err(fault) if fault.code == args::FILE_MISSING => self.only_warn(&fault),
+            Err(fault) if fault.code == fault::file::MISSING => self.only_warn(&fault),
             checked => checked?,
         }
         let memory = self.memory();

@@ -3,8 +3,7 @@
 use super::measured::{self, Run};
 use super::{built_requests, fresh_world};
 use crate::chore::step;
-use crate::machine;
-use crate::prepare::build_for;
+use crate::{build, machine};
 use anyhow::{Result, ensure};
 use e2e::{Guest, World, place};
 use serde_json::{Value, json};
@@ -96,7 +95,10 @@ struct Bare {
 /// If something cannot be built or run, or a run does not do what it is measured for.
 pub fn bind() -> Result<()> {
     machine::can_run_guests()?;
-    build_for("the benchmark", &["ap_bind", "secret_add", "secret_request", "guest-sim", "test-pki"])?;
+    machine::can_build()?;
+    step("Building what the benchmark needs", || {
+        build::as_they_ship(&["ap_bind", "secret_add", "secret_request", "guest-sim", "test-pki"])
+    })?;
     measured::build()?;
     let world = fresh_world()?;
     let requests = step("Building requests", || requests(&world))?;

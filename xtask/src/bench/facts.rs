@@ -2,7 +2,7 @@
 
 use super::measured::{self, Run, middle};
 use crate::chore::step;
-use crate::prepare::build_for;
+use crate::{build, machine};
 use anyhow::{Context, Result, ensure};
 use e2e::place;
 use serde_json::Value;
@@ -34,7 +34,8 @@ const OF_QUEUE: [(&str, &str); 7] = [
 /// # Errors
 /// If the tree cannot be made or mounted, or one of the two does not read all of it.
 pub fn facts() -> Result<()> {
-    build_for("the benchmark", &["facts"])?;
+    machine::can_build()?;
+    step("Building what the benchmark needs", || build::as_they_ship(&["facts"]))?;
     measured::build()?;
     // In memory, as sysfs is: the cache of a disk would be measured otherwise.
     let memory = Path::new("/dev/shm");

@@ -22,7 +22,8 @@ pub struct Run {
 /// What the compiler said.
 pub fn build() -> Result<()> {
     step("Building what measures", || {
-        quietly(cargo().args(["build", "--release", "--package", "pv-guest", "--examples"])).map(|_| ())
+        quietly(cargo().args(["build", "--locked", "--profile", "ship", "--package", "pv-guest", "--examples"]))
+            .map(|_| ())
     })
 }
 

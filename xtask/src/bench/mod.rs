@@ -59,6 +59,7 @@ const BENCHMARKS: [Benchmark; 5] = [
 pub fn bench(name: &str, arguments: &[&str]) -> Result<()> {
     if let Some(found) = BENCHMARKS.iter().find(|known| known.name == name) {
         ensure!(arguments.is_empty() || !found.takes.is_empty(), "the benchmark {name} takes no arguments");
+        place::use_what_ships();
         return (found.run)(arguments);
     }
     let known: Vec<_> = BENCHMARKS.iter().map(|b| format!("    {}{}: {}", b.name, b.takes, b.compares)).collect();

@@ -3,7 +3,7 @@
 use super::measured::Run;
 use super::{fresh_world, median, request_options};
 use crate::chore::{cargo, openssl_features, quietly, step};
-use crate::prepare;
+use crate::{build, machine};
 use anyhow::{Context, Result, ensure};
 use e2e::{World, place};
 use serde_json::{Value, json};
@@ -26,7 +26,8 @@ const FILES: usize = 500;
 /// # Errors
 /// If something cannot be built or run.
 pub fn request() -> Result<()> {
-    prepare::build_for("the benchmark", &["secret_request", "guest-sim", "test-pki"])?;
+    machine::can_build()?;
+    step("Building what the benchmark needs", || build::as_they_ship(&["secret_request", "guest-sim", "test-pki"]))?;
     let world = fresh_world()?;
     fs::write(world.path("extension"), [7; 32])?;
     fs::write(world.path("secret"), [9; 32])?;
@@ -83,7 +84,7 @@ struct Pace {
 
 fn pace(cores: usize) -> Result<Pace> {
     let mut command = cargo();
-    command.args(["run", "--quiet", "--release", "--package", "pv-request", "--example", "pace"]);
+    command.args(["run", "--quiet", "--locked", "--profile", "ship", "--package", "pv-request", "--example", "pace"]);
     if !openssl_features().is_empty() {
         command.args(["--features", "vendored-openssl"]);
     }

@@ -2,7 +2,7 @@
 
 use super::{fresh_world, median};
 use crate::chore::step;
-use crate::{guest_system, prepare};
+use crate::{prepare, unpacked};
 use anyhow::{Result, ensure};
 use e2e::{Controller, Guest, Host, Ssh, can_ssh, fleet_cards};
 use serde_json::{Value, json};
@@ -27,8 +27,8 @@ struct Row {
 /// # Errors
 /// If something cannot be prepared or run.
 pub fn ssh() -> Result<()> {
-    prepare::prepare()?;
-    guest_system::guest_system();
+    prepare::prepare_what_ships()?;
+    unpacked::guest_system();
     ensure!(can_ssh("the benchmark"), "there is nothing to measure");
     let world = fresh_world()?;
     let guests = [

@@ -18,6 +18,7 @@ const MACHINE: &str = "machine1";
 const SCENARIO: &str = "trial";
 
 /// What happens in a guest.
+#[derive(Debug)]
 enum Step {
     /// A module is run with these arguments.
     Module(&'static str, Value),

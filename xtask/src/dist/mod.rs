@@ -15,9 +15,9 @@ mod toolchain;
 mod trial;
 
 use crate::chore::{quietly, step};
-use crate::guest_system::guest_system;
-use crate::machine;
-use crate::prepare::{ansible, build_collection, build_for, stage_collection};
+use crate::prepare::{SIMULATION, ansible, build_collection, stage_collection};
+use crate::unpacked::guest_system;
+use crate::{build, machine};
 use anyhow::{Context, Result};
 use e2e::{place, provision_from_tarball};
 use kernel::Kernel;
@@ -37,6 +37,7 @@ use toolchain::{EMULATED, Toolchain};
 /// # Errors
 /// What this machine lacks, what a tool said, or which rule a program breaks.
 pub fn dist() -> Result<()> {
+    place::use_what_ships();
     machine::can_build()?;
     let python = machine::python()?;
     let time = source_time()?;
@@ -89,7 +90,7 @@ fn in_guests(tools: &Toolchain, traces: &Traces, built: &[Built]) -> Result<()> 
         println!("Not tried in simulated guests: {why:#}");
         return Ok(());
     }
-    build_for("the trials", &["guest-sim", "test-pki"])?;
+    step("Building the simulator", || build::as_they_ship(&SIMULATION))?;
     let simulator = step("Building the simulator for s390x", || programs::simulator(tools, traces))?;
     let kernel = step("Fetching a kernel for s390x and a machine for it", || Kernel::fetch(tools))?;
     step("Trying the guests' programs in a simulated guest on that kernel", || {

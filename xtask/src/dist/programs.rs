@@ -3,7 +3,10 @@
 use super::elf::{self, Found, Rules};
 use super::openssl::OpenSsl;
 use super::toolchain::Toolchain;
+use crate::build;
 use crate::chore::quietly;
+use crate::prepare::MODULES;
+use crate::test::Report;
 use anyhow::{Context, Result, ensure};
 use std::fs;
 use std::path::PathBuf;
@@ -129,7 +132,7 @@ impl Batch {
         let (major, minor) = elf::NEWEST_GLIBC;
         let version = if self.is_static { String::new() } else { format!(".{major}.{minor}") };
         command
-            .args(["zigbuild", "--release", "--locked", "--target", &format!("{}{version}", self.target())])
+            .args(["zigbuild", "--profile", "ship", "--locked", "--target", &format!("{}{version}", self.target())])
             .args(["-Z", "build-std=std,panic_abort", "-Z", "build-std-features=optimize_for_size"])
             .arg("--target-dir")
             .arg(&folder)
@@ -141,7 +144,7 @@ impl Batch {
             command.args(["--package", module]);
         }
         quietly(&mut command)?;
-        Ok(folder.join(self.target()).join("release"))
+        Ok(folder.join(self.target()).join("ship"))
     }
 
     fn flags(&self, traces: &Traces) -> Vec<String> {
@@ -175,19 +178,21 @@ fn limit(module: &str, machine: &str) -> usize {
 /// was made for speed and unwinds.
 const LIBRARY_AS_IT_COMES: usize = 400 * KB;
 
-/// The sizes of the programs that tests run, a line each; they are held under limits in every test, because what ships is
-/// built too rarely to tell which change made it larger.
+/// The sizes of the programs as they ship, but built for this machine, a line each. They are held under limits in every
+/// test, because `dist` is run too rarely to say which change made a program larger.
 ///
 /// # Errors
-/// If one is not built, or too large.
-pub fn weigh() -> Result<String> {
-    let mut lines = String::new();
+/// If one cannot be built, or is too large.
+pub fn weigh() -> Result<Report> {
+    build::as_they_ship(&MODULES)?;
+    let folder = e2e::place::target()?.join("ship");
+    let mut lines = Vec::new();
     for program in &PROGRAMS {
-        let size = usize::try_from(fs::metadata(e2e::place::binary(program.module)?)?.len())?;
+        let size = usize::try_from(fs::metadata(folder.join(program.module))?.len())?;
         program.bears(size)?;
-        lines += &format!("    {:<16} {size:>9} bytes\n", program.module);
+        lines.push(format!("{} {size}", program.module));
     }
-    Ok(lines)
+    Ok(Report { line: lines.join(", "), ..Report::default() })
 }
 
 impl Program {
@@ -243,7 +248,6 @@ impl Traces {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::prepare::MODULES;
 
     #[test]
     fn every_module_is_built_for_guests_and_for_the_machine_it_is_compared_on() {

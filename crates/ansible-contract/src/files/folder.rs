@@ -19,11 +19,13 @@ use std::time::{Duration, Instant};
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The folder of some files, held against others who write there.
+#[derive(Debug)]
 pub struct Folder {
     handle: Handle,
     path: PathBuf,
 }
 
+#[derive(Debug)]
 enum Handle {
     Locked(Flock<File>),
     /// The file system knows no locks.
@@ -42,7 +44,7 @@ impl Folder {
         };
         let opened = File::open(&path).map_err(|e| match e.kind() {
             ErrorKind::NotFound => Fault::new(
-                codes::FILE_MISSING,
+                fault::file::MISSING,
                 format!("The folder {} does not exist, so {} cannot be written.", path.display(), file.display()),
             )
             .hint("Make it first, for example with ansible.builtin.file and state: directory."),

@@ -118,7 +118,7 @@ pub fn identity(path: &Path) -> PathBuf {
 /// The fault of a file or folder that cannot be read.
 pub fn unreadable(path: &Path, error: &io::Error) -> Fault {
     let detail = format!("{} could not be read: {error}.", path.display());
-    Fault::new(codes::FILE_UNREADABLE, detail).io(error)
+    Fault::new(fault::file::UNREADABLE, detail).io(error)
 }
 
 /// The fault of a file that cannot be written.
@@ -191,7 +191,7 @@ mod tests {
     fn a_missing_folder_is_named() {
         let fault =
             replace(Path::new("/nonexistent/folder/request"), b"", &Attributes::mode(0o600), &mut false).unwrap_err();
-        assert_eq!(fault.code, codes::FILE_MISSING);
+        assert_eq!(fault.code, fault::file::MISSING);
         assert!(fault.detail.contains("/nonexistent/folder "), "{fault}");
     }
 

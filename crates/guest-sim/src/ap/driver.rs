@@ -19,6 +19,7 @@ enum Machine {
 }
 
 /// The kernel's side of a queue.
+#[derive(Debug)]
 pub struct Driver {
     machine: Machine,
     index: Option<u16>,

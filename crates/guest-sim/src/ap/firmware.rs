@@ -82,13 +82,14 @@ pub struct Rules<'a> {
 }
 
 /// Something that takes time.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 enum Step {
     Bind,
     Associate { index: u16, outcome: u8 },
     Reset { unbind: bool },
 }
 
+#[derive(Debug)]
 struct Running {
     step: Step,
     /// `None` if it never ends.
@@ -97,6 +98,7 @@ struct Running {
 }
 
 /// A queue of the firmware.
+#[derive(Debug)]
 pub struct Firmware {
     /// What its card does.
     pub kind: Kind,

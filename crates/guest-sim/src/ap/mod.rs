@@ -18,6 +18,7 @@ use crate::scenario::{self, Manners, Scenario};
 use crate::uv::{TYPE_ASSOCIATION, Ultravisor};
 
 /// What the bus goes by besides its own state, during one access.
+#[derive(Debug)]
 pub struct Context<'a> {
     /// Time since the simulator started.
     pub now: Duration,
@@ -37,6 +38,7 @@ impl<'a> Context<'a> {
 }
 
 /// A card of the bus.
+#[derive(Debug)]
 pub struct Card {
     spec: scenario::Card,
     kind: Kind,
@@ -46,6 +48,7 @@ pub struct Card {
 }
 
 /// A queue of a card.
+#[derive(Debug)]
 pub struct Queue {
     spec: scenario::Queue,
     firmware: Firmware,
@@ -57,6 +60,7 @@ pub struct Queue {
 }
 
 /// All cards of a guest.
+#[derive(Debug)]
 pub struct Bus {
     cards: BTreeMap<u8, Card>,
     secure: bool,

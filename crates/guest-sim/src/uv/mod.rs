@@ -35,6 +35,13 @@ pub struct Secret {
     value: Zeroizing<Vec<u8>>,
 }
 
+impl std::fmt::Debug for Secret {
+    /// Nothing of what it holds: there are secrets in it.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Secret").finish_non_exhaustive()
+    }
+}
+
 impl Secret {
     /// Its length in the list: that of what the retrieve call gives (Linux arch/s390/kernel/uv.c: the size of the
     /// buffer is taken from the list). A protected key has a verification pattern behind it.
@@ -47,6 +54,7 @@ impl Secret {
 }
 
 /// The ultravisor as one guest meets it.
+#[derive(Debug)]
 pub struct Ultravisor {
     /// What the scenario says of it.
     pub spec: Uv,
@@ -69,6 +77,13 @@ struct Start {
     primed: Option<Zeroizing<[u8; 32]>>,
     dump_disabled: bool,
     tags: Vec<[u8; 16]>,
+}
+
+impl std::fmt::Debug for Start {
+    /// Nothing of what it holds: there are secrets in it.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Start").finish_non_exhaustive()
+    }
 }
 
 impl Start {

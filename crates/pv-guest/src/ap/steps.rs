@@ -39,6 +39,7 @@ pub struct Manner {
 }
 
 /// Polls with growing pauses, and knows when it has taken too long.
+#[derive(Debug)]
 pub struct Patience {
     started: Instant,
     timeout: Duration,
@@ -74,7 +75,7 @@ impl Patience {
 }
 
 /// Writes until the kernel takes it, and remembers what it said last.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Writes {
     taken_at: Option<Instant>,
     fresh: bool,
@@ -149,6 +150,7 @@ pub fn bind(queue: &Queue, manner: Manner) -> Result<()> {
 }
 
 /// A queue that is being bound.
+#[derive(Debug)]
 pub struct Binding<'a> {
     queue: &'a Queue,
     manner: Manner,

@@ -61,6 +61,7 @@ impl Buffer for () {
 }
 
 /// An add-secret request for the kernel to read, between 1 byte and 1 MiB.
+#[derive(Debug)]
 pub struct Request<'a>(&'a [u8]);
 
 impl<'a> Request<'a> {
@@ -77,6 +78,7 @@ impl Buffer for Request<'_> {
 }
 
 /// Whole pages for the kernel to write a list into.
+#[derive(Debug)]
 pub struct Pages(Vec<u8>);
 
 impl Pages {
@@ -290,7 +292,7 @@ impl Device {
     }
 
     /// Makes a call and gives whatever the ultravisor answered.
-    #[allow(unsafe_code)]
+    #[expect(unsafe_code, reason = "an ioctl takes an address")]
     pub(super) fn ask<C: Call>(&self, mut buffer: C::Buffer<'_>) -> std::result::Result<UvAnswer, Errno> {
         let (argument_address, argument_length) = buffer.address_and_length();
         let mut block =

@@ -52,6 +52,7 @@ pub(super) struct Chain<'a> {
 }
 
 /// A chain that leads to a trusted root.
+#[derive(Debug)]
 pub(super) struct Checked {
     /// The signing key first, the root last.
     pub(super) certificates: Vec<X509>,

@@ -70,6 +70,13 @@ pub struct Verifier {
     pub chain_outdated: Vec<Fault>,
 }
 
+impl std::fmt::Debug for Verifier {
+    /// OpenSSL's values cannot be shown.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Verifier").finish_non_exhaustive()
+    }
+}
+
 /// What is known of a host key document that was verified.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VerifiedHostKey {

@@ -28,7 +28,7 @@ pub fn fleet(sizes: &[&str]) -> Result<()> {
     ensure!(!sizes.contains(&0), "a fleet has a guest at least");
     let sizes = if sizes.is_empty() { SIZES.to_vec() } else { sizes };
     machine::can_run_guests()?;
-    prepare::prepare()?;
+    prepare::prepare_what_ships()?;
     let world = fresh_world()?;
     let request = built_requests(&world, vec![json!({"name": SECRET, "return_content": true})])?.remove(0);
 

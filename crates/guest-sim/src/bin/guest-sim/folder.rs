@@ -13,6 +13,7 @@ use serde_json::Value;
 
 /// An open folder. It is reached through its descriptor, so it works for paths longer than a socket's name may be, and
 /// from inside the guest, where another `/run` or `/dev` may hide it.
+#[derive(Debug)]
 pub struct Folder {
     name: PathBuf,
     handle: File,

@@ -35,6 +35,7 @@ pub struct Options {
 }
 
 /// Runs `command` inside a guest; gives its exit code, 128 more than the number of a signal that ended it.
+#[expect(unsafe_code, reason = "the guest ends with what started it, and only the child can ask for that")]
 pub fn run(options: &Options, command: &[String]) -> Result<i32> {
     let [program, arguments @ ..] = command else { bail!("run needs a command behind --") };
     // An interrupt from the terminal is for the command; the simulator stays to hear what becomes of it.
@@ -68,6 +69,7 @@ fn signals(list: &[Signal]) -> Result<SigSet> {
 }
 
 /// A guest that others can enter.
+#[derive(Debug)]
 struct Running {
     shared: Arc<Shared>,
     folder: Folder,

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use guest_sim::guest::Guest;
 
 /// A guest, its clock, and the file that takes a line of JSON for each event.
+#[derive(Debug)]
 pub struct Shared {
     guest: Mutex<(Guest, File)>,
     started: Instant,

@@ -1,5 +1,5 @@
-//! What simulated guests need for real SSH and this machine may lack: an OpenSSH server and sudo. Only unpacked below
-//! `target/`, never installed: an installed server would be started for everybody.
+//! Programs of Debian's packages that this machine may lack: what simulated guests need for real SSH, and what lints shell
+//! sources. Only unpacked below `target/`, never installed: an installed server would be started for everybody.
 
 use crate::chore::{quietly, step};
 use anyhow::{Context, Result, ensure};
@@ -7,35 +7,54 @@ use e2e::place;
 use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// What is wanted, and the package that has it on Debian and Ubuntu.
-const WANTED: [(&str, &str); 2] = [("sbin/sshd", "openssh-server"), ("bin/sudo", "sudo")];
+/// A program below `/usr`, and the package that has it on Debian and Ubuntu.
+type Wanted = (&'static str, &'static str);
 
-/// Fetches what is missing, by apt-get. Nothing depends on its success: tests that need it are skipped without it, and
-/// say so.
+const FOR_GUESTS: [Wanted; 2] = [("sbin/sshd", "openssh-server"), ("bin/sudo", "sudo")];
+const SHELLCHECK: Wanted = ("bin/shellcheck", "shellcheck");
+
+/// Fetches an OpenSSH server and sudo for simulated guests, if they are missing, by apt-get. Nothing depends on its
+/// success: tests that need them are skipped without them, and say so.
 pub fn guest_system() {
-    if missing(&place::guest_system().unwrap_or_default()).is_empty() {
-        return;
-    }
-    // What was unpacked before is replaced, so it is all that the machine lacks.
-    let packages = missing(Path::new("/"));
-    let what = format!("Fetching {} for simulated guests, into target/guest-system", packages.join(" and "));
-    if let Err(why) = step(&what, || fetch(&packages)) {
+    if let Err(why) = place::guest_system().and_then(|folder| complete(&folder, &FOR_GUESTS)) {
         println!("    {why:#}");
     }
 }
 
+/// The program shellcheck, fetched if it is missing.
+///
+/// # Errors
+/// Why there is none.
+pub fn shellcheck() -> Result<PathBuf> {
+    let folder = place::target()?.join("shellcheck");
+    complete(&folder, &[SHELLCHECK])?;
+    let found = [Path::new("/usr"), &folder.join("usr")].map(|usr| usr.join(SHELLCHECK.0));
+    found.into_iter().find(|program| program.exists()).context("there is no shellcheck")
+}
+
+/// Sees to it that each of these programs is on this machine or unpacked in the folder.
+fn complete(whole: &Path, wanted: &[Wanted]) -> Result<()> {
+    if missing(wanted, whole).is_empty() {
+        return Ok(());
+    }
+    // What was unpacked before is replaced, so it is all that the machine lacks.
+    let packages = missing(wanted, Path::new("/"));
+    let name = whole.file_name().unwrap_or_default().to_string_lossy();
+    let what = format!("Fetching {} into target/{name}", packages.join(" and "));
+    step(&what, || fetch(whole, wanted, &packages))
+}
+
 /// The packages of what is neither on this machine nor unpacked in a folder.
-fn missing(unpacked: &Path) -> Vec<&'static str> {
+fn missing(wanted: &[Wanted], unpacked: &Path) -> Vec<&'static str> {
     let has = |program: &str| [Path::new("/usr"), &unpacked.join("usr")].iter().any(|usr| usr.join(program).exists());
-    WANTED.iter().filter(|(program, _)| !has(program)).map(|(_, package)| *package).collect()
+    wanted.iter().filter(|(program, _)| !has(program)).map(|(_, package)| *package).collect()
 }
 
 /// What is in its place is complete: it gets there only as a whole.
-fn fetch(packages: &[&str]) -> Result<()> {
-    let whole = place::guest_system()?;
+fn fetch(whole: &Path, wanted: &[Wanted], packages: &[&str]) -> Result<()> {
     let to = whole.with_extension("new");
     remove(&to)?;
     let archives = to.join("archives");
@@ -66,7 +85,7 @@ fn fetch(packages: &[&str]) -> Result<()> {
     if download().is_err() {
         // A fresh image has no package lists, and an old one stale ones; only root brings them.
         let _ = quietly(Command::new("apt-get").arg("update"));
-        download().context("without apt-get, install the packages openssh-server and sudo yourself")?;
+        download().with_context(|| format!("without apt-get, install {} yourself", packages.join(" and ")))?;
     }
     // All of it belongs below /usr, whatever a package says.
     for folder in ["bin", "sbin", "lib", "lib64"] {
@@ -81,11 +100,11 @@ fn fetch(packages: &[&str]) -> Result<()> {
             unpack(&archive, &to)?;
         }
     }
-    let lacking = missing(&to);
+    let lacking = missing(wanted, &to);
     ensure!(lacking.is_empty(), "{} is still missing", lacking.join(" and "));
     fs::remove_dir_all(&archives)?;
-    remove(&whole)?;
-    Ok(fs::rename(&to, &whole)?)
+    remove(whole)?;
+    Ok(fs::rename(&to, whole)?)
 }
 
 /// Removes a folder, if it is there.
