@@ -14,6 +14,8 @@ pub struct TestProgram {
     pub folder: PathBuf,
     /// The program.
     pub path: PathBuf,
+    /// Its tests stand beside the code that they test.
+    pub is_beside_the_code: bool,
 }
 
 /// Builds everything that tests are and run, with the profile `dev`.
@@ -46,7 +48,8 @@ fn built(selection: &[&str]) -> Result<Vec<TestProgram>> {
         let folder = manifest.as_deref().and_then(|path| path.parent()).context("cargo names no folder of a test")?;
         let name = text(&message["target"]["name"]).context("cargo names no test")?;
         let path = text(&message["executable"]).context("cargo names no program of a test")?.into();
-        programs.push(TestProgram { name, folder: folder.to_path_buf(), path });
+        let is_beside_the_code = message["target"]["kind"][0] != "test";
+        programs.push(TestProgram { name, folder: folder.to_path_buf(), path, is_beside_the_code });
     }
     Ok(programs)
 }

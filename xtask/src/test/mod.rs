@@ -44,11 +44,13 @@ pub fn test() -> Result<()> {
     runs.push(python_tests(&place::python_program("python")?, "the collection's Python"));
     runs.extend(ordinary_user);
     runs.extend(versions);
-    runs.extend(beside_the_code(&others));
+    runs.extend(others.iter().map(|program| run(program, &title(program))));
+    runs.push(examples());
     finish(runs, processors() + 1, started)
 }
 
-/// Runs what needs neither a simulated guest nor a size: for every few lines that are written.
+/// Formats, lints, documentation, and the tests that start neither a program nor Ansible: for every few lines that are
+/// written.
 ///
 /// # Errors
 /// What failed, with what it said.
@@ -56,10 +58,10 @@ pub fn quick() -> Result<()> {
     let started = Instant::now();
     let mut programs = prepare::prepare()?;
     docs::check()?;
-    programs.retain(|program| !END_TO_END.contains(&program.name.as_str()));
-    let mut runs = vec![python_tests(&place::python_program("python")?, "the collection's Python")];
-    runs.extend(lints::all()?);
-    runs.extend(beside_the_code(&programs));
+    programs.retain(|program| program.is_beside_the_code);
+    let mut runs = lints::all()?;
+    runs.push(python::quick_tests(&place::python_program("python")?));
+    runs.extend(programs.iter().map(|program| run(program, &title(program))));
     finish(runs, processors(), started)
 }
 
@@ -70,17 +72,17 @@ fn finish(runs: Vec<Run>, at_once: usize, started: Instant) -> Result<()> {
     sum.close()
 }
 
-/// The tests of each crate, and the examples in its doc comments.
-fn beside_the_code(programs: &[TestProgram]) -> Vec<Run> {
-    let mut examples = cargo();
-    // Only cargo knows how to run them.
-    examples.args(["test", "--locked", "--workspace", "--exclude", "xtask", "--doc"]).args(openssl_features());
-    let title = |program: &TestProgram| {
-        let folder = program.folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        if program.name == folder { folder } else { format!("{folder}, {}", program.name) }
-    };
-    let runs = programs.iter().map(|program| run(program, &title(program)));
-    runs.chain([Run::tests("examples in doc comments", examples, Report::of_libtest)]).collect()
+/// The examples in doc comments, which only cargo knows how to run.
+fn examples() -> Run {
+    let mut command = cargo();
+    command.args(["test", "--locked", "--workspace", "--exclude", "xtask", "--doc"]).args(openssl_features());
+    Run::tests("examples in doc comments", command, Report::of_libtest)
+}
+
+/// What a program with tests is called: by its package's folder, and by its own name if that is another.
+fn title(program: &TestProgram) -> String {
+    let folder = program.folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    if program.name == folder { folder } else { format!("{folder}, {}", program.name) }
 }
 
 /// A program with tests.

@@ -6,9 +6,20 @@ use e2e::place;
 use std::path::Path;
 use std::process::Command;
 
-/// The tests of the Python that Ansible loads, with this interpreter and the ansible-core beside it.
+/// All tests of the Python that Ansible loads, with this interpreter and the ansible-core beside it.
 pub fn tests(python: &Path, title: &str) -> Run {
+    Run::tests(title, pytest(python), Report::of_pytest)
+}
+
+/// Those that start no Ansible.
+pub fn quick_tests(python: &Path) -> Run {
+    let mut command = pytest(python);
+    command.args(["-m", "not ansible"]);
+    Run::tests("the collection's Python, without Ansible", command, Report::of_pytest)
+}
+
+fn pytest(python: &Path) -> Command {
     let mut command = Command::new(python);
     command.args(["-m", "pytest", "-q", "-rs"]).current_dir(place::repository());
-    Run::tests(title, command, Report::of_pytest)
+    command
 }
