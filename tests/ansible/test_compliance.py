@@ -221,6 +221,24 @@ class Verdicts(unittest.TestCase):
                     harmless = part == "gathered_at" or (part, value) == ("problems", [])
                     self.assertEqual(report(given)["guests"][0]["verdict"] == "pass", harmless)
 
+    def test_what_is_expected_is_a_list_or_an_error_that_names_the_variable(self) -> None:
+        given = good()
+        given["expected"]["host_key_hashes"] = "0xcc, 0xdd"
+        self.changed(given, host_key="fail")
+        given["expected"]["host_key_hashes"] = "0xcc,BB"
+        self.changed(given)
+        for key, wrong in (
+            ("secrets", "one"), ("secrets", [1]), ("queues", "accel"), ("queues", ["accel"]), ("queues", {"mode": "accel"}),
+            ("host_key_hashes", 187), ("host_key_hashes", [187]),
+        ):  # fmt: skip
+            given = good()
+            given["expected"][key] = wrong
+            with (
+                self.subTest(key=key, wrong=wrong),
+                self.assertRaisesRegex(ValueError, f"compliance_{key} must be a list"),
+            ):
+                verdicts(given)
+
     def test_problems_come_first(self) -> None:
         failed, unknown = good("b"), {**good("a"), "unreachable": True}
         failed["facts"]["role"] = "none"

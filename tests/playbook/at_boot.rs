@@ -109,8 +109,10 @@ fn a_retired_guest_takes_nothing_again_at_its_next_boot() -> Result<()> {
         return Ok(());
     }
     let single = &guest()?;
-    assert!(role(single, true, &[])?.ok);
-    assert!(!listing(&single.guest)?.is_empty());
+    // As text, a list of names is one with commas.
+    assert!(role(single, true, &["-e", "guest_at_boot_before=a.service,b.service"])?.ok);
+    let unit = shell(&single.guest, "cat /etc/systemd/system/seguest-pv.service")?;
+    assert!(unit.contains("\nBefore=a.service b.service\n"), "{unit}");
     let vars = json!({"retire_guest": "guest1"}).to_string();
     let retired = single.controller.playbook("retire.yml", &["--extra-vars", &vars])?;
     assert!(retired.ok, "{}", retired.output);

@@ -52,6 +52,35 @@ fn nothing_is_locked_where_no_secrets_are_named_or_no_lock_is_wanted() -> Result
     Ok(())
 }
 
+/// As `-e`, an inventory in INI and a survey hand variables over: all of them as text, which is true as long as it is not
+/// empty.
+#[test]
+fn variables_given_as_text_mean_what_they_say() -> Result<()> {
+    if !can_simulate("variables_given_as_text_mean_what_they_say") {
+        return Ok(());
+    }
+    let single = &built()?;
+    let vars = provisioned(single);
+    let on_the_command_line = ["-e", "guest_lock=false", "-e", "guest_proved_only=no", "-e", "guest_exclusive=false"];
+    let open = role(single, &vars, &on_the_command_line)?;
+    assert!(open.ok, "{}", open.output);
+    assert_eq!((single.guest.state()?["locked"].as_bool(), secrets(&single.guest)?.len()), (Some(false), 2));
+
+    // The record of this boot is gone, so only ids are known; that is to be borne.
+    let removed = single.guest.run(std::path::Path::new("/bin/rm"), &["-r", "/run/seguest-pv"], b"")?;
+    assert!(removed.status.success(), "{}", String::from_utf8_lossy(&removed.stderr));
+    let inventory = json!({"guest_lock": "False", "guest_lock_exact": "yes", "guest_proved_only": "false",
+                           "guest_exclusive": "off", "guest_at_boot": "no"});
+    let still_open = role(single, &with(vars.clone(), inventory), &[])?;
+    assert!(still_open.ok, "{}", still_open.output);
+    assert_eq!(single.guest.state()?["locked"], false);
+
+    let locked = role(single, &vars, &["-e", "guest_lock=yes", "-e", "guest_lock_exact=true"])?;
+    assert!(locked.ok, "{}", locked.output);
+    assert_eq!(single.guest.state()?["locked"], true);
+    Ok(())
+}
+
 #[test]
 fn each_step_runs_alone_by_its_tag() -> Result<()> {
     if !can_simulate("each_step_runs_alone_by_its_tag") {
@@ -116,9 +145,20 @@ fn wrong_variables_are_refused_before_the_guest_is_asked() -> Result<()> {
         return Ok(());
     }
     let single = &Single::new(json!({}))?;
-    let play = role(single, &json!({"guest_lock": "perhaps"}), &[])?;
-    assert!(!play.ok && play.output.contains("guest_lock"), "{}", play.output);
-    assert!(asked(&single.guest, 0)?.is_empty());
+    for (variable, wrong) in [
+        ("guest_lock", json!("perhaps")),
+        ("guest_lock_exact", json!("2")),
+        ("guest_proved_only", json!([true, false])),
+        ("guest_exclusive", json!({"yes": true})),
+        ("guest_at_boot", json!("sometimes")),
+        ("guest_at_boot_before", json!({"a.service": true})),
+        ("guest_secrets", json!("cluster key")),
+        ("guest_queues", json!("accel")),
+    ] {
+        let play = role(single, &json!({variable: wrong}), &[])?;
+        assert!(!play.ok && play.output.contains(variable), "{variable}: {}", play.output);
+        assert!(asked(&single.guest, 0)?.is_empty(), "{variable}");
+    }
     Ok(())
 }
 

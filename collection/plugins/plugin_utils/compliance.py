@@ -60,6 +60,7 @@ def report(inputs: Iterable[Mapping[str, Any]], generated_at: str) -> Json:
 def judge(given: Mapping[str, Any]) -> Json:
     """The verdicts on one guest.
 
+    :raises ValueError: if what is expected is not of the kind that it must be
     :param given: ``host``; ``facts``, those of the module facts or None; ``boot_id``, that which the guest has now, or
         None; ``unreachable``; ``expected`` with ``secrets`` (names, ids, or dictionaries of either), ``queues`` (entries
         of ap_bind), ``locked`` and ``host_key_hashes``
@@ -69,13 +70,13 @@ def judge(given: Mapping[str, Any]) -> Json:
     if reason:
         facts = {}
     store = _store(facts)
-    wanted = {_id_of(secret): _name_of(secret) for secret in items(expected.get("secrets"))}
-    entries = [mapping(entry) for entry in items(expected.get("queues"))]
+    wanted = {_id_of(secret): _name_of(secret) for secret in wanted_list(expected, "secrets")}
+    entries = [mapping(entry) for entry in wanted_list(expected, "queues")]
     queues = served(mapping(facts.get("ap")), store, entries)
     rules = [
         _role(facts),
         _readable(facts),
-        *_host_key(facts, items(expected.get("host_key_hashes"))),
+        *_host_key(facts, wanted_list(expected, "host_key_hashes")),
         *_secrets(facts, store, wanted),
         *([_locked(facts)] if expected.get("locked", True) is not False else []),
         *_queues(queues),
@@ -242,6 +243,28 @@ def secret_id(name: str) -> str:
 def mapping(value: Any) -> Json:
     """The value if it is a dictionary, else an empty one."""
     return dict(value) if isinstance(value, Mapping) else {}
+
+
+def wanted_list(expected: Mapping[str, Any], key: str) -> list[Any]:
+    """What the operator wants to be held against. Read as anything else, a list given as text would let everything pass.
+
+    :raises ValueError: if it is no list; hashes may also be one text with commas between them
+    """
+    value = expected.get(key)
+    if value is None:
+        return []
+    if key == "host_key_hashes" and isinstance(value, str):
+        value = [word.strip() for word in value.split(",") if word.strip()]
+    kind = Mapping if key == "queues" else (str, Mapping) if key == "secrets" else str
+    if not isinstance(value, (list, tuple)) or not all(isinstance(each, kind) for each in value):
+        of = {"queues": "entries as ap_bind takes them", "secrets": "names or dictionaries"}.get(
+            key, "hex hashes in quotes"
+        )
+        raise ValueError(
+            f"compliance_{key} must be a list of {of}, and is {type(value).__name__} here. On the command line, give "
+            f"it as JSON: -e '{{\"compliance_{key}\": [...]}}'."
+        )
+    return list(value)
 
 
 def items(value: Any) -> list[Any]:
