@@ -18,6 +18,8 @@ fn a_system_without_bus_or_secure_binding_or_that_is_no_guest_is_told_apart() {
     for (rest, code) in [
         ("absent: [/sys/bus/ap, /sys/devices/ap]", "ap.no_bus"),
         ("ap: {features: APXA RC8A}", "ap.no_secure_binding"),
+        // As on Linux 6.1, which has the bus all the same.
+        ("absent: [/sys/bus/ap/features]", "ap.no_secure_binding"),
         ("ultravisor: {guest: false}", "ap.not_a_guest"),
         ("ultravisor: {guest: false, host: true}", "ap.not_a_guest"),
         ("faults: [{on: read, target: card00/type, errno: EIO, times: 0}]", "ap.attribute_unreadable"),
@@ -27,6 +29,33 @@ fn a_system_without_bus_or_secure_binding_or_that_is_no_guest_is_told_apart() {
             assert_eq!(fails(&guest, MODULE, &arguments, code)["changed"], false);
         }
         assert_eq!(effects(&guest), NOTHING);
+    }
+}
+
+#[test]
+fn a_queue_that_is_being_reset_is_waited_for_and_no_longer_than_the_timeout() {
+    if !e2e::can_simulate("a_queue_that_is_being_reset_is_waited_for_and_no_longer_than_the_timeout") {
+        return;
+    }
+    for manners in ["old", "new"] {
+        let kernel = format!("kernel: {{manners: {manners}}}\ndelays: {{reset_ms: 2500}}\n");
+        let guest = guest_with(&["a", "b"], &kernel);
+        // Two entries exchange their secrets: each queue is released, and bound once that is over.
+        let entries = |first, second| bind([at(first, "00.0005"), ep11(second, KEY_B)]);
+        ok(&guest, MODULE, &entries("a", "b"));
+        let mut exchanged = entries("b", "a");
+        exchanged["exclusive"] = true.into();
+        exchanged["timeout"] = 1.into();
+        assert_eq!(fails(&guest, MODULE, &exchanged, "ap.timeout")["changed"], true, "{manners}");
+        exchanged["timeout"] = 60.into();
+        let result = ok(&guest, MODULE, &exchanged);
+        assert_eq!(column(&result["entries"], "status"), ["served"; 2], "{manners}");
+        let states = states(&guest);
+        assert_eq!(
+            (states["00.0005"].as_str(), states["00.0006"].as_str()),
+            ("associated 1", "associated 0"),
+            "{manners}"
+        );
     }
 }
 

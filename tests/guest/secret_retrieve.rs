@@ -268,6 +268,7 @@ fn each_answer_of_the_ultravisor_has_its_own_code_and_leaves_the_file_as_it_is()
         (0x0002, "uv.invalid_command"),
         (0x0005, "uv.invalid_size"),
         (0x0009, "uv.buffer_too_small"),
+        (0x0109, "uv.buffer_too_small"),
         (0x0030, "uv.home_space"),
         (0x0031, "uv.translation"),
         (0x0032, "uv.invalid_address"),
@@ -297,8 +298,11 @@ fn where_nothing_can_be_retrieved_the_task_says_who_does_not_offer_it() {
     if !e2e::can_simulate("where_nothing_can_be_retrieved_the_task_says_who_does_not_offer_it") {
         return;
     }
-    for (scenario, who) in [("", "kernel"), ("kernel: {retrieve: true}\nultravisor: {retrieve: false}\n", "ultravisor")]
-    {
+    for (scenario, who) in [
+        ("", "kernel"),
+        ("kernel: {retrieve: true}\nultravisor: {retrieve: false}\n", "ultravisor"),
+        ("kernel: {retrieve: true, info_knows_retrieve: true}\nultravisor: {retrieve: false}\n", "ultravisor"),
+    ] {
         let guest = filled(scenario);
         let arguments = json!({"name": "plain", "dest": no_file()});
         for arguments in [&arguments, &checked(&arguments)] {
@@ -307,6 +311,26 @@ fn where_nothing_can_be_retrieved_the_task_says_who_does_not_offer_it() {
         }
         assert_eq!(retrievals(&guest), 0);
     }
+}
+
+#[test]
+fn where_nothing_tells_whether_the_ultravisor_retrieves_its_answer_does() {
+    if !e2e::can_simulate("where_nothing_tells_whether_the_ultravisor_retrieves_its_answer_does") {
+        return;
+    }
+    let silent = "faults: [{on: read, target: query/facilities, times: 0, errno: EIO}]";
+    let dest = no_file();
+    let arguments = json!({"name": "plain", "dest": dest, "format": "bin"});
+    let unable = filled("kernel: {retrieve: true}\nultravisor: {retrieve: false}\n");
+    unable.set(silent).unwrap();
+    fails(&unable, MODULE, &arguments, "uv.invalid_command");
+    assert_eq!(retrievals(&unable), 1);
+    assert!(!std::path::Path::new(&dest).exists());
+
+    let able = filled(KERNEL);
+    able.set(silent).unwrap();
+    assert_eq!(ok(&able, MODULE, &arguments)["changed"], true);
+    assert!(std::path::Path::new(&dest).exists());
 }
 
 #[test]

@@ -14,8 +14,10 @@ fn page() -> Vec<u8> {
 fn info_shows_what_kernel_and_ultravisor_have() {
     for (scenario, ioctls, calls) in [
         ("", 0x1f_u64, 0x1c_u64),
-        ("kernel: {retrieve: true}", 0x3f, 0x3c),
-        ("kernel: {retrieve: true}\nultravisor: {retrieve: false}", 0x3f, 0x1c),
+        ("kernel: {retrieve: true, info_knows_retrieve: true}", 0x3f, 0x3c),
+        ("kernel: {retrieve: true, info_knows_retrieve: true}\nultravisor: {retrieve: false}", 0x3f, 0x1c),
+        // Such a kernel shows the bit of attestation, which there is not.
+        ("kernel: {retrieve: true}", 0x3f, 0x1c),
         ("ultravisor: {secrets: false}", 0x1f, 0),
     ] {
         let (rc, words) = Bench::new(scenario).ioctl(0, vec![0; 16]).unwrap();

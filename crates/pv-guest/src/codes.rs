@@ -26,7 +26,7 @@ fault::codes! {
     STORE_FULL = "uv.store_full", "The secret store is full (0x010b).";
     SECRET_REFUSED = "uv.secret_refused", "The ultravisor did not add the secret (0x010c): a constraint such as extension secret or CUID is not met; it does not tell which.";
     DUMP_IN_PROGRESS = "uv.dump_in_progress", "The ultravisor is dumping the guest (0x010d).";
-    BUFFER_TOO_SMALL = "uv.buffer_too_small", "The ultravisor has a secret that is longer than the list of secrets says (0x0009).";
+    BUFFER_TOO_SMALL = "uv.buffer_too_small", "The ultravisor has a secret that is longer than the list of secrets says (0x0009 or 0x0109).";
     RETRIEVE_ACCESS = "uv.retrieve_access_exception", "The ultravisor met an access exception while retrieving a secret (0x0102).";
     STORE_EMPTY = "uv.store_empty", "The secret store is empty (0x010f).";
     NO_SUCH_INDEX = "uv.no_such_index", "No secret in the store has that index (0x0110).";

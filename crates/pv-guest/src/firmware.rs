@@ -42,8 +42,11 @@ pub const FACILITIES: &[(u32, &str)] = &[
     (30, "list_secrets"),
     (31, "lock_secrets"),
     (32, "verify_large_frame"),
-    (33, "retrieve_secret"),
+    (RETRIEVE_SECRET, "retrieve_secret"),
 ];
+
+/// Bit of the call that retrieves a secret.
+pub const RETRIEVE_SECRET: u32 = 33;
 
 /// Names of feature indications, by bit.
 pub const FEATURES: &[(u32, &str)] = &[(1, "adapter_interrupts"), (4, "ap_pass_through"), (5, "ap_interpretation")];
@@ -77,6 +80,13 @@ pub fn role() -> io::Result<Role> {
 /// A file below `/sys/firmware/uv`.
 pub fn path(name: &str) -> PathBuf {
     Path::new(ROOT).join(name)
+}
+
+/// Whether the ultravisor has the call of this bit of its facilities (see [`FACILITIES`]); `None` where the kernel does not
+/// tell, or nothing that is understood.
+pub fn has_facility(bit: u32) -> Option<bool> {
+    let text = sysfs::read_optional(&path("query/facilities")).ok().flatten()?;
+    Some(sysfs::bits(&text).filter(|bits| !bits.is_empty())?.contains(&bit))
 }
 
 /// SHA-256 hashes of this host's public host keys, where kernel and ultravisor tell them; `None` where not, and where

@@ -112,8 +112,15 @@ impl Driver {
         if firmware.kind == Kind::Cca {
             return Err(Errno::EINVAL);
         }
-        if manners == Manners::New && ask(firmware, rules)? != Binding::Available {
-            return Err(Errno::EINVAL);
+        if manners == Manners::New {
+            // Any code but 0 is an error here: also that of a queue that is being reset or is busy.
+            let (rc, binding) = firmware.test(rules.switches);
+            if rc != code::NORMAL {
+                return Err(Errno::EIO);
+            }
+            if binding != Binding::Available {
+                return Err(Errno::EINVAL);
+            }
         }
         if self.machine == Machine::Resetting {
             return Err(Errno::EBUSY);

@@ -18,6 +18,7 @@ delays: {bind_ms: 10, settle_ms: 5, associate_ms: 20, reset_ms: 30}
 const BIND: &str = "devices/ap/card0a/0a.0005/se_bind";
 const ASSOCIATE: &str = "devices/ap/card0a/0a.0005/se_associate";
 const FUNCTIONS: &str = "devices/ap/card0a/0a.0005/ap_functions";
+const RESET: &str = "devices/ap/card0a/0a.0005/reset";
 const MKVPS: &str = "devices/ap/card0a/0a.0005/mkvps";
 
 fn bench(more: &str) -> Bench {
@@ -54,11 +55,22 @@ fn a_queue_is_bound_associated_and_unbound_each_after_its_time() {
     assert_eq!(state["queues"][0]["secret_id"], "01".repeat(32));
     bench.write(BIND, "0").unwrap();
     assert_eq!(bench.read(ASSOCIATE).unwrap(), "unassociated");
-    assert_eq!(bench.write(BIND, "1"), Err(Errno::EBUSY), "still resetting");
+    assert_eq!(
+        (bench.read(BIND).unwrap(), bench.read(RESET).unwrap()),
+        ("unbound".into(), "Reset in progress.".into())
+    );
+    assert_eq!(bench.write(BIND, "1"), Err(Errno::EIO), "still resetting");
     bench.wait(30);
     assert_eq!(bench.read(BIND).unwrap(), "unbound");
     assert_eq!(bench.read(FUNCTIONS).unwrap(), "0x86008000");
     bench.write(BIND, "on").unwrap();
+}
+
+#[test]
+fn an_older_kernel_says_that_a_queue_is_busy_while_it_is_reset() {
+    let mut bench = bound("kernel: {manners: old}");
+    bench.write(BIND, "0").unwrap();
+    assert_eq!(bench.write(BIND, "1"), Err(Errno::EBUSY));
 }
 
 #[test]
@@ -299,7 +311,8 @@ fn a_reset_keeps_or_drops_the_binding() {
 
 #[test]
 fn a_fault_of_the_firmware_waits_until_the_firmware_is_asked() {
-    let mut bench = bench("faults: [{on: associate, ap_rc: 0x34}, {on: bind, nth: 2, ap_rc: 0x30}]");
+    let faults = "faults: [{on: associate, ap_rc: 0x34}, {on: bind, nth: 2, ap_rc: 0x30}]";
+    let mut bench = bench(&format!("kernel: {{manners: old}}\n{faults}"));
     bench.add(1);
     bench.write(BIND, "1").unwrap();
     bench.wait(10);

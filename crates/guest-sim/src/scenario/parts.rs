@@ -23,13 +23,16 @@ pub struct Kernel {
     pub manners: Manners,
     /// Has the retrieve ioctl (6.13).
     pub retrieve: bool,
+    /// The info call says truly whether the ultravisor can retrieve. Linux 6.13 to 7.3 shows the bit of attestation
+    /// instead.
+    pub info_knows_retrieve: bool,
     /// Pages that the list ioctl takes at most; 1 is what older kernels insist on.
     pub list_pages: u32,
 }
 
 impl Default for Kernel {
     fn default() -> Self {
-        Self { manners: Manners::New, retrieve: false, list_pages: 1 }
+        Self { manners: Manners::New, retrieve: false, info_knows_retrieve: false, list_pages: 1 }
     }
 }
 

@@ -111,7 +111,8 @@ fn info(uv: &Ultravisor, kernel: &Kernel, block: &Block, memory: &dyn CallerMemo
     let ioctls: u64 = if kernel.retrieve { 0x3f } else { 0x1f };
     // Bit 0 stands for this call itself and bit 1 for attestation, which this ultravisor has not.
     let adding = if uv.spec.secrets { 0b01_1100 } else { 0 };
-    let retrieving = if uv.spec.secrets && uv.spec.retrieve { 0b10_0000 } else { 0 };
+    let retrieves = kernel.info_knows_retrieve && uv.spec.secrets && uv.spec.retrieve;
+    let retrieving = if retrieves { 0b10_0000 } else { 0 };
     let calls = (adding | retrieving) & ioctls;
     memory.write(block.address, &[ioctls.to_ne_bytes(), calls.to_ne_bytes()].concat())?;
     Ok(Rc::SUCCESS)

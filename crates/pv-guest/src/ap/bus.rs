@@ -30,7 +30,8 @@ pub struct Card {
 /// The AP bus of a Secure Execution guest.
 #[derive(Debug)]
 pub struct Bus {
-    features: String,
+    /// `None` on kernels before 6.6, which do not have the file.
+    features: Option<String>,
 }
 
 impl Bus {
@@ -39,18 +40,17 @@ impl Bus {
     /// # Errors
     /// [`codes::NO_AP_BUS`], [`codes::ATTRIBUTE_UNREADABLE`].
     pub fn find() -> Result<Self> {
+        if !Path::new(BUS).is_dir() {
+            return Err(Fault::new(codes::NO_AP_BUS, format!("The kernel shows no AP bus: {BUS} is not there."))
+                .hint("Give the guest crypto queues (vfio-ap), and load the kernel module ap if the kernel has it as a module."));
+        }
         let path = Path::new(BUS).join("features");
-        let features = if Path::new(BUS).is_dir() { sysfs::read_optional(&path) } else { Ok(None) };
-        let features = features.map_err(|e| unreadable(&path, &e))?.ok_or_else(|| {
-            Fault::new(codes::NO_AP_BUS, format!("The kernel shows no AP bus: {BUS} is not there."))
-                .hint("Give the guest crypto queues (vfio-ap), and load the kernel module ap if the kernel has it as a module.")
-        })?;
-        Ok(Self { features })
+        Ok(Self { features: sysfs::read_optional(&path).map_err(|e| unreadable(&path, &e))? })
     }
 
     /// Whether queues can be bound and associated here.
     pub fn has_secure_binding(&self) -> bool {
-        self.features.split_whitespace().any(|feature| feature == "APSB")
+        self.features.as_deref().unwrap_or_default().split_whitespace().any(|feature| feature == "APSB")
     }
 
     /// The error for who needs secure binding where there is none.
@@ -65,11 +65,13 @@ impl Bus {
             )
             .hint("Run this on the guest that the queues are for."));
         }
-        if !self.has_secure_binding() {
-            return Err(Fault::new(codes::NO_SECURE_BINDING, format!("The AP bus has no secure binding: {BUS}/features says {:?}, without APSB.", self.features))
-                .hint("It needs a crypto adapter, firmware and a host kernel that support AP pass-through to Secure Execution guests."));
+        match &self.features {
+            _ if self.has_secure_binding() => Ok(()),
+            Some(features) => Err(Fault::new(codes::NO_SECURE_BINDING, format!("The AP bus has no secure binding: {BUS}/features says {features:?}, without APSB."))
+                .hint("It needs a crypto adapter, firmware and a host kernel that support AP pass-through to Secure Execution guests.")),
+            None => Err(Fault::new(codes::NO_SECURE_BINDING, format!("The AP bus has no secure binding: there is no {BUS}/features, so the kernel does not know of it."))
+                .hint("Update the guest's kernel: secure binding came with Linux 6.6.")),
         }
-        Ok(())
     }
 
     /// Whether every queue has its driver; `None` where the kernel does not tell.

@@ -70,6 +70,11 @@ impl Queue {
         sysfs::read(&self.path.join("se_associate")).is_ok_and(|text| text == "association pending")
     }
 
+    /// Whether it is being reset: until that ends it reads as free, and a kernel after 6.6 answers EIO to a bind.
+    pub fn is_resetting(&self) -> bool {
+        sysfs::read(&self.path.join("reset")).is_ok_and(|text| text.starts_with("Reset in progress"))
+    }
+
     /// Whether it is still there.
     pub fn exists(&self) -> bool {
         self.path.is_dir()

@@ -101,6 +101,13 @@ pub(super) const RETRIEVE: Answers = &[
         "the buffer is too small for the secret",
         "The secret is longer than the list of secrets says; update the guest's kernel.",
     ),
+    // The kernel's header has this number for it, pvsecret's source the other.
+    (
+        0x0109,
+        codes::BUFFER_TOO_SMALL,
+        "the buffer is too small for the secret",
+        "The secret is longer than the list of secrets says; update the guest's kernel.",
+    ),
     (0x0102, codes::RETRIEVE_ACCESS, "access exception", STOP_USING),
     (
         0x010f,
@@ -149,11 +156,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_answer_of_a_call_has_a_code_of_its_own_and_says_what_to_do() {
+    fn every_meaning_of_a_calls_answers_has_a_code_of_its_own_and_says_what_to_do() {
         for own in [ADD, LOCK, RETRIEVE] {
             let answers: Vec<_> = COMMON.iter().chain(own).collect();
-            for (at, (rc, code, _, hint)) in answers.iter().enumerate() {
-                assert!(answers[at + 1..].iter().all(|(other, known, ..)| known != code && other != rc), "{rc:04x}");
+            for (at, (rc, code, meaning, hint)) in answers.iter().enumerate() {
+                for (other, known, means, _) in &answers[at + 1..] {
+                    assert!(other != rc && (known == code) == (means == meaning), "{rc:04x} and {other:04x}");
+                }
                 assert!(!hint.is_empty());
                 assert_eq!(fault("do it", own, UvAnswer { rc: *rc, rrc: 0 }).code, *code);
             }
