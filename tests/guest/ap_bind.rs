@@ -111,10 +111,15 @@ fn a_queue_that_is_offline_does_not_serve_and_is_no_mismatch() {
     let mut entry = ep11("a", KEY_A);
     entry["serialnr"] = SERIAL.into();
     ok(&guest, MODULE, &bind([entry.clone()]));
-    for fragment in ["online: false", "online: true, chkstop: true", "chkstop: false, config: false"] {
+    for (fragment, why) in [
+        ("online: false", "00.0005 (offline)"),
+        ("online: true, chkstop: true", "00.0005 (checkstopped)"),
+        ("chkstop: false, config: false", "00.0005 (deconfigured)"),
+    ] {
         guest.set(&format!("cards: {{\"00\": {{queues: {{\"0005\": {{{fragment}}}}}}}}}")).unwrap();
         let result = fails(&guest, MODULE, &bind([entry.clone()]), "ap.no_matching_queue");
         assert_eq!((&result["changed"], &result["entries"][0]["status"]), (&json!(false), &json!("unserved")));
+        assert!(result["error"]["detail"].as_str().unwrap().contains(why), "{result}");
     }
 }
 

@@ -223,15 +223,24 @@ fn nothing_is_added_where_the_kernel_shows_only_a_part_of_the_store() {
     assert_eq!((&result["total"], result["secrets"].as_array().unwrap().len()), (&json!(90), 85));
     // Those that this boot's record knows are known to be there, seen or not.
     assert_eq!(ok(&guest, MODULE, &all)["changed"], false);
+    // It knows all that is there, so what is not in it is missing.
+    let new = json!({"path": request("new")});
+    assert_eq!(ok(&guest, MODULE, &checked(&new))["changed"], true);
+    assert_eq!(ok(&guest, MODULE, &new)["changed"], true);
+    assert_eq!(ok(&guest, MODULE, &new)["changed"], false);
+    let forgotten = guest.run(std::path::Path::new("/bin/rm"), &["-r", "/run/seguest-pv"], b"").unwrap();
+    assert!(forgotten.status.success());
     let before = adds(&guest).len();
     let another = json!({"path": request("another")});
     for arguments in [&another, &checked(&another)] {
         fails(&guest, MODULE, arguments, "uv.list_incomplete");
     }
     assert_eq!(adds(&guest).len(), before);
+    let forced = json!({"path": request("forced"), "force": true});
+    assert_eq!(ok(&guest, MODULE, &forced)["changed"], true);
     guest.set("kernel: {list_pages: 2}").unwrap();
     let result = ok(&guest, MODULE, &another);
-    assert_eq!((&result["changed"], &result["requests"][0]["index"]), (&json!(true), &json!(90)));
+    assert_eq!((&result["changed"], &result["requests"][0]["index"]), (&json!(true), &json!(92)));
 }
 
 #[test]

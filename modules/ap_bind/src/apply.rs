@@ -15,6 +15,15 @@ use pv_guest::ap::{Apqn, Associate, Fit, Observed, SeState, Seen, Wish};
 use pv_guest::uv::SecretList;
 use std::collections::BTreeSet;
 
+/// A queue that is not usable, with the reason, in words.
+fn why_unusable(observed: &Observed) -> String {
+    let apqn = observed.seen.apqn;
+    observed.queue.why_unusable().map_or_else(
+        || format!("{apqn} (its card is offline, deconfigured or checkstopped)"),
+        |why| format!("{apqn} ({why})"),
+    )
+}
+
 type Answer = std::result::Result<Outcome<Report>, Failure<Report>>;
 
 /// One run: what is asked for and what is there.
@@ -234,7 +243,11 @@ impl<'a> Run<'a> {
     pub(super) fn why(&self, at: usize, wanted: &Wanted, decision: &Decision) -> Fault {
         let maybe = |o: &&Observed| may_be_held_for(wanted, &o.seen);
         let unknown: Vec<_> = self.fleet.queues.iter().filter(maybe).map(|o| o.seen.apqn).collect();
-        reason(at, wanted, decision, &self.secrets, &unknown)
+        // What would fit if its card or the queue itself were not switched off or broken.
+        let out_of_service =
+            |o: &&Observed| !o.seen.usable && fit(wanted, &Seen { usable: true, ..o.seen.clone() }) != Fit::No;
+        let out_of_service: Vec<_> = self.fleet.queues.iter().filter(out_of_service).map(why_unusable).collect();
+        reason(at, wanted, decision, &self.secrets, &unknown, &out_of_service)
     }
 
     pub(super) fn release(&self, apqns: BTreeSet<Apqn>) -> Vec<Fault> {

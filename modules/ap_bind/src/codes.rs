@@ -9,7 +9,7 @@ fault::codes! {
     LEFT_UNDONE = "ap.left_undone", "The entry could be served, but another cannot, and strict demands all or nothing.";
     SECRET_MISSING = "ap.secret_missing", "The association secret of the entry is not in the secret store.";
     NO_MATCHING_QUEUE = "ap.no_matching_queue", "No queue that is left fits the entry.";
-    MKVP_MISMATCH = "ap.mkvp_mismatch", "A queue is associated with the entry's secret, but its master key or serial number is not the one the entry demands.";
+    MKVP_MISMATCH = "ap.mkvp_mismatch", "A queue is associated with the entry's secret, but its master key or serial number is not the one the entry demands: one of them was changed, or the entries were.";
     ASSOCIATION_UNKNOWN = "ap.association_unknown", "A queue is associated with a secret of which the kernel has forgotten the index, so nobody can tell whom it serves.";
     SECRET_CHANGED = "ap.secret_moved", "The secret store changed while the queues were worked on.";
 }

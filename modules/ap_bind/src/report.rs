@@ -33,8 +33,15 @@ impl Served {
 }
 
 /// Why an entry with this decision is not served. `unknown`: queues that may be associated with its secret, which the
-/// kernel does not tell.
-pub fn reason(at: usize, wanted: &Wanted, decision: &Decision, secrets: &SecretList, unknown: &[Apqn]) -> Fault {
+/// kernel does not tell. `out_of_service`: queues that could fit, but take no requests now, with the reason.
+pub fn reason(
+    at: usize,
+    wanted: &Wanted,
+    decision: &Decision,
+    secrets: &SecretList,
+    unknown: &[Apqn],
+    out_of_service: &[String],
+) -> Fault {
     let who = format!("The entry {} is not served", called(at, wanted.name.as_deref()));
     match decision {
         Decision::SecretMissing if !secrets.is_complete() => secrets.incomplete(),
@@ -55,8 +62,16 @@ pub fn reason(at: usize, wanted: &Wanted, decision: &Decision, secrets: &SecretL
         )
         .hint("Set strict to false to serve what can be served."),
         Decision::Served(_) | Decision::Undetermined | Decision::NoQueue => {
-            let fault =
-                Fault::new(codes::NO_MATCHING_QUEUE, format!("{who}: no queue that is left has {}.", demands(wanted)));
+            let also = if out_of_service.is_empty() {
+                String::new()
+            } else {
+                format!(" Out of service, and not counted, are {}.", some_of(out_of_service))
+            };
+            let detail = format!("{who}: no queue that is left has {}.{also}", demands(wanted));
+            let fault = Fault::new(codes::NO_MATCHING_QUEUE, detail);
+            if unknown.is_empty() && !out_of_service.is_empty() {
+                return fault.hint("Bring them back (chzcrypt, lszcrypt -V), or let the entry demand what others have.");
+            }
             if unknown.is_empty() {
                 return fault.hint(
                     "Compare with the queues in the result; queues held for something else are taken only with exclusive.",
@@ -66,6 +81,13 @@ pub fn reason(at: usize, wanted: &Wanted, decision: &Decision, secrets: &SecretL
             fault.hint(format!("Of {} the kernel has forgotten with which secret it is associated, so nobody can tell whether it is free to be taken. {HOW_TO_FREE}", list.join(", ")))
         }
     }
+}
+
+/// The first few of a list that may be long.
+fn some_of(list: &[String]) -> String {
+    const FEW: usize = 8;
+    let some = list.iter().take(FEW).map(String::as_str).collect::<Vec<_>>().join(", ");
+    if list.len() > FEW { format!("{some} and {} more", list.len() - FEW) } else { some }
 }
 
 /// What frees a queue of an unknown association.
@@ -80,7 +102,7 @@ pub fn unknown(apqn: Apqn) -> Fault {
 /// A queue that is associated with a wanted secret and does not fit.
 pub fn mismatch(apqn: Apqn) -> Fault {
     Fault::new(codes::MKVP_MISMATCH, format!("The queue {apqn} is associated with an entry's secret, but its master key or serial number is not the one that the entry demands."))
-        .hint("Find out who changed the master key; correct the entry, or release the queue (state=unbound).")
+        .hint("Either the master key or the card was changed, or the entries were. Correct the entry, or release the queue (state=unbound), or let exclusive take it.")
 }
 
 /// A queue that was made to serve an entry, or did, and no longer does when the task ends.

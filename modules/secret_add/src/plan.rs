@@ -98,8 +98,18 @@ fn one(request: &Loaded, list: &SecretList, record: &Record, planned_adds: &[&Lo
         Step::Add
     } else if fate == Some(Fate::Added) {
         Step::Present(Evidence::AddedThisBoot)
+    } else if force {
+        Step::Add
+    } else if record.listed_secrets() != usize::from(list.total) {
+        return Err(list
+            .incomplete()
+            .hint("Unless its secret is among those that are not shown, force adds this request."));
+    } else if record.another_added(request) {
+        // Not shown, but all that is in the store came from requests that are in the record.
+        warnings.push(may_differ(request));
+        Step::Present(Evidence::IdOnly)
     } else {
-        return Err(list.incomplete());
+        Step::Add
     };
     Ok(Planned { step, warnings })
 }
@@ -233,6 +243,29 @@ mod tests {
             let planned = plan_one(&ours, &list, &record(&ours, Fate::Intended), false).unwrap();
             assert_eq!((planned.step, planned.warnings[0].code), (step, codes::OUTCOME_UNKNOWN));
         }
+    }
+
+    #[test]
+    fn a_list_that_shows_only_a_part_proves_an_absence_where_the_record_knows_all_that_is_there() {
+        let (ours, other) = (request(Some(1), "a"), request(Some(1), "b"));
+        let mut record = Record::default();
+        for (id, sha256) in [(2, "c"), (3, "d")] {
+            record.note(&request(Some(id), sha256), Fate::Added);
+        }
+        let part = SecretList { total: 2, ..store(&[2]) };
+        assert_eq!(plan_one(&ours, &part, &record, false).unwrap().step, Step::Add);
+        // Somebody else added one more: it may be the one.
+        let more = SecretList { total: 3, ..store(&[2]) };
+        assert_eq!(plan_one(&ours, &more, &record, false).unwrap_err().code.name, "uv.list_incomplete");
+        assert_eq!(plan_one(&ours, &more, &record, true).unwrap().step, Step::Add);
+        // Its id is among those that are not shown.
+        record.note(&other, Fate::Added);
+        let planned = plan_one(&ours, &more, &record, false).unwrap();
+        assert_eq!((planned.step, planned.warnings[0].code), (Step::Present(Evidence::IdOnly), codes::MAY_DIFFER));
+        // An intent without outcome may have left one there, or not.
+        record.note(&other, Fate::Intended);
+        assert!(plan_one(&ours, &part, &record, false).is_ok());
+        assert_eq!(plan_one(&ours, &more, &record, false).unwrap_err().code.name, "uv.list_incomplete");
     }
 
     #[test]

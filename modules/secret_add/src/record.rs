@@ -41,6 +41,12 @@ impl Record {
         self.0.iter().filter(same_name).any(|entry| entry.sha256 != request.sha256 && entry.fate == Fate::Added)
     }
 
+    /// How many secrets of the store, of types that are listed, came from these requests. Until the next boot none of them
+    /// can go.
+    pub fn listed_secrets(&self) -> usize {
+        self.0.iter().filter(|entry| entry.id.is_some() && entry.fate == Fate::Added).count()
+    }
+
     /// Notes what is done with a request.
     pub fn note(&mut self, request: &Loaded, fate: Fate) {
         self.0.retain(|entry| entry.sha256 != request.sha256);

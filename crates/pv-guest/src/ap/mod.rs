@@ -19,6 +19,6 @@ pub use bus::{Bus, Card};
 pub use journal::{Journal, Note, alone};
 pub use look::{Fit, Look, Looked, look_at, look_until_read, unreadable};
 pub use mkvp::{Mkvp, MkvpState};
-pub use queue::{Associate, Queue};
+pub use queue::{Associate, Queue, Unusable};
 pub use seen::{Observed, Seen};
 pub use settle::{Settled, Stuck, Wish};

@@ -3,6 +3,7 @@
 use super::attributes::{Apqn, Mode, SeState};
 use super::mkvp::MkvpState;
 use crate::sysfs::{self, Folder};
+use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
@@ -18,6 +19,27 @@ pub struct Queue {
 /// The index of an association secret, as `se_associate` takes it: never one of another type of secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Associate(pub u16);
+
+/// Why a queue takes no requests of programs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unusable {
+    /// Taken away from this system (`config` is 0).
+    Deconfigured,
+    /// Stopped by an error of its adapter (`chkstop` is 1).
+    Checkstopped,
+    /// Switched off in this system (`online` is 0).
+    Offline,
+}
+
+impl fmt::Display for Unusable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Deconfigured => "deconfigured",
+            Self::Checkstopped => "checkstopped",
+            Self::Offline => "offline",
+        })
+    }
+}
 
 impl Queue {
     pub(super) fn at(path: PathBuf, apqn: Apqn, mode: Mode) -> Self {
@@ -80,9 +102,22 @@ impl Queue {
         self.path.is_dir()
     }
 
-    /// Whether it is online, configured and not checkstopped, as far as the kernel tells.
-    pub fn is_usable(&self) -> bool {
-        is_usable_in(&self.folder())
+    /// Why it takes no requests; `None` if nothing of the queue itself says so.
+    pub fn why_unusable(&self) -> Option<Unusable> {
+        let folder = self.folder();
+        let is = |name: &str, value: &str| folder.read(name).is_ok_and(|found| found == value);
+        let reasons = [
+            ("config", "0", Unusable::Deconfigured),
+            ("chkstop", "1", Unusable::Checkstopped),
+            ("online", "0", Unusable::Offline),
+        ];
+        reasons.into_iter().find(|(name, value, _)| is(name, value)).map(|(.., why)| why)
+    }
+
+    /// Whether it is deconfigured or checkstopped, so that the adapter does nothing with it; what is merely offline takes no
+    /// requests of programs, and the rest works.
+    pub fn is_out_of_reach(&self) -> bool {
+        matches!(self.why_unusable(), Some(Unusable::Deconfigured | Unusable::Checkstopped))
     }
 
     /// How many requests are in it, waiting or at the adapter; `None` if that cannot be told. A kernel that has no

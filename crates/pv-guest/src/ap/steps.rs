@@ -280,11 +280,11 @@ pub fn release(queue: &Queue, manner: Manner) -> Result<()> {
             _ if !writes.attempt(|| queue.unbind()) => {
                 return Err(writes.fault(codes::UNBIND_FAILED, format!("The queue {} was not released", queue.apqn)));
             }
-            // A deconfigured or checkstopped queue takes the write and does nothing.
-            _ if !queue.is_usable() => {
+            // A deconfigured or checkstopped queue takes the write and does nothing; one that is merely offline is released.
+            _ if queue.is_out_of_reach() => {
                 return Err(Fault::new(
                     codes::UNBIND_FAILED,
-                    format!("The queue {} was not released: it is offline, deconfigured or checkstopped.", queue.apqn),
+                    format!("The queue {} was not released: it is deconfigured or checkstopped.", queue.apqn),
                 )
                 .hint("It is released when it is reset; bring its card back first."));
             }
