@@ -229,7 +229,8 @@ class Verdicts(unittest.TestCase):
         self.changed(given)
         for key, wrong in (
             ("secrets", "one"), ("secrets", [1]), ("queues", "accel"), ("queues", ["accel"]), ("queues", {"mode": "accel"}),
-            ("host_key_hashes", 187), ("host_key_hashes", [187]),
+            ("host_key_hashes", 187), ("host_key_hashes", [187]), ("host_key_hashes", ""), ("host_key_hashes", " , "),
+            ("secrets", None),
         ):  # fmt: skip
             given = good()
             given["expected"][key] = wrong
@@ -238,6 +239,24 @@ class Verdicts(unittest.TestCase):
                 self.assertRaisesRegex(ValueError, f"compliance_{key} must be a list"),
             ):
                 verdicts(given)
+
+    def test_whether_a_lock_is_wanted_is_a_boolean_or_its_word_or_an_error(self) -> None:
+        open_guest = good()
+        open_guest["facts"]["secrets"]["locked"] = False
+        for word, fails in (
+            (True, True),
+            ("yes", True),
+            ("True", True),
+            (False, False),
+            ("no", False),
+            ("false", False),
+        ):
+            open_guest["expected"]["locked"] = word
+            with self.subTest(word=word):
+                self.changed(open_guest, **({"locked": "fail"} if fails else {}))
+        open_guest["expected"]["locked"] = "ture"
+        with self.assertRaisesRegex(ValueError, "compliance_locked must be true or false"):
+            verdicts(open_guest)
 
     def test_problems_come_first(self) -> None:
         failed, unknown = good("b"), {**good("a"), "unreachable": True}

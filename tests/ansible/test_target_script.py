@@ -96,7 +96,7 @@ class TargetScript(unittest.TestCase):
             self.script.run_temporary(MARK, "~/.ansible/tmp", ""),
         )
         for command in commands:
-            self.assertNotRegex(command, r"['\\!\n]")
+            self.assertNotRegex(command, r"['\\!\n]| #")
 
     def test_what_is_stored_belongs_to_the_user_alone(self) -> None:
         self.store()

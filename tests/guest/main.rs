@@ -1,4 +1,4 @@
-//! The guest modules as they ship, in simulated guests: arguments on standard input, the result on standard output,
+//! The guest modules, in simulated guests: arguments on standard input, the result on standard output,
 //! and what the simulated hardware saw of it.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends")]

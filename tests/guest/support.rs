@@ -170,7 +170,7 @@ pub fn run(guest: &Guest, module: &str, arguments: &Value) -> Output {
     guest.run(&binary(module), &["-"], arguments.to_string().as_bytes()).unwrap()
 }
 
-/// A module as it ships.
+/// A module.
 pub fn binary(module: &str) -> PathBuf {
     e2e::place::binary(module).unwrap()
 }

@@ -51,11 +51,16 @@ fn collect(folder: &Path, extension: &str, into: &mut Vec<Source>) -> Result<()>
             if !["tests", "examples"].iter().any(|name| path.ends_with(name)) {
                 collect(&path, extension, into)?;
             }
-        } else if path.extension().is_some_and(|found| found == extension) {
+        } else if path.extension().is_some_and(|found| found == extension) && !is_of_tests(&path) {
             into.push((path.display().to_string(), fs::read_to_string(&path)?));
         }
     }
     Ok(())
+}
+
+/// Whether a file holds nothing but tests: `tests.rs` and `NAME_tests.rs`.
+fn is_of_tests(path: &Path) -> bool {
+    path.file_stem().and_then(|stem| stem.to_str()).is_some_and(|stem| stem == "tests" || stem.ends_with("_tests"))
 }
 
 /// What is wrong, a line each.

@@ -13,7 +13,7 @@ use std::process::Command;
 /// What differs for an ordinary user: how the simulator mounts a guest, owners and modes of files, where records, locks and
 /// caches lie. What queues do is the same for everybody.
 const DIFFERS: [(&str, &[&str]); 2] = [
-    ("guest", &["facts::", "scenarios::", "secret_lock::", "secret_retrieve::"]),
+    ("guest", &["facts::", "scenarios::", "secret_add::", "secret_lock::", "secret_retrieve::"]),
     ("playbook", &["provisioning::a_fleet_is_provisioned_once", "retrieved::", "secrets::"]),
 ];
 
@@ -76,4 +76,16 @@ pub fn runs(programs: &[TestProgram]) -> Result<Vec<Run>> {
         runs.push(Run::tests(format!("{} as an ordinary user", program.name), command, Report::of_libtest));
     }
     Ok(runs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_run_as_an_ordinary_user_is_there() {
+        for (program, filters) in DIFFERS {
+            filters.iter().for_each(|filter| crate::test::assert_some_test(program, filter));
+        }
+    }
 }

@@ -59,7 +59,8 @@ fn with_each(programs: &[TestProgram], tests: &'static [&str]) -> Result<Vec<Run
         runs.push(Run::tests_if(title, || environment(version), playbooks, Report::of_libtest));
         if tests.is_empty() {
             let python = place::environment(Some(name))?.join("bin/python");
-            runs.push(python_tests(&python, &format!("the collection's Python with the {name} ansible-core")));
+            let title = format!("the collection's Python with the {name} ansible-core");
+            runs.push(python_tests(&python, &title, || environment(version)));
         }
     }
     Ok(runs)
@@ -96,6 +97,11 @@ mod tests {
     fn pinned(path: &str) -> String {
         let text = text(path);
         text.lines().find_map(|line| line.strip_prefix("ansible-core==")).unwrap().trim_end_matches(" \\").to_owned()
+    }
+
+    #[test]
+    fn what_every_run_tries_with_each_version_is_there() {
+        ALWAYS.into_iter().for_each(|filter| crate::test::assert_some_test("playbook", filter));
     }
 
     #[test]

@@ -28,8 +28,9 @@ options:
   force:
     default: false
     description:
-    - Whether to add a secret although one of its type and id is in the store already. Never adds the very same request
-        twice in one boot.
+    - 'Whether to add a secret although one of its type and id is in the store already, or may be: where the kernel shows
+        only a part of the store, and the record of this boot does not know the rest. Never adds the very same request
+        twice in one boot.'
     type: bool
   label:
     description:

@@ -78,7 +78,7 @@ def judge(given: Mapping[str, Any]) -> Json:
         _readable(facts),
         *_host_key(facts, wanted_list(expected, "host_key_hashes")),
         *_secrets(facts, store, wanted),
-        *([_locked(facts)] if expected.get("locked", True) is not False else []),
+        *([_locked(facts)] if wanted_lock(expected) else []),
         *_queues(queues),
     ]
     if reason:
@@ -250,11 +250,11 @@ def wanted_list(expected: Mapping[str, Any], key: str) -> list[Any]:
 
     :raises ValueError: if it is no list; hashes may also be one text with commas between them
     """
-    value = expected.get(key)
-    if value is None:
+    if key not in expected:
         return []
+    value = expected[key]
     if key == "host_key_hashes" and isinstance(value, str):
-        value = [word.strip() for word in value.split(",") if word.strip()]
+        value = [word.strip() for word in value.split(",") if word.strip()] or None
     kind = Mapping if key == "queues" else (str, Mapping) if key == "secrets" else str
     if not isinstance(value, (list, tuple)) or not all(isinstance(each, kind) for each in value):
         of = {"queues": "entries as ap_bind takes them", "secrets": "names or dictionaries"}.get(
@@ -265,6 +265,17 @@ def wanted_list(expected: Mapping[str, Any], key: str) -> list[Any]:
             f"it as JSON: -e '{{\"compliance_{key}\": [...]}}'."
         )
     return list(value)
+
+
+def wanted_lock(expected: Mapping[str, Any]) -> bool:
+    """Whether the operator wants the store to be locked, as a word or a boolean.
+
+    :raises ValueError: if it is neither
+    """
+    word = str(expected.get("locked", True)).lower()
+    if word not in ("true", "yes", "on", "1", "false", "no", "off", "0"):
+        raise ValueError(f"compliance_locked must be true or false, and is {word!r} here.")
+    return word in ("true", "yes", "on", "1")
 
 
 def items(value: Any) -> list[Any]:

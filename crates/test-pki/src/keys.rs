@@ -1,6 +1,7 @@
 //! Keys that take long to make, made once for all tests: they are kept below cargo's target folder.
 //!
-//! Nothing is secret about them. A test that wants several gets different ones.
+//! Nothing is secret about them. A thread gets another one each time that it asks; two threads, or two processes, get the
+//! same ones. So a test that wants two hierarchies that do not trust each other makes both in one thread.
 
 use openssl::{
     error::ErrorStack,
@@ -40,7 +41,8 @@ fn generate() -> Result<PKey<Private>, ErrorStack> {
     PKey::from_rsa(Rsa::generate(2048)?)
 }
 
-/// The key in a file. If there is none, a new one, which is put there unless another process was quicker.
+/// The key in a file. If there is none, a new one, which is put there unless another process was quicker. A file that holds
+/// no key is replaced.
 fn kept(path: &Path) -> Result<PKey<Private>, ErrorStack> {
     let read = || PKey::private_key_from_pem(&fs::read(path).ok()?).ok();
     if let Some(key) = read() {
@@ -49,7 +51,9 @@ fn kept(path: &Path) -> Result<PKey<Private>, ErrorStack> {
     let key = generate()?;
     let whole = path.with_extension(format!("{}.new", std::process::id()));
     // Where nothing can be written, the next process makes a key, too.
-    let put = fs::write(&whole, key.private_key_to_pem_pkcs8()?).and_then(|()| fs::hard_link(&whole, path));
+    let is_damaged = path.exists();
+    let place = |()| if is_damaged { fs::rename(&whole, path) } else { fs::hard_link(&whole, path) };
+    let put = fs::write(&whole, key.private_key_to_pem_pkcs8()?).and_then(place);
     let _ = fs::remove_file(&whole);
     Ok(if put.is_ok() { key } else { read().unwrap_or(key) })
 }
@@ -80,7 +84,8 @@ mod tests {
         let key = kept(&path).unwrap();
         assert!(kept(&path).unwrap().public_eq(&key));
         fs::write(&path, "no key").unwrap();
-        assert!(!kept(&path).unwrap().public_eq(&key));
+        let other = kept(&path).unwrap();
+        assert!(!other.public_eq(&key) && kept(&path).unwrap().public_eq(&other));
         fs::remove_file(&path).unwrap();
     }
 }

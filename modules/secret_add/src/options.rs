@@ -22,7 +22,8 @@ pub struct Options {
     pub label: Option<String>,
     /// Several requests, added in this order.
     pub requests: Option<Vec<Request>>,
-    /// Whether to add a secret although one of its type and id is in the store already.
+    /// Whether to add a secret although one of its type and id is in the store already, or may be: where the kernel shows
+    /// only a part of the store, and the record of this boot does not know the rest.
     /// Never adds the very same request twice in one boot.
     pub force: bool,
     /// For how many seconds to wait for another task that works on the secret store, and then to try again while the

@@ -99,16 +99,21 @@ fn one(request: &Loaded, list: &SecretList, record: &Record, planned_adds: &[&Lo
     } else if fate == Some(Fate::Added) {
         Step::Present(Evidence::AddedThisBoot)
     } else if force {
+        warnings.extend((fate == Some(Fate::Intended)).then(|| outcome_unknown(request)));
         Step::Add
     } else if record.listed_secrets() != usize::from(list.total) {
         return Err(list
             .incomplete()
-            .hint("Unless its secret is among those that are not shown, force adds this request."));
+            .hint(
+            "Use a kernel whose uvdevice lists more than one page of secrets. If its secret is none of those that are not \
+             shown, force adds this request.",
+        ));
     } else if record.another_added(request) {
         // Not shown, but all that is in the store came from requests that are in the record.
         warnings.push(may_differ(request));
         Step::Present(Evidence::IdOnly)
     } else {
+        warnings.extend((fate == Some(Fate::Intended)).then(|| outcome_unknown(request)));
         Step::Add
     };
     Ok(Planned { step, warnings })
@@ -264,8 +269,14 @@ mod tests {
         assert_eq!((planned.step, planned.warnings[0].code), (Step::Present(Evidence::IdOnly), codes::MAY_DIFFER));
         // An intent without outcome may have left one there, or not.
         record.note(&other, Fate::Intended);
-        assert!(plan_one(&ours, &part, &record, false).is_ok());
+        assert_eq!(plan_one(&ours, &part, &record, false).unwrap().step, Step::Add);
         assert_eq!(plan_one(&ours, &more, &record, false).unwrap_err().code.name, "uv.list_incomplete");
+        // An intent of this very request that left nothing behind is said.
+        record.note(&ours, Fate::Intended);
+        for (list, force) in [(&part, false), (&part, true), (&more, true)] {
+            let planned = plan_one(&ours, list, &record, force).unwrap();
+            assert_eq!((planned.step, planned.warnings[0].code), (Step::Add, codes::OUTCOME_UNKNOWN));
+        }
     }
 
     #[test]

@@ -9,7 +9,9 @@ use crate::prepare::MODULES;
 use crate::test::Report;
 use anyhow::{Context, Result, ensure};
 use std::fs;
-use std::path::PathBuf;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 /// One module.
 pub struct Program {
@@ -190,9 +192,26 @@ pub fn weigh() -> Result<Report> {
     for program in &PROGRAMS {
         let size = usize::try_from(fs::metadata(folder.join(program.module))?.len())?;
         program.bears(size)?;
+        starts(&folder.join(program.module))?;
         lines.push(format!("{} {size}", program.module));
     }
     Ok(Report { line: lines.join(", "), ..Report::default() })
+}
+
+/// Runs a program as it ships without options: it must answer as modules do.
+fn starts(program: &Path) -> Result<()> {
+    let mut child =
+        Command::new(program).arg("-").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    child.stdin.take().context("no standard input")?.write_all(b"{}")?;
+    let output = child.wait_with_output()?;
+    let answer = serde_json::from_slice::<serde_json::Value>(&output.stdout);
+    ensure!(
+        answer.is_ok_and(|answer| answer["msg"].is_string()),
+        "{} does not answer as a module: {:?}",
+        program.display(),
+        String::from_utf8_lossy(&output.stdout)
+    );
+    Ok(())
 }
 
 impl Program {

@@ -41,7 +41,7 @@ pub fn test() -> Result<()> {
     }
     runs.extend(lints::all()?);
     runs.push(Run::check("sizes of the programs as they ship", dist::weigh));
-    runs.push(python_tests(&place::python_program("python")?, "the collection's Python"));
+    runs.push(python_tests(&place::python_program("python")?, "the collection's Python", || Ok(())));
     runs.extend(ordinary_user);
     runs.extend(versions);
     runs.extend(others.iter().map(|program| run(program, &title(program))));
@@ -100,4 +100,14 @@ pub fn command(program: &TestProgram) -> Command {
 /// How many processors this machine lets us use.
 fn processors() -> usize {
     std::thread::available_parallelism().map_or(2, std::num::NonZero::get)
+}
+
+/// That a filter of libtest, a module's name and perhaps the beginning of a test's, picks a test of an end-to-end program:
+/// one that picks none would pass.
+#[cfg(test)]
+pub fn assert_some_test(program: &str, filter: &str) {
+    let (module, test) = filter.split_once("::").unwrap();
+    let path = place::repository().join(format!("tests/{program}/{module}.rs"));
+    let text = std::fs::read_to_string(&path).unwrap();
+    assert!(text.contains(&format!("#[test]\nfn {test}")), "{filter} picks no test in {}", path.display());
 }

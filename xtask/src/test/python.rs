@@ -2,13 +2,15 @@
 
 use super::report::Report;
 use super::runs::Run;
+use anyhow::Result;
 use e2e::place;
 use std::path::Path;
 use std::process::Command;
 
-/// All tests of the Python that Ansible loads, with this interpreter and the ansible-core beside it.
-pub fn tests(python: &Path, title: &str) -> Run {
-    Run::tests(title, pytest(python), Report::of_pytest)
+/// All tests of the Python that Ansible loads, with this interpreter and the ansible-core beside it; skipped if `can` says
+/// that they cannot be had.
+pub fn tests(python: &Path, title: &str, can: impl FnOnce() -> Result<()> + Send + 'static) -> Run {
+    Run::tests_if(title, can, pytest(python), Report::of_pytest)
 }
 
 /// Those that start no Ansible.

@@ -15,10 +15,11 @@ each_cache() {
     return 1;
 };
 
-# take DIR: makes an empty file n in DIR, if a file there could be executed at all (a mount may be noexec).
+# take DIR: makes an empty file n in DIR, if a file there could be executed at all (a mount may be noexec). Not by `:`,
+# whose failure ends the shell.
 take() {
     n=$1/.$t;
-    : >"$n" && chmod 700 "$n" && [ -x "$n" ] && return 0;
+    true >"$n" && chmod 700 "$n" && [ -x "$n" ] && return 0;
     rm -f "$n"; return 1;
 };
 

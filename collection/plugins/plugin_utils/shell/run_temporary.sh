@@ -3,6 +3,7 @@
 
 main() {
     for b in "$T" /var/tmp /tmp; do
+        [ -n "$b" ] || continue;
         f=$b/$t/.$t;
         [ -x "$f" ] && safe "$b/$t" || continue;
         execute; rm -rf "${b:?}/$t"; return 0;

@@ -1,9 +1,10 @@
 # shellcheck shell=sh disable=SC2154,SC2317
 # Takes a binary from standard input. T is the first choice for a temporary folder.
 
-# Folders are made only below one that belongs to the effective user, or in /tmp: a HOME that is another user
-# stays as it is.
+# Folders are made only below one that belongs to the effective user, or in /tmp: a HOME that
+# belongs to another user stays as it is.
 store_in_cache() {
+    [ -d "$H/.cache" ] || { [ -O "$H" ] && mkdir -m 700 "$H/.cache"; };
     b=${d%/*};
     [ -d "$d" ] || [ -L "$b" ] || { { [ -O "$b" ] || [ -k "$b" ]; } && mkdir -m 700 "$d"; };
     safe "$d" && take "$d" || return 1;
@@ -14,10 +15,10 @@ store_in_cache() {
 };
 
 main() {
-    [ -d "$H/.cache" ] || { [ -O "$H" ] && mkdir -m 700 "$H/.cache"; };
     each_cache store_in_cache && return 0;
     case $T in "$H"/*) [ -O "$H" ];; esac && ( umask 077; mkdir -p "$T" );
     for b in "$T" /var/tmp /tmp; do
+        [ -n "$b" ] || continue;
         d=$b/$t;
         mkdir -m 700 "$d" || continue;
         safe "$d" && take "$d" || { rmdir "$d"; continue; };

@@ -197,7 +197,8 @@ impl<'a> Binding<'a> {
                     .hint("Another guest may hold it, or its card must be reset by the host."));
                 }
                 // Whatever the kernel answers meanwhile, it is no refusal.
-                SeState::Unbound if self.writes.taken_at.is_none() && queue.is_resetting() => {}
+                SeState::Unbound
+                    if self.writes.taken_at.is_none() && queue.is_resetting() && !queue.is_out_of_reach() => {}
                 SeState::Unbound if !self.writes.attempt_again(|| queue.bind()) => {
                     return Err(self.writes.fault(codes::BIND_REFUSED, format!("The queue {} was not bound", queue.apqn))
                         .hint("The adapter refuses: the guest may hold as many queues as it is allowed to, or the queue is deconfigured."));
