@@ -45,7 +45,7 @@ options:
     suboptions:
       apqn:
         description:
-        - Only this queue will do, C(XX.YYYY).
+        - Only this queue will do, C(XX.YYYY). Write it in quotes.
         type: str
       description:
         description:

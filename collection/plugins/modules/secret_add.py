@@ -40,6 +40,11 @@ options:
     description:
     - The request, a file on the guest. One of O(path), O(content), O(src) and O(requests) is required.
     type: path
+  pending:
+    default: false
+    description:
+    - 'Check mode only: the request is not built yet. Set by the collection''s action plugin where O(content) is null.'
+    type: bool
   requests:
     description:
     - Several requests, added in this order.
@@ -47,7 +52,7 @@ options:
     suboptions:
       content:
         description:
-        - The request itself in base64.
+        - The request itself in base64, as RV(seguest.pv.secret_request#module:requests[].content) gives it.
         type: str
       label:
         description:
@@ -57,9 +62,16 @@ options:
         description:
         - The request, a file on the guest. One of V(path), V(content) and V(src) is required.
         type: path
+      pending:
+        default: false
+        description:
+        - 'Check mode only: the request is not built yet. Set by the collection''s action plugin where V(content) is
+            null.'
+        type: bool
       src:
         description:
-        - The request, a file on the controller.
+        - The request, a file on the controller, searched for like that of M(ansible.builtin.copy). Only through the
+            collection's action plugin.
         type: str
     type: list
   src:

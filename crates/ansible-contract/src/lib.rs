@@ -29,7 +29,7 @@ pub use describe::describe;
 pub use mode::Mode;
 pub use outcome::{Diff, Failure, Outcome, fault_json, warning};
 pub use path::PathText;
-pub use types::{HexText, NoLog, hex_from_number};
+pub use types::{HexText, NameText, NoLog, hex_from_number, no_name};
 
 use fault::Code;
 use serde::{Serialize, de::DeserializeOwned};

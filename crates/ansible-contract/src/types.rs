@@ -3,6 +3,7 @@
 use serde::de::{self, Deserialize, Deserializer, Visitor};
 use serde::ser::{Serialize, Serializer};
 use std::fmt;
+use std::ops::Deref;
 use zeroize::Zeroizing;
 
 /// What Ansible itself shows in place of a `no_log` value.
@@ -89,6 +90,62 @@ pub fn hex_from_number<E: de::Error>(decimal: &[u8], widths: &[usize]) -> Result
     hex.ok_or_else(|| E::custom(crate::de::QUOTE_HEX_MESSAGE))
 }
 
+/// The name by which [`NameText`] tells the arguments' deserializer that only text will do.
+pub(crate) const NAME_MARK: &str = "ansible-contract name";
+
+/// A name, which only its own text can be: YAML turns an unquoted `yes`, `1.10` or `0755` into something else before a
+/// module sees it, and what it was cannot be told any more. So a value that is no text is refused with the advice to
+/// quote it. In a file that is read as YAML here, scalars keep their text.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NameText(pub String);
+
+impl Deref for NameText {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<&str> for NameText {
+    fn from(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+}
+
+impl Serialize for NameText {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for NameText {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct NameVisitor;
+        impl<'de> Visitor<'de> for NameVisitor {
+            type Value = NameText;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a text")
+            }
+
+            fn visit_newtype_struct<D: Deserializer<'de>>(self, deserializer: D) -> Result<NameText, D::Error> {
+                String::deserialize(deserializer).map(NameText)
+            }
+
+            fn visit_unit<E: de::Error>(self) -> Result<NameText, E> {
+                Err(no_name())
+            }
+        }
+        deserializer.deserialize_newtype_struct(NAME_MARK, NameVisitor)
+    }
+}
+
+/// The error for a number or a boolean where a name is meant.
+pub fn no_name<E: de::Error>() -> E {
+    E::custom(crate::de::QUOTE_NAME_MESSAGE)
+}
+
 /// The `width` hex digits (after `0x`) of a number that YAML made of an unquoted hex value, given in decimal digits.
 ///
 /// `None` where it could have been meant as decimal digits, that is, where it has `width` decimal digits or
@@ -118,7 +175,7 @@ fn number_as_hex(decimal: &[u8], width: usize) -> Option<String> {
 
 #[cfg(feature = "docs")]
 mod schema {
-    use super::{HexText, NoLog};
+    use super::{HexText, NameText, NoLog};
     use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
     use std::borrow::Cow;
 
@@ -131,6 +188,18 @@ mod schema {
         }
         fn json_schema(_: &mut SchemaGenerator) -> Schema {
             json_schema!({"type": "string", "no_log": true})
+        }
+    }
+
+    impl JsonSchema for NameText {
+        fn inline_schema() -> bool {
+            true
+        }
+        fn schema_name() -> Cow<'static, str> {
+            "NameText".into()
+        }
+        fn json_schema(_: &mut SchemaGenerator) -> Schema {
+            json_schema!({"type": "string"})
         }
     }
 

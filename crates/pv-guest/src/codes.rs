@@ -28,6 +28,7 @@ fault::codes! {
     DUMP_IN_PROGRESS = "uv.dump_in_progress", "The ultravisor is dumping the guest (0x010d).";
     BUFFER_TOO_SMALL = "uv.buffer_too_small", "The ultravisor has a secret that is longer than the list of secrets says (0x0009 or 0x0109).";
     RETRIEVE_ACCESS = "uv.retrieve_access_exception", "The ultravisor met an access exception while retrieving a secret (0x0102).";
+    SECRET_MISSING = "uv.secret_missing", "A secret that must be in the secret store is not there.";
     STORE_EMPTY = "uv.store_empty", "The secret store is empty (0x010f).";
     NO_SUCH_INDEX = "uv.no_such_index", "No secret in the store has that index (0x0110).";
     NOT_RETRIEVABLE = "uv.not_retrievable", "The secret is of a type that cannot be retrieved (0x0111).";

@@ -1,31 +1,13 @@
 //! `ap_bind`: binds crypto queues to this guest and associates them with its association secrets.
 
-mod apply;
-mod choose;
-pub mod codes;
-pub mod entries;
-mod fleet;
-mod matching;
-mod moves;
-mod observe;
 pub mod options;
-mod places;
-mod plan;
-#[cfg(test)]
-mod random;
-mod release;
-mod report;
-mod serve;
-mod task;
 
 use ansible_contract::{Context, Failure, Module, Outcome, warning};
-use apply::Run;
 use fault::{Code, Fault};
-use fleet::Fleet;
-use options::{Options, Report};
+use guest_state::queues::{self, Fleet, Report, Situation, codes};
+use options::{Asked, Options};
 use pv_guest::ap::{self, Journal};
 use pv_guest::boot_record::BootRecord;
-use task::{Aim, Task};
 
 /// The module.
 #[derive(Debug)]
@@ -38,23 +20,23 @@ impl Module for ApBind {
     type Report = Report;
 
     fn run(options: Options, context: &Context) -> Result<Outcome<Report>, Failure<Report>> {
-        let task = Task::from_options(options, context)?;
-        if task.aim == Aim::Nothing && task.unknown.is_none() {
-            return Ok(nothing_wanted());
-        }
+        let desired = match options::asked(options, context.check_mode)? {
+            Asked::For(desired) => desired,
+            Asked::Nothing => return Ok(nothing_wanted()),
+            Asked::Later(fault, timeout) => {
+                return queues::bus(timeout).map(|_| wanted_later(&fault)).map_err(Failure::from);
+            }
+        };
 
-        let bus = observe::bus(task.manner.timeout)?;
-        if let Some(fault) = &task.unknown {
-            return Ok(wanted_later(fault));
-        }
+        let bus = queues::bus(desired.manner.timeout)?;
         let boot = BootRecord::of_this_boot()?;
         let _alone = if context.check_mode { None } else { Some(ap::alone(&boot)?) };
         let journal = if context.check_mode { Journal::only_read(&boot)? } else { Journal::open(&boot)? };
-        let fleet = Fleet::observe(&bus, journal, task.manner)?;
-        let secrets = observe::secrets(task.needs_secrets())?;
+        let fleet = Fleet::observe(&bus, journal, desired.manner)?;
+        let secrets = queues::secrets(desired.needs_secrets())?;
 
-        let run = Run::new(task, fleet, secrets);
-        if context.check_mode { run.predict() } else { run.apply() }
+        let situation = Situation::new(desired, fleet, secrets);
+        if context.check_mode { queues::predict(situation, true) } else { queues::apply(situation) }
     }
 }
 

@@ -1,8 +1,11 @@
-//! What users type, and what they get.
+//! What users type.
 
-use ansible_contract::{HexText, PathText};
-use pv_guest::ap::steps::WhenBusy;
+use ansible_contract::{PathText, codes as args};
+use fault::{Fault, Result};
+use guest_state::queues::{Aim, Desired, Entry, Freedom, Source, check, codes};
+use pv_guest::ap::steps::{Manner, WhenBusy};
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
 /// Options of `ap_bind`.
 #[derive(Debug, Deserialize, Serialize)]
@@ -71,108 +74,106 @@ pub enum State {
     Unbound,
 }
 
-/// One wanted queue, with the fields of pvapconfig's configuration.
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
-#[cfg_attr(feature = "docs", derive(schemars::JsonSchema))]
-#[serde(default, deny_unknown_fields)]
-pub struct Entry {
-    /// Name of the association secret, whose id is its SHA-256 hash. Blanks around it do not count, as pvapconfig has
-    /// it; a secret whose name has such blanks is given by V(secretid).
-    pub name: Option<String>,
-    /// Free text.
-    pub description: Option<String>,
-    /// V(ep11) or V(accel), in upper or lower case. Required.
-    pub mode: Option<String>,
-    /// EP11 only, and required there: master key verification pattern of the queue's current wrapping key; 32 or 64
-    /// hex digits, of which the first 32 count. Write it in quotes.
-    pub mkvp: Option<HexText<32, 64>>,
-    /// EP11 only: serial number of the card, 16 characters.
-    pub serialnr: Option<String>,
-    /// The oldest generation of card that will do, such as V(cex8).
-    pub mingen: Option<String>,
-    /// EP11 only: id of the association secret, 64 hex digits. This or V(name) is required. Write it in quotes.
-    pub secretid: Option<HexText<64, 64>>,
-    /// Only this queue will do, C(XX.YYYY).
-    pub apqn: Option<String>,
+/// What the options ask for.
+#[derive(Debug)]
+pub enum Asked {
+    /// This, of the queues.
+    For(Desired),
+    /// Nothing: the list of entries is empty.
+    Nothing,
+    /// Check mode: what is in a configuration that an earlier task of the play may still make, and of which this is told;
+    /// and for how long a step of it may take.
+    Later(Fault, Duration),
 }
 
-/// Results of `ap_bind`.
-#[derive(Debug, Default, Serialize)]
-#[cfg_attr(feature = "docs", derive(schemars::JsonSchema))]
-pub struct Report {
-    /// How each entry is served, in their order.
-    pub entries: Vec<EntryReport>,
-    /// All queues that the guest has, by APQN.
-    pub queues: Vec<QueueReport>,
-    /// Queues that were bound only to look at them, and released again. That is no change.
-    pub inspected: Vec<String>,
+/// What the options ask for, checked before anything is looked at.
+///
+/// # Errors
+/// `args.*` and `config.*`.
+pub fn asked(options: Options, check_mode: bool) -> Result<Asked> {
+    let Options { entries, config, src, config_content, state, all, strict, exclusive, rebalance, when_busy, timeout } =
+        options;
+    let given = Source { entries, config, src, config_content }.entries(["entries", "config", "src"]);
+    let (entries, later) = match given {
+        Err(fault) if check_mode && codes::is_missing(&fault) => (Some(Vec::new()), Some(fault)),
+        given => (given?, None),
+    };
+    let aim = match (state, &entries) {
+        (State::Bound, _) if all => return Err(conflict("all", "state=bound; it belongs to state=unbound")),
+        (State::Unbound, _) if exclusive => return Err(conflict("exclusive", "state=unbound")),
+        (State::Unbound, _) if rebalance => return Err(conflict("rebalance", "state=unbound")),
+        (_, Some(_)) if all => return Err(conflict("all", "entries, config or src")),
+        (State::Unbound, None) if all => Aim::ReleaseAll,
+        (_, None) => {
+            return Err(Fault::new(
+                args::MISSING,
+                "One of the options entries, config and src must say which queues are wanted.",
+            )
+            .hint("To release every queue, give state=unbound with all=true."));
+        }
+        (State::Bound, Some(_)) => Aim::Serve(Freedom { exclusive, rebalance }),
+        (State::Unbound, Some(_)) => Aim::ReleaseEntries,
+    };
+    let entries = entries.unwrap_or_default();
+    if let Some(fault) = later {
+        return Ok(Asked::Later(fault, Duration::from_secs(timeout)));
+    }
+    if entries.is_empty() && exclusive {
+        return Err(Fault::new(
+            codes::EMPTY_EXCLUSIVE,
+            "The list of entries is empty, and exclusive would release every queue that the guest holds.",
+        )
+        .hint("If that is wanted, say so with state=unbound and all=true."));
+    }
+    if entries.is_empty() && aim != Aim::ReleaseAll {
+        return Ok(Asked::Nothing);
+    }
+    let manner = Manner { timeout: Duration::from_secs(timeout), when_busy };
+    Ok(Asked::For(Desired { wanted: check("entries", &entries)?, aim, strict, manner }))
 }
 
-/// How one entry is served.
-#[derive(Clone, Debug, Serialize)]
-#[cfg_attr(feature = "docs", derive(schemars::JsonSchema))]
-pub struct EntryReport {
-    /// As given.
-    pub name: Option<String>,
-    /// V(ep11) or V(accel).
-    pub mode: String,
-    /// Id of the association secret, C(0x) and 64 hex digits.
-    pub secretid: Option<String>,
-    /// How it stands. V(undetermined): no queue is known to fit, but some cannot be read without binding them.
-    pub status: Status,
-    /// Code of why it is not served.
-    pub reason: Option<String>,
-    /// The queue that serves it, or would.
-    pub apqn: Option<String>,
+fn conflict(option: &str, with: &str) -> Fault {
+    Fault::new(args::CONFLICT, format!("The option {option} cannot be given with {with}."))
 }
 
-/// How an entry stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[cfg_attr(feature = "docs", derive(schemars::JsonSchema))]
-#[serde(rename_all = "snake_case")]
-pub enum Status {
-    /// A queue serves it.
-    Served,
-    /// Check mode: a queue would.
-    WouldServe,
-    /// Check mode: cannot be told.
-    Undetermined,
-    /// No queue serves it.
-    Unserved,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// One queue.
-#[derive(Clone, Debug, Serialize)]
-#[cfg_attr(feature = "docs", derive(schemars::JsonSchema))]
-pub struct QueueReport {
-    /// Its name, C(XX.YYYY).
-    pub apqn: String,
-    /// Its card.
-    pub card: u8,
-    /// Its domain.
-    pub domain: u16,
-    /// What its card works as: V(ep11), V(accel) or V(cca).
-    pub mode: String,
-    /// Generation of the card: 8 for a CEX8.
-    pub generation: u32,
-    /// Serial number of the card; null until a queue of it is bound.
-    pub serialnr: Option<String>,
-    /// Master key verification pattern, C(0x) and 32 hex digits; null where it is not set or cannot be read.
-    pub mkvp: Option<String>,
-    /// How it stood when the task began.
-    pub before: Binding,
-    /// How it stands at the end, or in check mode would.
-    pub after: Binding,
-    /// Position of the entry that it serves, counted from 0.
-    pub entry: Option<usize>,
-}
+    fn aim(json: &str) -> std::result::Result<Option<Aim>, &'static str> {
+        match asked(serde_json::from_str(json).unwrap(), false).map_err(|fault| fault.code.name)? {
+            Asked::For(desired) => Ok(Some(desired.aim)),
+            Asked::Nothing | Asked::Later(..) => Ok(None),
+        }
+    }
 
-/// Whose a queue is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[cfg_attr(feature = "docs", derive(schemars::JsonSchema))]
-pub struct Binding {
-    /// V(bound), V(unbound), V(-) where it cannot be bound, or V(unknown).
-    pub bind: String,
-    /// V(associated N) with the secret's index, V(association pending), V(unassociated), V(-) or V(unknown).
-    pub associate: String,
+    fn serving(exclusive: bool) -> Aim {
+        Aim::Serve(Freedom { exclusive, rebalance: false })
+    }
+
+    #[test]
+    fn what_is_asked_for_must_be_said_and_must_not_contradict_itself() {
+        let accel = r#"[{"mode": "accel"}]"#;
+        assert_eq!(aim(&format!(r#"{{"entries": {accel}}}"#)), Ok(Some(serving(false))));
+        assert_eq!(aim(&format!(r#"{{"entries": {accel}, "exclusive": true}}"#)), Ok(Some(serving(true))));
+        assert_eq!(aim(&format!(r#"{{"entries": {accel}, "state": "unbound"}}"#)), Ok(Some(Aim::ReleaseEntries)));
+        assert_eq!(aim(r#"{"state": "unbound", "all": true}"#), Ok(Some(Aim::ReleaseAll)));
+        assert_eq!(aim(r#"{"config_content": "- mode: accel"}"#), Ok(Some(serving(false))));
+        let both = Aim::Serve(Freedom { exclusive: false, rebalance: true });
+        assert_eq!(aim(&format!(r#"{{"entries": {accel}, "rebalance": true}}"#)), Ok(Some(both)));
+        assert_eq!(aim(r#"{"state": "unbound", "all": true, "rebalance": true}"#), Err("args.conflict"));
+        assert_eq!(aim("{}"), Err("args.missing"));
+        assert_eq!(aim(r#"{"state": "unbound"}"#), Err("args.missing"));
+        assert_eq!(aim(r#"{"all": true}"#), Err("args.conflict"));
+        assert_eq!(aim(&format!(r#"{{"entries": {accel}, "state": "unbound", "all": true}}"#)), Err("args.conflict"));
+        assert_eq!(aim(&format!(r#"{{"entries": {accel}, "config": "/x"}}"#)), Err("args.conflict"));
+        assert_eq!(aim(r#"{"src": "x"}"#), Err("args.src_needs_collection"));
+        assert_eq!(aim(r#"{"config": "/nonexistent/x"}"#), Err("config.unreadable"));
+    }
+
+    #[test]
+    fn an_empty_list_does_nothing_and_is_never_exclusive() {
+        assert_eq!(aim(r#"{"entries": []}"#), Ok(None));
+        assert_eq!(aim(r#"{"entries": [], "exclusive": true}"#), Err("args.empty_exclusive"));
+    }
 }

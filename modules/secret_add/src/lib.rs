@@ -1,18 +1,13 @@
 //! `secret_add`: hands add-secret requests to the ultravisor, those whose secrets are missing.
 
-mod apply;
 pub mod options;
-mod plan;
-mod record;
-mod request;
 
 use ansible_contract::{Context, Failure, Module, Outcome};
-use apply::Apply;
 use fault::Code;
-use options::{Options, Report};
+use guest_state::store::{self, Apply, Record, Report};
+use options::Options;
 use pv_guest::boot_record::{BootRecord, Topic};
-use pv_guest::uv::{Device, SecretList};
-use record::Record;
+use pv_guest::uv::{Device, LockState, SecretList};
 use std::time::Duration;
 
 /// The module.
@@ -21,20 +16,14 @@ pub struct SecretAdd;
 
 impl Module for SecretAdd {
     const NAME: &'static str = "secret_add";
-    const CODES: &'static [&'static [Code]] = &[plan::codes::ALL, pv_wire::codes::ALL, pv_guest::codes::ALL];
-    const FAILURE_FACTS: &'static [(&'static str, &'static str)] = &[
-        ("reboot_required", "True if the store is locked and a secret is missing: only a reboot of the guest helps."),
-        (
-            "host_key_match",
-            "With code C(uv.request_not_for_this_guest): whether the request has a slot for this host's key; null where the kernel does not tell the host's keys.",
-        ),
-    ];
+    const CODES: &'static [&'static [Code]] = &[store::codes::ALL, pv_wire::codes::ALL, pv_guest::codes::ALL];
+    const FAILURE_FACTS: &'static [(&'static str, &'static str)] = store::FAILURE_FACTS;
     type Options = Options;
     type Report = Report;
 
     fn run(options: Options, context: &Context) -> Result<Outcome<Report>, Failure<Report>> {
-        let (force, timeout) = (options.force, Duration::from_secs(options.timeout));
-        let (requests, missing) = apply::load(request::sources(options)?, context)?;
+        let timeout = Duration::from_secs(options.timeout);
+        let wanted = options::wanted(options, context.check_mode)?;
 
         let device = Device::open()?;
         let boot = BootRecord::of_this_boot()?;
@@ -43,14 +32,13 @@ impl Module for SecretAdd {
         let list = SecretList::read(&device)?;
         let record: Record = boot.load(Topic::Requests)?;
 
-        let loaded: Vec<_> = requests.iter().map(|(_, loaded)| loaded.clone()).collect();
-        let plan = plan::plan(&loaded, &list, &record, force)?;
+        let plan = store::plan(&wanted, &list, &record)?;
 
-        let apply = Apply { device: &device, boot: &boot, timeout };
         if context.check_mode {
-            apply.predict(requests, missing, plan, &list)
+            let lock = if plan.first_add().is_some() { device.probe_lock()? } else { LockState::Unknown };
+            store::predict(&wanted, &plan, &list, lock)
         } else {
-            apply.run(requests, plan, record, list)
+            Apply { device: &device, boot: &boot, timeout }.run(&wanted, &plan, record, list)
         }
     }
 }

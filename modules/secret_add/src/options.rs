@@ -1,9 +1,9 @@
-//! What users type, and what they get.
+//! What users type.
 
-use ansible_contract::PathText;
-use pv_guest::uv::SecretInfo;
+use ansible_contract::{PathText, codes as args};
+use fault::{Fault, Result};
+use guest_state::store::{self, Request, Wanted};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 /// Options of `secret_add`.
 #[derive(Debug, Deserialize, Serialize)]
@@ -20,6 +20,8 @@ pub struct Options {
     pub src: Option<String>,
     /// Echoed in the results, to tell one request from another. With O(requests) each has its own.
     pub label: Option<String>,
+    /// Check mode only: the request is not built yet. Set by the collection's action plugin where O(content) is null.
+    pub pending: bool,
     /// Several requests, added in this order.
     pub requests: Option<Vec<Request>>,
     /// Whether to add a secret although one of its type and id is in the store already, or may be: where the kernel shows
@@ -33,79 +35,62 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { path: None, content: None, src: None, label: None, requests: None, force: false, timeout: 30 }
+        Self {
+            path: None,
+            content: None,
+            src: None,
+            label: None,
+            pending: false,
+            requests: None,
+            force: false,
+            timeout: 30,
+        }
     }
 }
 
-/// One of several requests.
-#[derive(Debug, Default, Deserialize, Serialize)]
-#[cfg_attr(feature = "docs", derive(schemars::JsonSchema))]
-#[serde(default)]
-pub struct Request {
-    /// The request, a file on the guest. One of V(path), V(content) and V(src) is required.
-    pub path: Option<PathText>,
-    /// The request itself in base64.
-    #[serde(skip_serializing)]
-    pub content: Option<String>,
-    /// The request, a file on the controller.
-    pub src: Option<String>,
-    /// Echoed in the results.
-    pub label: Option<String>,
+/// The secrets that the options ask for, in order, with their requests read.
+///
+/// # Errors
+/// `args.conflict`, and those of [`store::load`].
+pub fn wanted(options: Options, check_mode: bool) -> Result<Vec<Wanted>> {
+    let Options { path, content, src, label, pending, requests, force, .. } = options;
+    let single = path.is_some() || content.is_some() || src.is_some() || pending;
+    match (single, requests) {
+        (true, Some(_)) => {
+            Err(Fault::new(args::CONFLICT, "The option requests cannot be given together with path, content or src.")
+                .hint("Put all requests into requests."))
+        }
+        (false, Some(_)) if label.is_some() => {
+            Err(Fault::new(args::CONFLICT, "The option label cannot be given together with requests.")
+                .hint("Give each of the requests its own label."))
+        }
+        (false, Some(requests)) => {
+            let each = requests.into_iter().enumerate();
+            each.map(|(at, request)| store::load(&format!("requests[{at}]"), request, None, force, check_mode))
+                .collect()
+        }
+        (_, None) => {
+            let request = Request { path, content, src, label, pending };
+            Ok(vec![store::load("The task", request, None, force, check_mode)?])
+        }
+    }
 }
 
-/// Results of `secret_add`.
-#[derive(Debug, Serialize)]
-#[cfg_attr(feature = "docs", derive(schemars::JsonSchema))]
-pub struct Report {
-    /// One entry for each request, in their order. Behind one that failed nothing was done: neither RV(requests[].changed)
-    /// nor RV(requests[].evidence) nor RV(requests[].error) is set there.
-    pub requests: Vec<Added>,
-    /// The secrets in the store.
-    pub secrets: Vec<SecretInfo>,
-    /// How many secrets are in the store; more than are listed where the kernel shows only a part.
-    pub total: u16,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// How it stands with one request.
-#[derive(Clone, Debug, Default, Serialize)]
-#[cfg_attr(feature = "docs", derive(schemars::JsonSchema))]
-pub struct Added {
-    /// As given.
-    pub label: Option<String>,
-    /// As given.
-    pub path: Option<String>,
-    /// Id of the secret, C(0x) and 64 hex digits; null for types that are never listed.
-    pub id: Option<String>,
-    /// Type, as the option O(seguest.pv.secret_request#module:type) spells it.
-    #[serde(rename = "type")]
-    pub option: Option<String>,
-    /// Kind, as pvsecret names it.
-    pub kind: Option<String>,
-    /// The request's tag in hex. It names the request; anybody can copy it onto another.
-    pub tag: Option<String>,
-    /// SHA-256 of the request in hex.
-    pub sha256: Option<String>,
-    /// The secret's place in the store; null if it is not listed, not there (check mode), or if several of its type
-    /// and id are there and nothing tells which it is.
-    pub index: Option<u16>,
-    /// Whether it was added, or in check mode would be.
-    pub changed: bool,
-    /// Why the secret is held to be in the store. V(added_now). V(added_this_boot): this very request was, by its
-    /// SHA-256. V(id_only): one of its type and id is there, which does not prove that it is the same secret.
-    pub evidence: Option<Evidence>,
-    /// Why it could not be added.
-    pub error: Option<Value>,
-}
-
-/// Why a secret is held to be in the store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[cfg_attr(feature = "docs", derive(schemars::JsonSchema))]
-#[serde(rename_all = "snake_case")]
-pub enum Evidence {
-    /// This run added it.
-    AddedNow,
-    /// The record of this boot says that this very request was added.
-    AddedThisBoot,
-    /// Only its type and id are there.
-    IdOnly,
+    #[test]
+    fn one_request_is_given_by_itself_and_several_as_a_list() {
+        let code = |json: &str| wanted(serde_json::from_str(json).unwrap(), false).unwrap_err().code;
+        assert_eq!(code("{}"), args::MISSING);
+        assert_eq!(code(r#"{"requests": [{}]}"#), args::MISSING);
+        assert_eq!(code(r#"{"path": "/a", "requests": []}"#), args::CONFLICT);
+        assert_eq!(code(r#"{"label": "x", "requests": []}"#), args::CONFLICT);
+        assert_eq!(code(r#"{"src": "a"}"#), args::SRC_NEEDS_COLLECTION);
+        let both: Options =
+            serde_json::from_str(r#"{"requests": [{"path": "/no/a", "label": "x"}, {"path": "/no/b"}]}"#).unwrap();
+        let both = wanted(both, true).unwrap();
+        assert_eq!((both.len(), both[0].label.as_deref()), (2, Some("x")));
+    }
 }

@@ -1,11 +1,9 @@
-//! What users type, and what they get.
+//! What users type.
 
-use ansible_contract::hex_from_number;
-use pv_guest::uv::SecretInfo;
-use pv_wire::SecretId;
-use serde::de::{self, MapAccess, Visitor};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use std::fmt;
+use fault::{Fault, Result};
+use guest_state::lock::Guard;
+use guest_state::store::Requirement;
+use serde::{Deserialize, Serialize};
 
 /// Options of `secret_lock`.
 #[derive(Debug, Default, Deserialize, Serialize)]
@@ -24,95 +22,34 @@ pub struct Options {
     pub minimum_secrets: Option<u16>,
 }
 
-/// One secret that must be in the store.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Requirement {
-    /// A secret of this name.
-    Name(String),
-    /// The secret of this id.
-    Id(SecretId),
+/// The guard that the options ask for.
+///
+/// # Errors
+/// `args.missing` if nothing is demanded: a lock too early cannot be repaired until the next boot.
+pub fn guard(options: Options) -> Result<Guard> {
+    let Options { require, exact, minimum_secrets } = options;
+    let demands = exact || minimum_secrets.is_some() || require.as_ref().is_some_and(|list| !list.is_empty());
+    if !demands || (require.is_none() && minimum_secrets.is_none()) {
+        return Err(Fault::new(
+            ansible_contract::codes::MISSING,
+            "One of the options require and minimum_secrets must say what has to be in the store before it is locked.",
+        )
+        .hint("A lock cannot be taken back before the guest's next boot: list the secrets that the guest needs."));
+    }
+    Ok(Guard::new(require.unwrap_or_default(), exact, minimum_secrets.unwrap_or(0)))
 }
 
-impl Requirement {
-    /// Whether a secret of this id is the one.
-    pub fn is_met_by(&self, id: &SecretId) -> bool {
-        match self {
-            Self::Name(name) => id.is_of(name),
-            Self::Id(wanted) => wanted == id,
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_without_any_demand_is_refused() {
+        let options = |json: &str| serde_json::from_str::<Options>(json).unwrap();
+        for json in ["{}", r#"{"require": []}"#, r#"{"exact": true}"#] {
+            assert!(guard(options(json)).unwrap_err().code == ansible_contract::codes::MISSING, "{json}");
         }
+        assert!(guard(options(r#"{"require": [], "exact": true}"#)).is_ok());
+        assert!(guard(options(r#"{"minimum_secrets": 0}"#)).is_ok());
     }
-}
-
-impl fmt::Display for Requirement {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Name(name) => write!(f, "{name}"),
-            Self::Id(id) => write!(f, "{id}"),
-        }
-    }
-}
-
-impl Serialize for Requirement {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let key = if matches!(self, Self::Name(_)) { "name" } else { "id" };
-        serializer.collect_map([(key, self.to_string())])
-    }
-}
-
-impl<'de> Deserialize<'de> for Requirement {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(RequirementVisitor)
-    }
-}
-
-struct RequirementVisitor;
-
-fn id<E: de::Error>(text: &str) -> Result<Requirement, E> {
-    text.parse().map(Requirement::Id).map_err(E::custom)
-}
-
-impl<'de> Visitor<'de> for RequirementVisitor {
-    type Value = Requirement;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a name, an id, or a dictionary with either name or id")
-    }
-
-    fn visit_str<E: de::Error>(self, text: &str) -> Result<Requirement, E> {
-        let is_id = text.len() == 66 && text.starts_with("0x");
-        Ok(id::<E>(text).ok().filter(|_| is_id).unwrap_or_else(|| Requirement::Name(text.to_owned())))
-    }
-
-    fn visit_i64<E: de::Error>(self, number: i64) -> Result<Requirement, E> {
-        Ok(Requirement::Name(number.to_string()))
-    }
-
-    fn visit_bytes<E: de::Error>(self, decimal: &[u8]) -> Result<Requirement, E> {
-        id(&hex_from_number::<E>(decimal, &[64])?)
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Requirement, A::Error> {
-        #[derive(Deserialize)]
-        #[serde(deny_unknown_fields)]
-        struct Dictionary {
-            name: Option<String>,
-            id: Option<ansible_contract::HexText<64, 64>>,
-        }
-        let given = Dictionary::deserialize(de::value::MapAccessDeserializer::new(map))?;
-        match (given.name, given.id) {
-            (Some(name), None) => Ok(Requirement::Name(name)),
-            (None, Some(hex)) => id(&hex.0),
-            _ => Err(de::Error::custom("must have either name or id")),
-        }
-    }
-}
-
-/// Results of `secret_lock`.
-#[derive(Debug, Serialize)]
-#[cfg_attr(feature = "docs", derive(schemars::JsonSchema))]
-pub struct Report {
-    /// Whether the secret store is locked now; null where it cannot be told (check mode).
-    pub locked: Option<bool>,
-    /// The secrets in the store.
-    pub secrets: Vec<SecretInfo>,
 }

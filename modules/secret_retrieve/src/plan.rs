@@ -9,7 +9,6 @@ use pv_wire::SecretId;
 pub mod codes {
     //! Codes of this module's own.
     fault::codes! {
-        SECRET_MISSING = "uv.secret_missing", "The secret that is to be retrieved is not in the secret store.";
         AMBIGUOUS = "uv.secret_ambiguous", "Several secrets that can be retrieved have the id that is asked for.";
         DEST_NOT_A_FILE = "file.not_regular", "A link, a folder or a device is where a file is to be written; it is left as it is.";
         CONTENT_UNKNOWN = "file.content_unknown", "Check mode retrieves no secret, so whether the file holds it is not known.";
@@ -102,14 +101,14 @@ pub fn choose(wanted: &Wanted, list: &SecretList) -> Result<Secret> {
         Fault::new(uv::NO_SUCH_INDEX, format!("The secret store holds {} secrets, and none of {wanted}.", list.total))
             .hint("Indices follow the order of adding and belong to one boot; name the secret by name or id.")
     } else {
-        Fault::new(codes::SECRET_MISSING, format!("The secret store holds {} secrets, and none of {wanted}.", list.total))
+        Fault::new(uv::SECRET_MISSING, format!("The secret store holds {} secrets, and none of {wanted}.", list.total))
             .hint("Add it first (seguest.pv.secret_add); if the store is locked, reboot the guest and add it before the lock.")
     })
 }
 
 /// Whether an earlier task of the play may still mend this, so that check mode only warns.
 pub fn may_come(fault: &Fault) -> bool {
-    [codes::SECRET_MISSING, uv::STORE_EMPTY, uv::NO_SUCH_INDEX].contains(&fault.code)
+    [uv::SECRET_MISSING, uv::STORE_EMPTY, uv::NO_SUCH_INDEX].contains(&fault.code)
 }
 
 /// What is to be done with the file.

@@ -10,6 +10,10 @@ use std::fmt;
 pub(crate) const QUOTE_HEX_MESSAGE: &str =
     "arrived as a number from which the hex digits cannot be told: write the value in quotes";
 
+/// As [`QUOTE_HEX_MESSAGE`].
+pub(crate) const QUOTE_NAME_MESSAGE: &str =
+    "arrived as a number or a boolean, which YAML makes of an unquoted 1.10, 0755 or yes: write the name in quotes";
+
 /// An argument that does not fit: where it stands, and why.
 #[derive(Debug)]
 pub(crate) struct Error {
@@ -60,7 +64,11 @@ impl std::error::Error for Error {}
 impl de::Error for Error {
     fn custom<T: fmt::Display>(message: T) -> Self {
         let message = message.to_string();
-        let code = if message == QUOTE_HEX_MESSAGE { codes::QUOTE_HEX } else { codes::INVALID };
+        let code = match message.as_str() {
+            QUOTE_HEX_MESSAGE => codes::QUOTE_HEX,
+            QUOTE_NAME_MESSAGE => codes::QUOTE_NAME,
+            _ => codes::INVALID,
+        };
         Self::new(code, message)
     }
 

@@ -9,14 +9,18 @@
 
 mod error;
 
-use crate::{args::Wiped, codes, types::HEX_MARK};
+use crate::{
+    args::Wiped,
+    codes,
+    types::{HEX_MARK, NAME_MARK},
+};
 use serde::de::{self, DeserializeOwned, DeserializeSeed, Deserializer, IntoDeserializer, Visitor};
 use serde_json::Value;
 use std::borrow::Cow;
 use zeroize::Zeroizing;
 
 use error::Error;
-pub(crate) use error::QUOTE_HEX_MESSAGE;
+pub(crate) use error::{QUOTE_HEX_MESSAGE, QUOTE_NAME_MESSAGE};
 
 /// Reads the options from the arguments.
 pub(crate) fn from_value<T: DeserializeOwned>(value: &Value) -> fault::Result<T> {
@@ -171,6 +175,7 @@ impl<'de> Deserializer<'de> for Lenient<'_> {
     fn deserialize_newtype_struct<V: Visitor<'de>>(self, name: &'static str, visitor: V) -> Result<V::Value, Error> {
         match self.value() {
             Value::Number(number) if name == HEX_MARK => visitor.visit_bytes(number.to_string().as_bytes()),
+            Value::Number(_) | Value::Bool(_) if name == NAME_MARK => visitor.visit_unit(),
             _ => visitor.visit_newtype_struct(self),
         }
     }
@@ -246,7 +251,7 @@ impl<'de> de::MapAccess<'de> for Entries<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::HexText;
+    use crate::{HexText, NameText};
     use serde::Deserialize;
 
     #[derive(Deserialize, Debug, Default, PartialEq)]
@@ -353,6 +358,22 @@ mod tests {
         assert_eq!(options.mkvp, Some(HexText("0xdb3c3b3c3f097dd55ec7eb0e7fdbcb93".into())));
         let options = read(r#"{"mkvp": "db3c"}"#).unwrap();
         assert_eq!(options.mkvp, Some(HexText("db3c".into())));
+    }
+
+    #[test]
+    fn a_name_that_yaml_made_a_number_or_a_boolean_must_be_quoted() {
+        #[derive(Deserialize, Debug)]
+        struct Named {
+            name: NameText,
+        }
+        let read = |json: &str| from_value::<Named>(&serde_json::from_str(json).unwrap());
+        for json in [r#"{"name": true}"#, r#"{"name": 1.1}"#, r#"{"name": 493}"#] {
+            let fault = read(json).unwrap_err();
+            assert_eq!(fault.code, codes::QUOTE_NAME, "{json}");
+            assert!(fault.detail.starts_with("The option name ") && fault.detail.contains("in quotes"), "{fault}");
+        }
+        assert_eq!(&*read(r#"{"name": "1.10"}"#).unwrap().name, "1.10");
+        assert_eq!(read(r#"{"name": ["a"]}"#).unwrap_err().code, codes::INVALID);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Files that others made: images, certificates, keys, YAML and JSON.
 
 use crate::choice;
+use guest_state::queues;
 use pv_request::verify::{Outdated, Trust, Verifier};
 use pv_request::{HostKeyDocument, IdFile, ImageTags, Secret, SecretClass, Signer, Source, UserData};
 use pv_wire::SecretId;
@@ -115,8 +116,8 @@ pub fn manifest(data: &[u8]) {
 /// pvapconfig's configuration of queues.
 pub fn queue_config(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
-    let Ok(entries) = ap_bind::entries::parse_config("file", &text) else { return };
-    if let Ok(wanted) = ap_bind::entries::check(&entries) {
+    let Ok(entries) = queues::parse_config("file", &text) else { return };
+    if let Ok(wanted) = queues::check("entries", &entries) {
         assert_eq!(wanted.len(), entries.len());
     }
 }

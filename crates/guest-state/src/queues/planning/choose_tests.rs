@@ -1,5 +1,5 @@
 use super::*;
-use crate::entries::Purpose;
+use crate::queues::wanted::Purpose;
 use pv_guest::ap::{Mkvp, MkvpState};
 use pv_guest::uv::Secret;
 use pv_wire::{SecretId, SecretType};
@@ -22,11 +22,11 @@ fn store(ids: &[u8]) -> SecretList {
 
 fn ep11(secret: u8) -> Wanted {
     let purpose = Purpose::Ep11 { mkvp: KEY, serialnr: None, secret: SecretId([secret; 32]) };
-    Wanted { name: None, purpose, min_generation: 0, apqn: None }
+    Wanted { called: String::new(), name: None, purpose, min_generation: 0, apqn: None }
 }
 
 fn accel() -> Wanted {
-    Wanted { name: None, purpose: Purpose::Accel, min_generation: 0, apqn: None }
+    Wanted { called: String::new(), name: None, purpose: Purpose::Accel, min_generation: 0, apqn: None }
 }
 
 fn queue(apqn: &str, mode: Mode, state: SeState, mkvp: MkvpState) -> Seen {

@@ -1,24 +1,17 @@
 //! Wanted queues: pvapconfig's fields, checked.
 
-use crate::codes;
-use crate::options::Entry;
-use ansible_contract::PathText;
+use super::codes;
+use super::entry::Entry;
 use fault::{Fault, Result};
 use pv_guest::ap::{Apqn, Mkvp, Mode};
 use pv_wire::SecretId;
-use std::fmt::Display;
-use std::io;
-
-/// A configuration of pvapconfig has a few lines a queue.
-const MAX_CONFIG_LEN: u64 = 4 << 20;
-
-/// How deep brackets may nest in a configuration; entries need two. Counted before it is parsed, because that takes
-/// time that grows with the square of the depth: a file within the length that is allowed could keep the task for hours.
-const MAX_NESTING: usize = 64;
+use std::collections::BTreeMap;
 
 /// One wanted queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wanted {
+    /// How messages call it: the option, its place as options and results count it, and its name if it has one.
+    pub called: String,
     /// As given, for reports.
     pub name: Option<String>,
     /// What the card must work as, with what only EP11 has.
@@ -63,83 +56,49 @@ impl Wanted {
     }
 }
 
-/// Reads a configuration file.
-///
-/// # Errors
-/// [`codes::CONFIG_UNREADABLE`] and those of [`parse_config`].
-pub fn read_config(path: &PathText) -> Result<Vec<Entry>> {
-    let text = read_text(path).map_err(|e| {
-        Fault::new(codes::CONFIG_UNREADABLE, format!("The configuration {path} cannot be read: {e}."))
-            .hint("Put the file onto the guest first, or give it as src or its entries inline.")
-            .io(&e)
-    })?;
-    parse_config(&path.to_string(), &text)
-}
-
-fn read_text(path: &PathText) -> io::Result<String> {
-    let refused = |why| Err(io::Error::new(io::ErrorKind::InvalidData, why));
-    let bytes = path.read(MAX_CONFIG_LEN + 1)?;
-    if bytes.len() as u64 > MAX_CONFIG_LEN {
-        return refused("it is longer than 4 MiB");
-    }
-    String::from_utf8(bytes).or_else(|_| refused("it is not UTF-8 text"))
-}
-
-/// Reads the text of a configuration: a YAML list of entries, in which scalars keep their text.
-///
-/// # Errors
-/// [`codes::CONFIG_INVALID`].
-pub fn parse_config(name: &str, text: &str) -> Result<Vec<Entry>> {
-    if text.trim().is_empty() {
-        return Ok(Vec::new());
-    }
-    let invalid = |why: &dyn Display| {
-        Fault::new(codes::CONFIG_INVALID, format!("The configuration {name} is not a list of entries: {why}.")).hint(
-            "Its entries have the fields of pvapconfig: name, description, mode, mkvp, serialnr, mingen, secretid.",
-        )
-    };
-    if nests_too_deep(text) {
-        return Err(invalid(&format_args!("its brackets nest more than {MAX_NESTING} deep")));
-    }
-    serde_yaml::from_str::<Option<Vec<Entry>>>(text).map(Option::unwrap_or_default).map_err(|e| invalid(&e))
-}
-
-/// Whether brackets nest too deep, those in texts and comments counted too.
-fn nests_too_deep(text: &str) -> bool {
-    let depths = text.bytes().scan(0_usize, |depth, byte| {
-        match byte {
-            b'[' | b'{' => *depth += 1,
-            b']' | b'}' => *depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        Some(*depth)
-    });
-    depths.max().is_some_and(|deepest| deepest > MAX_NESTING)
-}
-
-/// Checks the entries. All fields are trimmed, as pvapconfig does it; of a field that is empty then nothing is known.
+/// Checks the entries of the option `option`. All fields are trimmed, as pvapconfig does it; of a field that is empty then
+/// nothing is known.
 ///
 /// # Errors
 /// [`codes::ENTRY_INVALID`], naming entry and field.
-pub fn check(entries: &[Entry]) -> Result<Vec<Wanted>> {
-    entries.iter().enumerate().map(|(at, entry)| check_one(entry).map_err(|what| invalid(at, entry, &what))).collect()
+pub fn check(option: &str, entries: &[Entry]) -> Result<Vec<Wanted>> {
+    let check = |(at, entry): (usize, &Entry)| {
+        let name = entry.name.as_ref().map_or_else(String::new, |name| format!(" ({})", name.trim()));
+        let called = format!("{option}[{at}]{name}");
+        check_one(entry, &called)
+            .map_err(|what| Fault::new(codes::ENTRY_INVALID, format!("The entry {called}: {what}.")))
+    };
+    entries.iter().enumerate().map(check).collect()
 }
 
-fn invalid(at: usize, entry: &Entry, what: &str) -> Fault {
-    Fault::new(codes::ENTRY_INVALID, format!("The entry {}: {what}.", called(at, entry.name.as_deref())))
+/// That no queue is named by two entries, of which it could serve only one.
+///
+/// # Errors
+/// [`codes::QUEUE_TWICE`].
+pub fn each_its_own(wanted: &[Wanted]) -> Result<()> {
+    let mut named: BTreeMap<Apqn, &str> = BTreeMap::new();
+    for entry in wanted {
+        let Some(apqn) = entry.apqn else { continue };
+        if let Some(other) = named.insert(apqn, &entry.called) {
+            let detail = format!("The entries {other} and {} both want the queue {apqn}.", entry.called);
+            return Err(Fault::new(codes::QUEUE_TWICE, detail)
+                .hint("A queue serves one entry: name another queue in one of them, or leave its apqn out."));
+        }
+    }
+    Ok(())
 }
 
-/// How messages call an entry: by its place, as options and results count it, and its name if it has one.
-pub fn called(at: usize, name: Option<&str>) -> String {
-    format!("entries[{at}]{}", name.map_or_else(String::new, |name| format!(" ({})", name.trim())))
-}
-
-fn check_one(entry: &Entry) -> std::result::Result<Wanted, String> {
+fn check_one(entry: &Entry, called: &str) -> std::result::Result<Wanted, String> {
     let trimmed =
         |field: &Option<String>| field.as_deref().map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned);
-    let name = trimmed(&entry.name);
-    let apqn =
-        trimmed(&entry.apqn).map(|text| text.parse().map_err(|expected| format!("apqn {expected}"))).transpose()?;
+    let name = entry.name.as_deref().map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned);
+    let apqn = entry
+        .apqn
+        .as_deref()
+        .map(str::trim)
+        .filter(|text| !text.is_empty())
+        .map(|text| text.parse().map_err(|expected| format!("apqn {expected}")))
+        .transpose()?;
     let generation = trimmed(&entry.mingen).map(|text| generation(&text)).transpose()?;
     let purpose = match trimmed(&entry.mode).as_deref().map(str::to_ascii_lowercase).as_deref() {
         Some("accel") => Purpose::Accel,
@@ -147,7 +106,7 @@ fn check_one(entry: &Entry) -> std::result::Result<Wanted, String> {
         Some(_) => return Err("mode must be ep11 or accel".into()),
         None => return Err("mode is required: ep11 or accel".into()),
     };
-    Ok(Wanted { name, purpose, min_generation: generation.unwrap_or(0), apqn })
+    Ok(Wanted { called: called.to_owned(), name, purpose, min_generation: generation.unwrap_or(0), apqn })
 }
 
 fn ep11(entry: &Entry, name: Option<&str>) -> std::result::Result<Purpose, String> {
@@ -186,6 +145,7 @@ fn generation(text: &str) -> std::result::Result<u32, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::queues::config::parse;
 
     /// The sample of IBM's book has these spellings.
     const SAMPLE: &str = "
@@ -200,7 +160,7 @@ mod tests {
 ";
 
     fn wanted(text: &str) -> Result<Vec<Wanted>> {
-        check(&parse_config("test", text)?)
+        check("entries", &parse("test", text)?)
     }
 
     #[test]
@@ -280,13 +240,6 @@ mod tests {
     }
 
     #[test]
-    fn nothing_at_all_is_an_empty_list() {
-        for text in ["", "\n", "[]", "# nothing\n", "null"] {
-            assert!(wanted(text).unwrap().is_empty(), "{text:?}");
-        }
-    }
-
-    #[test]
     fn a_wrong_field_is_named_with_its_entry() {
         let mkvp = "1".repeat(32);
         let cases = [
@@ -310,23 +263,5 @@ mod tests {
             assert_eq!(fault.code, codes::ENTRY_INVALID, "{text}");
             assert!(fault.detail.starts_with("The entry entries[0]") && fault.detail.contains(expected), "{fault}");
         }
-    }
-
-    #[test]
-    fn what_is_no_list_of_entries_is_refused() {
-        for text in ["mode: ep11", "- ep11", "- {mode: ep11, mkpv: x}", "- [", "\u{0}", "- !x y"] {
-            assert_eq!(wanted(text).unwrap_err().code, codes::CONFIG_INVALID, "{text:?}");
-        }
-    }
-
-    #[test]
-    fn brackets_that_nest_deeper_than_any_entry_are_refused_before_they_are_parsed() {
-        for text in ["[".repeat(4 << 20), format!("- name: {}", "{a: ".repeat(1 << 20)), "[{".repeat(33)] {
-            let fault = wanted(&text).unwrap_err();
-            assert_eq!(fault.code, codes::CONFIG_INVALID);
-            assert!(fault.detail.contains("more than 64 deep"), "{fault}");
-        }
-        let flow = format!("[{}]", "{mode: accel, description: '[x]'}, ".repeat(100));
-        assert_eq!(wanted(&flow).unwrap().len(), 100);
     }
 }

@@ -3,9 +3,9 @@
 //! Served entries stay, unless they may be moved. Among the rest: as many as can be served, then earlier entries
 //! first, then newest generation, lowest card, lowest domain. The order in which queues are enumerated never matters.
 
-use crate::entries::Wanted;
-use crate::matching::{self, Worth};
-use crate::plan::{Decision, Plan, fit, indices, is_held_with, key_fit};
+use super::fit::{Decision, Plan, fit, indices, is_held_with, key_fit};
+use super::matching::{self, Worth};
+use crate::queues::wanted::Wanted;
 use pv_guest::ap::{Apqn, Fit, Mode, SeState, Seen};
 use pv_guest::uv::SecretList;
 use std::cmp::Reverse;

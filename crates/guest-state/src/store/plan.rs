@@ -1,35 +1,93 @@
-//! Which requests to add: a pure function of the requests, the store and the record of this boot.
+//! Which requests to add: a pure function of what is wanted, the store and the record of this boot.
 
-use crate::options::Evidence;
-use crate::record::{Fate, Record};
-use crate::request::Loaded;
+use super::record::{Fate, Record};
+use super::report::Evidence;
+use super::request::{Given, Loaded, Wanted};
 use fault::{Fault, Result};
-use pv_guest::uv::{Secret, SecretList};
+use pv_guest::codes as uv;
+use pv_guest::uv::{LockState, Secret, SecretList};
+use pv_wire::SecretType;
 
 pub mod codes {
-    //! Codes of this module's own.
+    //! Codes of this room's own.
     fault::codes! {
         OUTCOME_UNKNOWN = "uv.outcome_unknown", "An earlier run handed this request to the ultravisor and ended before it noted the answer.";
         MAY_DIFFER = "uv.secret_may_differ", "The secret in the store was added by another request of the same type and id: its value may be another.";
+        NOT_PROVED = "uv.secret_not_proved", "Only an id shows that a secret in the store is the right one, and proved_only asks for more.";
+        OTHER_SECRET = "request.other_secret", "A request is for another secret than the name or id that is given with it.";
     }
 }
 
-/// What to do with one request.
-#[derive(Debug, PartialEq, Eq)]
+/// What to do about one secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// Its secret is in the store (or, for types that are never listed, was handed over in this boot).
+    /// It is in the store (or, for types that are never listed, was handed over in this boot).
     Present(Evidence),
-    /// It is to be added.
+    /// Its request is to be added.
     Add,
+    /// Check mode: its request is not there yet.
+    Later,
+    /// It has no request and is not in the store.
+    Missing,
 }
 
-/// The step for one request, and what the operator should know of it.
-#[derive(Debug, PartialEq, Eq)]
+/// The step for one secret, and what the operator should know of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Planned {
     /// What to do.
     pub step: Step,
     /// Warnings.
     pub warnings: Vec<Fault>,
+}
+
+/// The steps for all secrets, in their order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Plan(pub Vec<Planned>);
+
+impl Plan {
+    /// The first request that is to be added, by its place.
+    pub fn first_add(&self) -> Option<usize> {
+        self.0.iter().position(|planned| planned.step == Step::Add)
+    }
+
+    /// Whether nothing is to be done.
+    pub fn is_empty(&self) -> bool {
+        self.0.iter().all(|planned| matches!(planned.step, Step::Present(_) | Step::Missing))
+    }
+
+    /// The fault that a locked store is for this plan.
+    ///
+    /// # Errors
+    /// `uv.store_locked`.
+    pub fn can_be_done(&self, lock: LockState) -> Result<()> {
+        if lock != LockState::Locked || self.first_add().is_none() {
+            return Ok(());
+        }
+        Err(Fault::new(
+            uv::STORE_LOCKED,
+            "The secret store is locked (the ultravisor answered 0x0102 to a probe), and a secret is missing from it.",
+        )
+        .hint("A lock cannot be taken back: reboot the guest, then add all secrets before locking."))
+    }
+
+    /// The store as it will be when this is done. A request that is not there yet counts for the association secret that it
+    /// is known as.
+    pub fn predicted(&self, wanted: &[Wanted], list: &SecretList) -> SecretList {
+        let mut list = list.clone();
+        for (wanted, planned) in wanted.iter().zip(&self.0) {
+            let (id, secret_type) = match (&planned.step, &wanted.request, &wanted.known_as) {
+                (Step::Add, Given::Read(Loaded { id: Some(id), secret_type, .. }), _) => (*id, *secret_type),
+                (Step::Later, _, Some(known_as)) if list.secrets.iter().all(|s| !known_as.is_met_by(&s.id)) => {
+                    (known_as.id(), SecretType::ASSOCIATION)
+                }
+                _ => continue,
+            };
+            // Secrets are numbered in the order in which they are added.
+            list.secrets.push(Secret { index: list.total, secret_type, length: 0, id });
+            list.total = list.total.saturating_add(1);
+        }
+        list
+    }
 }
 
 /// The secrets in the store that a request's may be: those of its type and id.
@@ -38,31 +96,71 @@ pub fn matching<'a>(list: &'a SecretList, request: &Loaded) -> impl Iterator<Ite
     list.secrets.iter().filter(move |secret| Some(secret.id) == id && secret.secret_type == secret_type)
 }
 
-/// Plans all requests, in order. `None` stands for a request that cannot be read yet (check mode).
+/// Plans for all secrets, in order.
 ///
 /// # Errors
 /// `uv.list_incomplete` where an absence cannot be concluded; `uv.outcome_unknown` where nothing can tell whether a
 /// request of a type that is never listed was taken.
-pub fn plan(
-    requests: &[Option<Loaded>],
-    list: &SecretList,
-    record: &Record,
-    force: bool,
-) -> Result<Vec<Option<Planned>>> {
+pub fn plan(wanted: &[Wanted], list: &SecretList, record: &Record) -> Result<Plan> {
     let mut planned_adds: Vec<&Loaded> = Vec::new();
     let mut plan = Vec::new();
-    for request in requests {
-        let Some(request) = request else {
-            plan.push(None);
-            continue;
+    for wanted in wanted {
+        let planned = match &wanted.request {
+            Given::Later(_) => Planned { step: Step::Later, warnings: Vec::new() },
+            Given::None => Planned { step: expected(wanted, list, &planned_adds)?, warnings: Vec::new() },
+            Given::Read(request) => one(request, list, record, &planned_adds, wanted.force)?,
         };
-        let planned = one(request, list, record, &planned_adds, force)?;
-        if planned.step == Step::Add {
+        if let (Step::Add, Given::Read(request)) = (&planned.step, &wanted.request) {
             planned_adds.push(request);
         }
-        plan.push(Some(planned));
+        plan.push(planned);
     }
-    Ok(plan)
+    Ok(Plan(plan))
+}
+
+/// A secret without a request must be there, or come with another of the task's requests.
+fn expected(wanted: &Wanted, list: &SecretList, planned_adds: &[&Loaded]) -> Result<Step> {
+    let Some(known_as) = &wanted.known_as else { return Ok(Step::Missing) };
+    let mut ids = list.secrets.iter().map(|secret| secret.id).chain(planned_adds.iter().filter_map(|add| add.id));
+    if ids.any(|id| known_as.is_met_by(&id)) {
+        return Ok(Step::Present(Evidence::IdOnly));
+    }
+    if list.is_complete() { Ok(Step::Missing) } else { Err(list.incomplete()) }
+}
+
+/// That every secret is in the store once the plan is done, or was: `list` is the store then. With `proved_only` it must be
+/// known of each by which request it came.
+///
+/// # Errors
+/// `uv.secret_missing`, `uv.secret_not_proved`.
+pub fn verify(wanted: &[Wanted], plan: &Plan, list: &SecretList, proved_only: bool) -> Result<()> {
+    let each = || wanted.iter().zip(&plan.0);
+    let is_there = |wanted: &Wanted, step: &Step| match (step, wanted.requirement()) {
+        (Step::Missing, _) => false,
+        // What is not shown was taken by the ultravisor, or the record of this boot knows it.
+        (_, Some(known_as)) => !list.is_complete() || list.secrets.iter().any(|s| known_as.is_met_by(&s.id)),
+        (_, None) => true,
+    };
+    let names = |found: Vec<&Wanted>| -> String {
+        let names = found.into_iter().filter_map(Wanted::requirement).map(|known_as| known_as.to_string());
+        names.collect::<Vec<_>>().join(", ")
+    };
+    let missing: Vec<&Wanted> = each().filter(|(w, planned)| !is_there(w, &planned.step)).map(|(w, _)| w).collect();
+    if !missing.is_empty() {
+        return Err(Fault::new(uv::SECRET_MISSING, format!("The secret store lacks {}.", names(missing)))
+            .hint("Give its request (path, content or src), or correct the name or id by which it is known."));
+    }
+    let by_id = |planned: &Planned| planned.step == Step::Present(Evidence::IdOnly);
+    let unproved: Vec<&Wanted> = each().filter(|(_, planned)| by_id(planned)).map(|(w, _)| w).collect();
+    if proved_only && !unproved.is_empty() {
+        let detail = format!(
+            "The store has secrets of these ids, and nothing shows that they come from these requests: {}.",
+            names(unproved)
+        );
+        return Err(Fault::new(codes::NOT_PROVED, detail)
+            .hint("Reboot the guest and run this again before anything else adds secrets."));
+    }
+    Ok(())
 }
 
 fn one(request: &Loaded, list: &SecretList, record: &Record, planned_adds: &[&Loaded], force: bool) -> Result<Planned> {
@@ -142,7 +240,12 @@ fn may_differ(request: &Loaded) -> Fault {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use pv_wire::{SecretId, SecretType};
+    use crate::store::Requirement;
+    use pv_wire::SecretId;
+
+    fn wanted(request: &Loaded, force: bool) -> Wanted {
+        Wanted { label: None, path: None, known_as: None, force, request: Given::Read(request.clone()) }
+    }
 
     fn request(id: Option<u8>, sha256: &str) -> Loaded {
         let secret_type = if id.is_some() { SecretType::ASSOCIATION } else { SecretType::META };
@@ -166,7 +269,7 @@ mod tests {
     }
 
     fn plan_one(request: &Loaded, list: &SecretList, record: &Record, force: bool) -> Result<Planned> {
-        plan(&[Some(request.clone())], list, record, force).map(|mut plan| plan.remove(0).unwrap())
+        plan(&[wanted(request, force)], list, record).map(|mut plan| plan.0.remove(0))
     }
 
     fn record(request: &Loaded, fate: Fate) -> Record {
@@ -281,16 +384,65 @@ mod tests {
 
     #[test]
     fn the_same_request_twice_in_one_task_is_added_once() {
-        let ours = Some(request(Some(1), "a"));
-        let plan = plan(&[ours.clone(), ours], &store(&[]), &Record::default(), false).unwrap();
-        let steps: Vec<_> = plan.into_iter().map(|planned| planned.unwrap().step).collect();
+        let ours = wanted(&request(Some(1), "a"), false);
+        let plan = plan(&[ours.clone(), ours], &store(&[]), &Record::default()).unwrap();
+        let steps: Vec<_> = plan.0.into_iter().map(|planned| planned.step).collect();
         assert_eq!(steps, [Step::Add, Step::Present(Evidence::AddedThisBoot)]);
     }
 
     #[test]
     fn two_requests_of_one_id_in_one_task_add_the_first_and_warn_of_the_second() {
-        let requests = [Some(request(Some(1), "a")), Some(request(Some(1), "b"))];
-        let plan = plan(&requests, &store(&[]), &Record::default(), false).unwrap();
-        assert_eq!(plan[1].as_ref().unwrap().warnings[0].code, codes::MAY_DIFFER);
+        let requests = [wanted(&request(Some(1), "a"), false), wanted(&request(Some(1), "b"), false)];
+        let plan = plan(&requests, &store(&[]), &Record::default()).unwrap();
+        assert_eq!(plan.0[1].warnings[0].code, codes::MAY_DIFFER);
+    }
+
+    /// A secret that is known by its id and must be in the store already.
+    fn expected(id: u8) -> Wanted {
+        let known_as = Some(Requirement::Id(SecretId([id; 32])));
+        Wanted { known_as, request: Given::None, ..wanted(&request(None, ""), false) }
+    }
+
+    #[test]
+    fn the_store_is_predicted_with_what_will_be_added_numbered_in_that_order() {
+        let wanted =
+            [wanted(&request(Some(1), "a"), false), wanted(&request(None, "m"), false), expected(2), expected(1)];
+        let list = store(&[2]);
+        let plan = plan(&wanted, &list, &Record::default()).unwrap();
+        let predicted = plan.predicted(&wanted, &list);
+        let shown: Vec<_> = predicted.secrets.iter().map(|secret| (secret.index, secret.id.0[0])).collect();
+        assert_eq!((shown, predicted.total), (vec![(0, 2), (1, 1)], 2));
+        assert_eq!(verify(&wanted, &plan, &predicted, false), Ok(()));
+    }
+
+    #[test]
+    fn a_secret_without_a_request_must_be_there_already() {
+        let wanted = [expected(1), expected(3)];
+        let plan = plan(&wanted, &store(&[1]), &Record::default()).unwrap();
+        assert!(plan.is_empty());
+        let fault = verify(&wanted, &plan, &store(&[1]), false).unwrap_err();
+        assert_eq!(fault.code, uv::SECRET_MISSING);
+        assert!(fault.detail.contains(&SecretId([3; 32]).to_string()), "{fault}");
+        assert!(!fault.detail.contains(&SecretId([1; 32]).to_string()), "{fault}");
+    }
+
+    #[test]
+    fn a_secret_that_only_its_id_shows_is_refused_where_proof_is_asked_for() {
+        let (ours, list) = ([wanted(&request(Some(1), "a"), false)], store(&[1]));
+        let plan_of = |record: &Record| plan(&ours, &list, record).unwrap();
+        let unproved = plan_of(&Record::default());
+        assert_eq!(verify(&ours, &unproved, &list, false), Ok(()));
+        assert_eq!(verify(&ours, &unproved, &list, true).unwrap_err().code, codes::NOT_PROVED);
+        let proved = plan_of(&record(&request(Some(1), "a"), Fate::Added));
+        assert_eq!(verify(&ours, &proved, &list, true), Ok(()));
+    }
+
+    #[test]
+    fn a_locked_store_stops_only_who_has_something_to_add() {
+        let plan_of =
+            |ids: &[u8]| plan(&[wanted(&request(Some(1), "a"), false)], &store(ids), &Record::default()).unwrap();
+        assert_eq!(plan_of(&[1]).can_be_done(LockState::Locked), Ok(()));
+        assert_eq!(plan_of(&[]).can_be_done(LockState::Unlocked), Ok(()));
+        assert_eq!(plan_of(&[]).can_be_done(LockState::Locked).unwrap_err().code, uv::STORE_LOCKED);
     }
 }

@@ -1,8 +1,8 @@
 //! What holds of every plan, on thousands of random fleets.
 
 use super::*;
-use crate::entries::Purpose;
-use crate::random::Random;
+use crate::queues::planning::random::Random;
+use crate::queues::wanted::Purpose;
 use pv_guest::ap::{Mkvp, MkvpState};
 use pv_guest::uv::Secret;
 use pv_wire::{SecretId, SecretType};
@@ -76,7 +76,7 @@ impl Fleet {
             };
             let apqn = random.percent(15).then(|| random.of(&queues).apqn);
             let min_generation = *random.of(&[0, 0, 0, 9]);
-            Wanted { name: None, purpose, min_generation, apqn }
+            Wanted { called: String::new(), name: None, purpose, min_generation, apqn }
         });
         let wanted = wanted.collect();
         let secrets = SecretList { total: secrets.len() as u16, secrets };

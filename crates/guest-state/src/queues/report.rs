@@ -1,13 +1,18 @@
 //! What is told about entries and queues at the end.
 
-use crate::codes;
-use crate::entries::{Purpose, Wanted, called};
-use crate::options::{Binding, EntryReport, QueueReport, Report, Status};
-use crate::plan::Decision;
-use ansible_contract::Diff;
+use super::codes;
+use super::desired::Aim;
+use super::planning::Decision;
+use super::results::{Binding, EntryReport, QueueReport, Report, Status};
+use super::situation::Situation;
+use super::wanted::{Purpose, Wanted};
+use ansible_contract::{Diff, Failure, Outcome, warning};
 use fault::Fault;
 use pv_guest::ap::{Apqn, Observed, SeState};
 use pv_guest::uv::SecretList;
+
+/// What came of it, or why it came to an end.
+pub type Answer = std::result::Result<Outcome<Report>, Failure<Report>>;
 
 /// How it went with one entry.
 #[derive(Clone, Debug)]
@@ -35,14 +40,13 @@ impl Served {
 /// Why an entry with this decision is not served. `unknown`: queues that may be associated with its secret, which the
 /// kernel does not tell. `out_of_service`: queues that could fit, but take no requests now, with the reason.
 pub fn reason(
-    at: usize,
     wanted: &Wanted,
     decision: &Decision,
     secrets: &SecretList,
     unknown: &[Apqn],
     out_of_service: &[String],
 ) -> Fault {
-    let who = format!("The entry {} is not served", called(at, wanted.name.as_deref()));
+    let who = format!("The entry {} is not served", wanted.called);
     match decision {
         Decision::SecretMissing if !secrets.is_complete() => secrets.incomplete(),
         Decision::SecretMissing => {
@@ -126,8 +130,69 @@ fn binding(state: SeState) -> Binding {
     Binding { bind: state.bind_text().into(), associate: state.associate_text() }
 }
 
+/// The answer to a task, where entries are `served` so. `after` gives a queue's state at the end, or the predicted one.
+///
+/// # Errors
+/// Why an entry is not served, if `strict` demands it.
+pub fn answer(
+    situation: Situation<'_>,
+    served: Vec<Served>,
+    predicted: bool,
+    after: impl Fn(&Observed) -> SeState,
+) -> Answer {
+    let unsure = match situation.desired.aim {
+        Aim::Serve(freedom) if predicted => !situation.to_look_at(freedom).is_empty(),
+        _ => false,
+    };
+    let Situation { desired, fleet, before, .. } = situation;
+    let report = report(&desired.wanted, &served, &before, &fleet.queues, after, fleet.looks.inspected);
+    let diff = diff(&report);
+    let undetermined = served.iter().any(|s| s.status == Status::Undetermined);
+    let mut outcome = Outcome {
+        changed: !diff.is_empty() || undetermined,
+        msg: summary(&served, diff.len(), predicted, desired.aim),
+        warnings: fleet.warnings.iter().map(warning).collect(),
+        diff,
+        // A better queue may be among those that cannot be read.
+        predicted_partial: undetermined || unsure,
+        report,
+    };
+    let unserved: Vec<_> =
+        served.into_iter().filter(|s| s.status == Status::Unserved).filter_map(|s| s.fault).collect();
+    // What could be served but was left undone is not why the task fails.
+    let cause = unserved.iter().find(|fault| fault.code != codes::LEFT_UNDONE).cloned();
+    match cause {
+        Some(fault) if desired.strict => Err(failure(fault, outcome)),
+        _ => {
+            outcome.warnings.extend(unserved.iter().map(warning));
+            Ok(outcome)
+        }
+    }
+}
+
+/// A task that came to an end over a fault, with what was done.
+pub fn failure(fault: Fault, outcome: Outcome<Report>) -> Failure<Report> {
+    let mut failure = Failure::from(fault);
+    failure.changed = outcome.changed;
+    failure.warnings = outcome.warnings;
+    failure.diff = outcome.diff;
+    failure.report = Some(Box::new(outcome.report));
+    failure
+}
+
+fn summary(served: &[Served], changes: usize, predicted: bool, aim: Aim) -> String {
+    let (is, change) = if predicted { ("would be", "would change") } else { ("are", "changed") };
+    match aim {
+        Aim::Serve(_) => {
+            let count = served.iter().filter(|s| s.apqn.is_some()).count();
+            format!("{count} of {} entries {is} served; {changes} queues {change}.", served.len())
+        }
+        _ => format!("{changes} queues {}.", if predicted { "would be released" } else { "released" }),
+    }
+}
+
 /// Puts the report together. `after` gives a queue's state at the end, or the predicted one.
-pub fn report(
+fn report(
     wanted: &[Wanted],
     served: &[Served],
     before: &[Observed],
@@ -163,7 +228,7 @@ pub fn report(
 }
 
 /// One entry for each queue that changes hands.
-pub fn diff(report: &Report) -> Vec<Diff> {
+fn diff(report: &Report) -> Vec<Diff> {
     let lines = |binding: &Binding| format!("bind: {}\nassociate: {}\n", binding.bind, binding.associate);
     let changed = report.queues.iter().filter(|queue| queue.before != queue.after);
     changed

@@ -1,6 +1,6 @@
 //! Which requests were handed to the ultravisor in this boot: intent before, outcome after.
 
-use crate::request::Loaded;
+use super::request::Loaded;
 use serde::{Deserialize, Serialize};
 
 /// What is known of a request that was handed over.

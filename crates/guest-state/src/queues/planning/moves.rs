@@ -1,6 +1,22 @@
 //! In which order queues are taken, so that as few entries as possible are without one meanwhile, and none for long.
 
-use crate::fleet::Job;
+use crate::queues::wanted::Wanted;
+use pv_guest::ap::{Apqn, Associate};
+
+/// One queue that is to serve one entry.
+#[derive(Clone, Debug)]
+pub struct Job {
+    /// Position of the entry.
+    pub entry: usize,
+    /// The entry.
+    pub wanted: Wanted,
+    /// The queue.
+    pub apqn: Apqn,
+    /// The secret to associate it with, for EP11.
+    pub secret: Option<Associate>,
+    /// The queue that the entry leaves, if it has one already.
+    pub from: Option<Apqn>,
+}
 
 /// Which jobs can be done at once now, by their positions: those whose queue no entry still has that is to move away
 /// from it. So whoever moves has its new queue before anybody takes its old one.
@@ -28,10 +44,11 @@ pub fn next(pending: &[Job]) -> Vec<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::entries::{Purpose, Wanted};
+    use crate::queues::wanted::Purpose;
 
     fn job(entry: usize, from: Option<&str>, to: &str) -> Job {
-        let wanted = Wanted { name: None, purpose: Purpose::Accel, min_generation: 0, apqn: None };
+        let wanted =
+            Wanted { called: String::new(), name: None, purpose: Purpose::Accel, min_generation: 0, apqn: None };
         let apqn = |name: &str| name.parse().unwrap();
         Job { entry, wanted, apqn: apqn(to), secret: None, from: from.map(apqn) }
     }

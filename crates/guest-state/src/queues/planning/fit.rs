@@ -1,7 +1,8 @@
 //! What is seen of queues, whether it fits what is wanted, and what is decided for each entry.
 
-use crate::entries::{Purpose, Wanted};
-use pv_guest::ap::{Apqn, Fit, MkvpState, Mode, SeState, Seen};
+use super::moves::Job;
+use crate::queues::wanted::{Purpose, Wanted};
+use pv_guest::ap::{Apqn, Associate, Fit, MkvpState, Mode, SeState, Seen};
 use pv_guest::uv::SecretList;
 use pv_wire::{SecretId, SecretType};
 use std::collections::BTreeSet;
@@ -138,6 +139,19 @@ impl Plan {
     pub fn takes(&self, apqn: Apqn) -> bool {
         let takes = |d: &Decision| matches!(d, Decision::Serve(a, _) | Decision::Move { to: a, .. } if *a == apqn);
         self.decisions.iter().any(takes)
+    }
+
+    /// What is to be done for the plan.
+    pub fn jobs(&self, wanted: &[Wanted]) -> Vec<Job> {
+        let job = |(entry, (wanted, decision)): (usize, (&Wanted, &Decision))| {
+            let (from, apqn, index) = match *decision {
+                Decision::Serve(apqn, index) => (None, apqn, index),
+                Decision::Move { from, to, index } => (Some(from), to, index),
+                _ => return None,
+            };
+            Some(Job { entry, wanted: wanted.clone(), apqn, secret: index.map(Associate), from })
+        };
+        wanted.iter().zip(&self.decisions).enumerate().filter_map(job).collect()
     }
 
     /// The queues that entries leave and no other takes.

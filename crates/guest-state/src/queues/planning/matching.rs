@@ -183,7 +183,7 @@ impl Matching {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::random::Random;
+    use crate::queues::planning::random::Random;
 
     /// All assignments, the best of them by the stated order.
     fn brute_force(rows: usize, columns: usize, worth: &impl Fn(usize, usize) -> Option<Worth>) -> Vec<Option<usize>> {

@@ -1,11 +1,11 @@
 //! Whether to lock: a pure function of what is required and what is there.
 
-use crate::options::{Options, Requirement};
+use crate::store::Requirement;
 use fault::{Fault, Result};
 use pv_guest::uv::{LockState, SecretList};
 
 pub mod codes {
-    //! Codes of this module's own.
+    //! Codes of this room's own.
     fault::codes! {
         LOCK_GUARD = "uv.lock_guard", "This task did not lock the store because it does not hold what is required; nothing was changed.";
         LOCKED_INCOMPLETE = "uv.locked_incomplete", "The store is locked and does not hold what is required; only a reboot helps.";
@@ -31,18 +31,9 @@ pub struct Guard {
 }
 
 impl Guard {
-    /// Takes the guard from the options.
-    ///
-    /// # Errors
-    /// `args.missing` if nothing is demanded: a lock too early cannot be repaired until the next boot.
-    pub fn from_options(options: Options) -> Result<Self> {
-        let Options { require, exact, minimum_secrets } = options;
-        let demands = exact || minimum_secrets.is_some() || require.as_ref().is_some_and(|list| !list.is_empty());
-        if !demands || (require.is_none() && minimum_secrets.is_none()) {
-            return Err(Fault::new(ansible_contract::codes::MISSING, "One of the options require and minimum_secrets must say what has to be in the store before it is locked.")
-                .hint("A lock cannot be taken back before the guest's next boot: list the secrets that the guest needs."));
-        }
-        Ok(Self { require: require.unwrap_or_default(), exact, minimum: minimum_secrets.unwrap_or(0) })
+    /// A guard that wants all of `require`, nothing else if `exact`, and at least so many secrets.
+    pub fn new(require: Vec<Requirement>, exact: bool, minimum: u16) -> Self {
+        Self { require, exact, minimum }
     }
 
     /// What is wrong with the store, in a sentence's end; `None` if all is as required.
@@ -119,7 +110,7 @@ mod tests {
 
     fn guard(require: &[&str], exact: bool, minimum_secrets: Option<u16>) -> Guard {
         let require = require.iter().map(|name| Requirement::Name((*name).into())).collect();
-        Guard::from_options(Options { require: Some(require), exact, minimum_secrets }).unwrap()
+        Guard::new(require, exact, minimum_secrets.unwrap_or(0))
     }
 
     #[test]
@@ -171,25 +162,5 @@ mod tests {
                 == "uv.list_incomplete"
         );
         assert_eq!(plan(&guard(&["a"], false, None), &store, LockState::Unlocked), Ok(Plan::Lock));
-    }
-
-    #[test]
-    fn a_lock_without_any_demand_is_refused() {
-        let options = |json: &str| serde_json::from_str::<Options>(json).unwrap();
-        for json in ["{}", r#"{"require": []}"#, r#"{"exact": true}"#] {
-            assert!(Guard::from_options(options(json)).unwrap_err().code == ansible_contract::codes::MISSING, "{json}");
-        }
-        assert!(Guard::from_options(options(r#"{"require": [], "exact": true}"#)).is_ok());
-        assert!(Guard::from_options(options(r#"{"minimum_secrets": 0}"#)).is_ok());
-    }
-
-    #[test]
-    fn a_text_is_an_id_only_with_prefix_and_all_its_digits() {
-        let id = SecretId::of_name("a");
-        let read = |text: &str| serde_json::from_value::<Requirement>(text.into()).unwrap();
-        assert_eq!(read(&id.to_string()), Requirement::Id(id));
-        let bare = id.to_string().split_off(2);
-        assert_eq!(read(&bare), Requirement::Name(bare.clone()));
-        assert_eq!(read("0x12"), Requirement::Name("0x12".into()));
     }
 }

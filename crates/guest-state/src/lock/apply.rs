@@ -1,0 +1,123 @@
+//! The plan carried out, or in check mode told.
+
+use super::plan::{Guard, Plan, codes, plan};
+use ansible_contract::{Diff, Failure, Outcome, warning};
+use fault::{Fault, Result};
+use pv_guest::boot_record::{BootRecord, Topic};
+use pv_guest::uv::{Device, LockState, SecretInfo, SecretList};
+use serde::Serialize;
+
+/// How it stands with the lock.
+#[derive(Clone, Debug, Default, Serialize)]
+#[cfg_attr(feature = "docs", derive(schemars::JsonSchema))]
+pub struct Report {
+    /// Whether the secret store is locked now; null where it cannot be told (check mode).
+    pub locked: Option<bool>,
+    /// The secrets in the store.
+    pub secrets: Vec<SecretInfo>,
+}
+
+/// What came of it, or why it came to an end.
+pub type Answer = std::result::Result<Outcome<Report>, Failure<Report>>;
+
+/// What is in the store, and what is known of its lock.
+///
+/// # Errors
+/// Those of the device and of the list.
+pub fn observe(device: &Device) -> Result<(SecretList, LockState)> {
+    Ok((SecretList::read(device)?, device.probe_lock()?))
+}
+
+/// Tells the plan. `list` is the store as it is, or will be before the lock is set.
+pub fn predict(plan: &Plan, list: &SecretList, lock: LockState) -> Outcome<Report> {
+    match plan {
+        Plan::LockedAlready => outcome(false, Some(true), list),
+        Plan::Lock => {
+            let mut outcome = outcome(true, (lock == LockState::Unlocked).then_some(false), list);
+            if lock == LockState::Unknown {
+                outcome.predicted_partial = true;
+                outcome.warnings.push(warning(&Fault::new(
+                    codes::LOCK_UNKNOWN,
+                    "Whether the secret store is locked already cannot be told without locking it.",
+                )));
+            }
+            outcome
+        }
+    }
+}
+
+/// Sets the lock if that is planned, notes it for everybody to read, and holds what is locked in against the guard.
+///
+/// # Errors
+/// Those of the device; those of [`plan`] if another program has added something between the list and the lock.
+pub fn apply(guard: &Guard, planned: &Plan, device: &Device, boot: &BootRecord) -> Answer {
+    let changed = match planned {
+        Plan::Lock => device.lock()?,
+        Plan::LockedAlready => false,
+    };
+    // Noted first: whatever fails from here on, the store is locked. `facts` tells everybody from this note, for the
+    // ultravisor tells nobody directly.
+    let noted = boot.save(Topic::StoreLock, &true);
+    let mut answer = what_is_locked_in(guard, device);
+    let (warnings, diff) = match &mut answer {
+        Ok(outcome) => {
+            outcome.changed = changed;
+            outcome.msg = message(changed, Some(true)).into();
+            (&mut outcome.warnings, &mut outcome.diff)
+        }
+        Err(failure) => {
+            failure.changed = changed;
+            (&mut failure.warnings, &mut failure.diff)
+        }
+    };
+    warnings.extend(noted.err().as_ref().map(warning));
+    diff.extend(changed.then(locking));
+    answer
+}
+
+/// The locked store held against the guard once more: from here on nothing can be added.
+fn what_is_locked_in(guard: &Guard, device: &Device) -> Answer {
+    let list = SecretList::read(device)?;
+    match plan(guard, &list, LockState::Locked) {
+        Ok(_) => Ok(outcome(false, Some(true), &list)),
+        Err(fault) => Err(unmet(fault, &list, LockState::Locked)),
+    }
+}
+
+/// The failure over a guard that is not met.
+pub fn unmet(fault: Fault, list: &SecretList, lock: LockState) -> Failure<Report> {
+    let mut failure = Failure::from(fault);
+    if failure.fault.code == codes::LOCKED_INCOMPLETE {
+        failure.facts.insert("reboot_required".into(), true.into());
+    }
+    let locked = match lock {
+        LockState::Locked => Some(true),
+        LockState::Unlocked => Some(false),
+        LockState::Unknown => None,
+    };
+    failure.report = Some(Box::new(Report { locked, secrets: list.infos() }));
+    failure
+}
+
+fn outcome(changed: bool, locked: Option<bool>, list: &SecretList) -> Outcome<Report> {
+    Outcome {
+        changed,
+        msg: message(changed, locked).into(),
+        warnings: Vec::new(),
+        diff: changed.then(locking).into_iter().collect(),
+        predicted_partial: false,
+        report: Report { locked, secrets: list.infos() },
+    }
+}
+
+fn message(changed: bool, locked: Option<bool>) -> &'static str {
+    match (changed, locked) {
+        (true, Some(true)) => "The secret store is locked now.",
+        (true, _) => "The secret store would be locked.",
+        (false, _) => "The secret store was locked already.",
+    }
+}
+
+fn locking() -> Diff {
+    Diff { subject: "secret store".into(), before: "locked: false\n".into(), after: "locked: true\n".into() }
+}

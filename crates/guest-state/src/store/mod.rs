@@ -1,0 +1,24 @@
+//! The secret store: which secrets it must hold, and which requests are handed to the ultravisor for that.
+
+mod apply;
+mod plan;
+mod record;
+mod report;
+mod request;
+mod requirement;
+
+pub use apply::{Answer, Apply, predict};
+pub use plan::{Plan, Planned, Step, codes, plan, verify};
+pub use record::{Fate, Record};
+pub use report::{Added, Evidence, Report};
+pub use request::{Given, Loaded, Request, Wanted, load};
+pub use requirement::Requirement;
+
+/// What a failure over the store carries for playbooks to test, with its meaning for the docs.
+pub const FAILURE_FACTS: &[(&str, &str)] = &[
+    ("reboot_required", "True if the store is locked and a secret is missing: only a reboot of the guest helps."),
+    (
+        "host_key_match",
+        "With code C(uv.request_not_for_this_guest): whether the request has a slot for this host's key; null where the kernel does not tell the host's keys.",
+    ),
+];
