@@ -21,3 +21,4 @@ mod secret_add_faults;
 mod secret_lock;
 mod secret_retrieve;
 mod support;
+mod whole;

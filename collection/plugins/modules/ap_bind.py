@@ -128,6 +128,7 @@ options:
 seealso:
 - module: seguest.pv.secret_request
 - module: seguest.pv.request_info
+- module: seguest.pv.guest
 - module: seguest.pv.secret_add
 - module: seguest.pv.secret_lock
 - module: seguest.pv.secret_retrieve

@@ -51,6 +51,7 @@ options:
     type: path
 seealso:
 - module: seguest.pv.secret_request
+- module: seguest.pv.guest
 - module: seguest.pv.secret_add
 - module: seguest.pv.secret_lock
 - module: seguest.pv.secret_retrieve

@@ -40,6 +40,7 @@ options:
 seealso:
 - module: seguest.pv.secret_request
 - module: seguest.pv.request_info
+- module: seguest.pv.guest
 - module: seguest.pv.secret_add
 - module: seguest.pv.secret_retrieve
 - module: seguest.pv.ap_bind

@@ -225,6 +225,7 @@ options:
     type: bool
 seealso:
 - module: seguest.pv.request_info
+- module: seguest.pv.guest
 - module: seguest.pv.secret_add
 - module: seguest.pv.secret_lock
 - module: seguest.pv.secret_retrieve

@@ -23,7 +23,7 @@ mod path;
 mod types;
 
 pub use args::{Context, parse_arguments};
-pub use base64_text::from_base64;
+pub use base64_text::{from_base64, to_base64};
 #[cfg(feature = "docs")]
 pub use describe::describe;
 pub use mode::Mode;

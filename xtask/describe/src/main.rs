@@ -7,6 +7,7 @@ fn main() {
     let modules = [
         describe::<secret_request::SecretRequest>(),
         describe::<request_info::RequestInfo>(),
+        describe::<guest::Guest>(),
         describe::<secret_add::SecretAdd>(),
         describe::<secret_lock::SecretLock>(),
         describe::<secret_retrieve::SecretRetrieve>(),

@@ -57,6 +57,7 @@ fn arguments(module: &str) -> Result<Vec<Value>> {
     };
     let mut all = match module {
         "facts" => vec![json!({})],
+        "guest" => text("queue_config")?.into_iter().map(|text| json!({"config_content": text})).collect(),
         "secret_lock" => vec![json!({"require": [{"name": "my secret"}]})],
         "secret_retrieve" => vec![json!({"name": "my secret", "dest": "/nonexistent/secret"})],
         "secret_add" => requests()?.into_iter().map(|path| json!({"path": path})).collect(),

@@ -31,7 +31,7 @@ pub fn test() -> Result<()> {
     docs::check()?;
     let versions = versions::always(&programs)?;
     let (end_to_end, others): (Vec<_>, Vec<_>) =
-        programs.into_iter().partition(|program| END_TO_END.contains(&program.name.as_str()));
+        programs.into_iter().partition(|program| !program.is_beside_the_code && is_end_to_end(program));
     let ordinary_user = unprivileged::runs(&end_to_end)?;
 
     // The longest first, so that none is waited for alone at the end; lints in between, for what they find comes soon.
@@ -63,6 +63,10 @@ pub fn quick() -> Result<()> {
     runs.push(python::quick_tests(&place::python_program("python")?));
     runs.extend(programs.iter().map(|program| run(program, &title(program))));
     finish(runs, processors(), started)
+}
+
+fn is_end_to_end(program: &TestProgram) -> bool {
+    END_TO_END.contains(&program.name.as_str())
 }
 
 fn finish(runs: Vec<Run>, at_once: usize, started: Instant) -> Result<()> {

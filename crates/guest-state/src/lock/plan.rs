@@ -23,7 +23,7 @@ pub enum Plan {
 }
 
 /// What must be in the store for it to be locked.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Guard {
     require: Vec<Requirement>,
     exact: bool,

@@ -6,16 +6,25 @@ use super::tool_lock::ToolLock;
 use crate::boot_record::{BootRecord, Topic};
 use crate::codes;
 use fault::{Fault, Result};
+use nix::fcntl::Flock;
 use std::collections::BTreeSet;
 use std::fmt;
+use std::fs::File;
 use std::str::FromStr;
 use std::sync::{Mutex, PoisonError};
+
+/// Others are kept off the queues until it is dropped.
+#[derive(Debug)]
+pub struct Alone {
+    _tool: ToolLock,
+    _ours: Flock<File>,
+}
 
 /// Keeps other runs of ours and pvapconfig off the queues until dropped.
 ///
 /// # Errors
 /// `ap.not_permitted`, `ap.in_use_by_another`, `file.record_unusable`.
-pub fn alone(boot: &BootRecord) -> Result<impl Sized + use<>> {
+pub fn alone(boot: &BootRecord) -> Result<Alone> {
     let user = nix::unistd::geteuid();
     if !user.is_root() {
         return Err(Fault::new(
@@ -28,7 +37,7 @@ pub fn alone(boot: &BootRecord) -> Result<impl Sized + use<>> {
         Fault::new(codes::BUSY_ELSEWHERE, "The queues are left alone because another task is at work on them.")
             .hint("Run the task again when it has ended.")
     })?;
-    Ok((ToolLock::take()?, ours))
+    Ok(Alone { _tool: ToolLock::take()?, _ours: ours })
 }
 
 /// One thing that was begun. Written as a line of text into the record of the boot, which carries the boot's id.
@@ -109,6 +118,11 @@ impl<'a> Journal<'a> {
     /// `file.record_unusable`.
     pub fn only_read(boot: &'a BootRecord) -> Result<Self> {
         if nix::unistd::geteuid().is_root() { Self::open(boot) } else { Ok(Self { boot, open: Mutex::default() }) }
+    }
+
+    /// The same notes, to predict with: nothing is written by who only asks.
+    pub fn copied(&self) -> Self {
+        Self { boot: self.boot, open: Mutex::new(self.texts()) }
     }
 
     /// Notes that something is about to be done. Must come before the first write to the queue.

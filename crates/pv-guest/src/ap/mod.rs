@@ -16,7 +16,7 @@ mod tool_lock;
 
 pub use attributes::{Apqn, Mode, SeState, card_type};
 pub use bus::{Bus, Card};
-pub use journal::{Journal, Note, alone};
+pub use journal::{Alone, Journal, Note, alone};
 pub use look::{Fit, Look, Looked, look_at, look_until_read, unreadable};
 pub use mkvp::{Mkvp, MkvpState};
 pub use queue::{Associate, Queue, Unusable};

@@ -57,6 +57,21 @@ impl<'a> Fleet<'a> {
         })
     }
 
+    /// The same, before anything was done, to predict with.
+    pub fn copied(&self) -> Self {
+        Self {
+            queues: self.queues.clone(),
+            journal: self.journal.copied(),
+            manner: self.manner,
+            warnings: self.warnings.clone(),
+            stuck: self.stuck.clone(),
+            looks: look::Looks::default(),
+            leaves: leave::Leaves::default(),
+            seen: self.seen.clone(),
+            worked: AtomicBool::new(self.worked.load(Ordering::Relaxed)),
+        }
+    }
+
     /// All queues as they were last seen.
     pub fn seen(&self) -> Vec<Seen> {
         self.queues.iter().map(|observed| observed.seen.clone()).collect()

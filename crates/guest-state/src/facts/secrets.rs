@@ -1,7 +1,7 @@
 //! The secret store, and what is known of its lock.
 
-use crate::options::Secrets;
-use crate::problems::Problems;
+use super::problems::Problems;
+use super::report::Secrets;
 use pv_guest::boot_record::{BootRecord, Topic};
 use pv_guest::uv::{Device, LockState, SecretList};
 

@@ -1,8 +1,8 @@
 //! Cards and queues, as sysfs shows them.
 
-use crate::inspect;
-use crate::options::{Ap, Card, Queue};
-use crate::problems::{Problems, codes};
+use super::inspect;
+use super::problems::{Problems, codes};
+use super::report::{Ap, Card, Queue};
 use fault::{Fault, Result};
 use pv_guest::ap::{Bus, Card as ApCard, Observed, SeState};
 use std::collections::BTreeMap;

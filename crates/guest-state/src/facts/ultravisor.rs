@@ -1,7 +1,7 @@
 //! `/sys/firmware/uv`, put into words.
 
-use crate::options::{Limits, Supported, Ultravisor};
-use crate::problems::Problems;
+use super::problems::Problems;
+use super::report::{Limits, Supported, Ultravisor};
 use pv_guest::{firmware, sysfs};
 use pv_wire::SecretType;
 use std::collections::BTreeMap;

@@ -1,12 +1,12 @@
 //! What could not be read: facts never fail because of it.
 
-use crate::options::Problem;
+use super::report::Problem;
 use fault::{Code, Fault, file};
 use std::io;
 use std::path::Path;
 
 pub mod codes {
-    //! Codes of this module's own.
+    //! Codes of this room's own.
     fault::codes! {
         CARD_TIMEOUT = "ap.card_timeout", "A card's attributes were not read in time.";
         INSPECT_SKIPPED = "ap.inspect_skipped", "Check mode binds no queue, so bind_to_inspect was ignored.";

@@ -1,33 +1,33 @@
 //! Queues that are bound for a moment, because only a bound queue shows its master key.
 
-use crate::problems::Problems;
-use crate::queues::too_slow;
+use super::problems::Problems;
+use super::queues::too_slow;
 use fault::Result;
 use pv_guest::ap::steps::{Manner, WhenBusy};
-use pv_guest::ap::{self, Bus, Fit, Journal, Looked, MkvpState, Mode, Observed, SeState, Seen, Wish};
+use pv_guest::ap::{self, Alone, Bus, Fit, Journal, Looked, MkvpState, Mode, Observed, SeState, Seen, Wish};
 use pv_guest::boot_record::BootRecord;
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
 /// Others are kept off the queues, from before they are read until they were looked at: what is read stays true.
-pub struct Inspection<L> {
+pub struct Inspection {
     boot: BootRecord,
-    _alone: L,
+    _alone: Alone,
 }
 
 /// Keeps ap_bind and pvapconfig off the queues.
 ///
 /// # Errors
 /// Why no queue can be bound here or now.
-pub fn begin(bus: &Bus) -> Result<Inspection<impl Sized + use<>>> {
+pub fn begin(bus: &Bus) -> Result<Inspection> {
     bus.require_secure_binding()?;
     let boot = BootRecord::of_this_boot()?;
     let alone = ap::alone(&boot)?;
     Ok(Inspection { boot, _alone: alone })
 }
 
-impl<L> Inspection<L> {
+impl Inspection {
     /// Binds every unbound EP11 queue, one of a card at a time, and releases it when its master key is read; what was
     /// read is kept in `queues`. It keeps ap_bind's journal, so that the next run of either settles what this one
     /// leaves if it is killed. `whole`: these are all queues that there are.

@@ -1,0 +1,165 @@
+//! The plan carried out, or in check mode told.
+
+use super::desired::{Desired, Wanted};
+use super::plan::Plan;
+use super::{codes, observe};
+use ansible_contract::files::{self, Attributes, Folder};
+use ansible_contract::{Diff, Failure, Outcome, warning};
+use fault::{Fault, Result};
+use serde::Serialize;
+use std::fs::{self, DirBuilder};
+use std::io::ErrorKind;
+use std::os::unix::fs::{DirBuilderExt as _, symlink};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// For how long systemd may read its units.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What the guest runs at each boot.
+#[derive(Clone, Debug, Default, Serialize)]
+#[cfg_attr(feature = "docs", derive(schemars::JsonSchema))]
+pub struct Report {
+    /// Whether it does the same by itself at each boot; in check mode, whether it would.
+    pub installed: bool,
+    /// Files and links that were changed, or would be.
+    pub changed: Vec<String>,
+}
+
+/// What came of it, or why it came to an end.
+pub type Answer = std::result::Result<Outcome<Report>, Failure<Report>>;
+
+/// Tells the plan.
+pub fn predict(desired: &Desired, plan: &Plan) -> Outcome<Report> {
+    outcome(desired, plan, plan.0.len())
+}
+
+/// Writes and removes files; each is whole or not there.
+///
+/// # Errors
+/// `boot.*`, `file.*`.
+pub fn apply(desired: &Desired, plan: &Plan) -> Answer {
+    let mut warnings = Vec::new();
+    for (done, change) in plan.0.iter().enumerate() {
+        let path = Path::new(change.path);
+        let made = match &change.wanted {
+            Wanted::File(mode, content) => put(path, *mode, content),
+            Wanted::Link(target) => link(path, target),
+            Wanted::Nothing => remove(path),
+            // Only in check mode, which does not come here.
+            Wanted::Unknown(_) => Ok(()),
+        };
+        if let Err(fault) = made {
+            let so_far = outcome(desired, plan, done);
+            let mut failure = Failure::from(fault);
+            failure.changed = done > 0;
+            failure.diff = so_far.diff;
+            failure.report = Some(Box::new(so_far.report));
+            return Err(failure);
+        }
+    }
+    if !plan.0.is_empty() && Path::new("/run/systemd/system").exists() {
+        warnings.extend(reload().err());
+    }
+    let mut outcome = outcome(desired, plan, plan.0.len());
+    outcome.warnings = warnings.iter().map(warning).collect();
+    Ok(outcome)
+}
+
+fn put(path: &Path, mode: u32, content: &[u8]) -> Result<()> {
+    folder_of(path)?;
+    make_way(path)?;
+    let attributes = Attributes { mode, uid: Some(0), gid: Some(0) };
+    files::replace(path, content, &attributes, &mut false)
+}
+
+fn link(path: &Path, target: &str) -> Result<()> {
+    folder_of(path)?;
+    let folder = Folder::lock(path)?;
+    make_way(path)?;
+    symlink(target, path).map_err(|e| files::unwritable(path, &e))?;
+    folder.make_durable()
+}
+
+/// A link that is there is removed first: what it names is not ours to write to.
+fn make_way(path: &Path) -> Result<()> {
+    match fs::symlink_metadata(path) {
+        Ok(found) if found.is_symlink() => fs::remove_file(path).map_err(|e| files::unwritable(path, &e)),
+        Ok(found) if !found.is_file() => {
+            Err(Fault::new(codes::NOT_OURS, format!("{} is no regular file; it is left as it is.", path.display()))
+                .hint("Move it away."))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn remove(path: &Path) -> Result<()> {
+    files::remove(path, &mut false)?;
+    // Our own folders go with the last file in them; one of the system's never is empty, nor ours to remove.
+    if let Some(folder) = path.parent().filter(|folder| folder.ends_with("seguest.pv")) {
+        match fs::remove_dir(folder) {
+            Err(e) if ![ErrorKind::NotFound, ErrorKind::DirectoryNotEmpty].contains(&e.kind()) => {
+                return Err(files::unwritable(folder, &e));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// The folder is there, made if it is not, and nobody but root can change it.
+fn folder_of(path: &Path) -> Result<()> {
+    let Some(folder) = path.parent() else { return Ok(()) };
+    DirBuilder::new().recursive(true).mode(0o755).create(folder).map_err(|e| files::unwritable(folder, &e))?;
+    match observe::unsafe_part(folder) {
+        Some(why) => Err(Fault::new(codes::UNSAFE_FOLDER, format!("{} is not written: {why}.", path.display()))),
+        None => Ok(()),
+    }
+}
+
+/// Lets systemd read its units anew.
+fn reload() -> Result<()> {
+    let failed = |why: String| {
+        Fault::new(codes::RELOAD, format!("systemd did not read its units anew: systemctl daemon-reload {why}."))
+            .hint("Run it by hand, or leave it: systemd reads them at the next boot.")
+    };
+    let mut command = Command::new("systemctl");
+    command.arg("daemon-reload").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut child = command.spawn().map_err(|e| failed(format!("could not be started ({e})")))?;
+    let since = Instant::now();
+    loop {
+        match child.try_wait() {
+            Ok(Some(status)) if status.success() => return Ok(()),
+            Ok(Some(status)) => return Err(failed(format!("ended with {status}"))),
+            Ok(None) if since.elapsed() < PATIENCE => std::thread::sleep(Duration::from_millis(5)),
+            _ => {
+                let _ = child.kill().and_then(|()| child.wait());
+                return Err(failed(format!("did not end within {} s", PATIENCE.as_secs())));
+            }
+        }
+    }
+}
+
+/// The first `done` changes of the plan.
+fn outcome(desired: &Desired, plan: &Plan, done: usize) -> Outcome<Report> {
+    let changes = plan.0.get(..done).unwrap_or_default();
+    let diff = |(path, (before, after)): (&str, &(String, String))| Diff {
+        subject: path.to_owned(),
+        before: before.clone(),
+        after: after.clone(),
+    };
+    let installed = matches!(desired, Desired::Installed(_));
+    Outcome {
+        changed: !changes.is_empty(),
+        msg: match (installed, changes.is_empty()) {
+            (true, true) => "What the guest runs at each boot is as it is to be.".into(),
+            (true, false) => "What the guest runs at each boot is installed.".into(),
+            (false, _) => "Nothing is left of what the guest ran at each boot.".into(),
+        },
+        warnings: Vec::new(),
+        diff: changes.iter().map(|change| diff((change.path, &change.words))).collect(),
+        predicted_partial: !plan.is_certain(),
+        report: Report { installed, changed: changes.iter().map(|change| change.path.to_owned()).collect() },
+    }
+}

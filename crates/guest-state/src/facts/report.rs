@@ -1,0 +1,181 @@
+//! What is told of a system.
+
+use pv_guest::uv::SecretInfo;
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// What Ansible is told.
+#[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "docs", derive(schemars::JsonSchema))]
+pub struct Report {
+    /// Facts that Ansible adds to the host's.
+    pub ansible_facts: AnsibleFacts,
+}
+
+/// The one fact.
+#[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "docs", derive(schemars::JsonSchema))]
+pub struct AnsibleFacts {
+    /// Read it as C(ansible_facts.secure_execution).
+    pub ansible_secure_execution: SecureExecution,
+}
+
+/// What the system says of itself. Parts that are not gathered or not there are null.
+#[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "docs", derive(schemars::JsonSchema))]
+pub struct SecureExecution {
+    /// V(guest), V(host) or V(none); null where it cannot be read.
+    pub role: Option<String>,
+    /// Id of this boot.
+    pub boot_id: Option<String>,
+    /// When, in UTC.
+    pub gathered_at: String,
+    /// Always true: this is the guest's own word, proved by nothing.
+    pub self_reported: bool,
+    /// The ultravisor.
+    pub ultravisor: Option<Ultravisor>,
+    /// The secret store.
+    pub secrets: Option<Secrets>,
+    /// Crypto queues.
+    pub ap: Option<Ap>,
+    /// What could not be read, and why.
+    pub problems: Vec<Problem>,
+}
+
+/// The ultravisor, as the kernel shows it.
+#[derive(Clone, Debug, Default, Serialize)]
+#[cfg_attr(feature = "docs", derive(schemars::JsonSchema))]
+pub struct Ultravisor {
+    /// The ultravisor's calls by name, and whether it offers them.
+    pub facilities: Option<BTreeMap<String, bool>>,
+    /// Features by name, and whether they are there.
+    pub features: Option<BTreeMap<String, bool>>,
+    /// Numbers by the name of their file in C(/sys/firmware/uv/query).
+    pub limits: Limits,
+    /// What formats it takes.
+    pub supported: Supported,
+    /// SHA-256 of this host's public host keys, in hex.
+    pub host_key_hashes: Option<Vec<String>>,
+}
+
+/// Limits of the ultravisor.
+#[derive(Clone, Debug, Default, Serialize)]
+#[cfg_attr(feature = "docs", derive(schemars::JsonSchema))]
+pub struct Limits {
+    /// CPUs of a guest.
+    pub max_cpus: Option<u64>,
+    /// Guests of a host.
+    pub max_guests: Option<u64>,
+    /// Highest address of a guest, in hex.
+    pub max_address: Option<String>,
+    /// Secrets in all.
+    pub max_secrets: Option<u64>,
+    /// Association secrets.
+    pub max_assoc_secrets: Option<u64>,
+    /// Retrievable secrets.
+    pub max_retr_secrets: Option<u64>,
+}
+
+/// What the ultravisor supports.
+#[derive(Clone, Debug, Default, Serialize)]
+#[cfg_attr(feature = "docs", derive(schemars::JsonSchema))]
+pub struct Supported {
+    /// Versions of add-secret requests, such as V(0x0100).
+    pub add_secret_versions: Option<Vec<String>>,
+    /// Flag bits of add-secret requests, counted from the most significant.
+    pub add_secret_flags: Option<Vec<u32>>,
+    /// Kinds of secrets, as pvsecret names them.
+    pub secret_kinds: Option<Vec<String>>,
+    /// Versions of attestation requests.
+    pub attestation_versions: Option<Vec<String>>,
+    /// Flag bits of attestation requests.
+    pub attestation_flags: Option<Vec<u32>>,
+    /// Versions of Secure Execution headers.
+    pub se_header_versions: Option<Vec<String>>,
+    /// Flag bits of Secure Execution headers.
+    pub se_header_flags: Option<Vec<u32>>,
+}
+
+/// The secret store. Whoever may not list it still learns of the lock, if this boot's record tells it.
+#[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "docs", derive(schemars::JsonSchema))]
+pub struct Secrets {
+    /// How many secrets there are.
+    pub total: Option<u16>,
+    /// Whether all of them are listed.
+    pub complete: Option<bool>,
+    /// Whether the store is locked; null where nothing tells.
+    pub locked: Option<bool>,
+    /// Who says so: V(record), what secret_lock noted in this boot, or V(probe). A V(probe) that says no is inferred.
+    pub locked_source: Option<String>,
+    /// The secrets.
+    pub list: Option<Vec<SecretInfo>>,
+}
+
+/// Crypto queues.
+#[derive(Clone, Debug, Default, Serialize)]
+#[cfg_attr(feature = "docs", derive(schemars::JsonSchema))]
+pub struct Ap {
+    /// Whether there is an AP bus.
+    pub bus: bool,
+    /// Whether it has secure binding.
+    pub sb_support: Option<bool>,
+    /// Whether every queue has its driver.
+    pub bindings_complete: Option<bool>,
+    /// Cards by number.
+    pub cards: Option<Vec<Card>>,
+    /// Queues by APQN.
+    pub queues: Option<Vec<Queue>>,
+}
+
+/// One card.
+#[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "docs", derive(schemars::JsonSchema))]
+pub struct Card {
+    /// Its number.
+    pub card: u8,
+    /// V(ep11), V(accel) or V(cca).
+    pub mode: String,
+    /// Generation: 8 for a CEX8.
+    pub generation: u32,
+    /// Serial number; null until a queue of it is bound.
+    pub serialnr: Option<String>,
+    /// Online, configured and not checkstopped.
+    pub usable: bool,
+}
+
+/// One queue.
+#[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "docs", derive(schemars::JsonSchema))]
+pub struct Queue {
+    /// Its name, C(XX.YYYY).
+    pub apqn: String,
+    /// Its card.
+    pub card: u8,
+    /// Its domain.
+    pub domain: u16,
+    /// V(ep11), V(accel) or V(cca).
+    pub mode: String,
+    /// Online, configured and not checkstopped.
+    pub usable: bool,
+    /// V(bound), V(unbound), V(-) where it cannot be bound, or V(unknown).
+    pub bind: String,
+    /// V(associated N), V(association pending), V(unassociated), V(-) or V(unknown).
+    pub associate: String,
+    /// Index of the secret that it is associated with.
+    pub secret_index: Option<u16>,
+    /// Master key verification pattern; null where it is not set or cannot be read.
+    pub mkvp: Option<String>,
+}
+
+/// Something that could not be read.
+#[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "docs", derive(schemars::JsonSchema))]
+pub struct Problem {
+    /// Stable code.
+    pub code: String,
+    /// What was tried and what was answered.
+    pub detail: String,
+    /// What to do.
+    pub hint: String,
+}

@@ -1,0 +1,54 @@
+//! The whole guest: every room observed once, planned with what the rooms before it will have done, checked, and only then
+//! changed. In check mode the plan is the verdict on the guest.
+
+mod machine;
+mod observe;
+mod plan;
+mod report;
+mod run;
+mod steps;
+
+pub use machine::codes;
+pub use report::Report;
+pub use run::{Answer, run};
+pub use steps::{State, Step, StepReport};
+
+use crate::lock::Guard;
+use crate::{boot_files, facts, queues, store};
+use fault::Fault;
+use std::time::Duration;
+
+/// What a guest is to be.
+#[derive(Clone, Debug)]
+pub struct Desired {
+    /// SHA-256 hashes of the host keys of the machines that it may run on; empty: any.
+    pub machines: Vec<[u8; 32]>,
+    /// What its store holds, in order.
+    pub secrets: Vec<store::Wanted>,
+    /// Whether it must be known of each secret by which request it came.
+    pub proved_only: bool,
+    /// What must be in the store for it to be locked; `None`: it is not locked.
+    pub guard: Option<Guard>,
+    /// Its queues.
+    pub queues: Queues,
+    /// What it runs at each boot; `None`: that is left as it is.
+    pub boot_files: Option<boot_files::Desired>,
+    /// Which facts are returned beside.
+    pub facts: Option<Vec<facts::Part>>,
+    /// For how long a step may take.
+    pub timeout: Duration,
+}
+
+/// What is wanted of a guest's queues.
+#[derive(Clone, Debug)]
+pub enum Queues {
+    /// Nothing.
+    Any,
+    /// This.
+    Wanted(queues::Desired),
+    /// Check mode: it is in a file that is not there yet.
+    Later(Fault),
+}
+
+/// What a failure carries for playbooks to test, with its meaning for the docs.
+pub const FAILURE_FACTS: &[(&str, &str)] = store::FAILURE_FACTS;

@@ -1,0 +1,124 @@
+//! The plan for the whole guest: a pure function of what is wanted and what was observed. Each room is planned with what
+//! the rooms before it will have done.
+
+use super::observe::{Observed, StoreSeen};
+use super::{Desired, Queues, Step, machine};
+use crate::queues::{self, Situation};
+use crate::{boot_files, lock, store};
+use ansible_contract::{Failure, Outcome, warning};
+use fault::{Fault, Result};
+use pv_guest::uv::SecretList;
+
+/// What is planned for a room, with what is told of it before it is done.
+type Planned<P, R> = std::result::Result<(P, Outcome<R>), Failure<R>>;
+
+/// What is planned for each room; `None` for one that nobody asked for.
+#[derive(Debug, Default)]
+pub struct Plan {
+    /// Whether the guest is where it may be.
+    pub machine: Option<Result<()>>,
+    /// Which requests are added.
+    pub add: Option<Planned<store::Plan, store::Report>>,
+    /// Whether all secrets will be there.
+    pub verify: Option<Result<()>>,
+    /// Whether the lock is set.
+    pub lock: Option<Planned<lock::Plan, lock::Report>>,
+    /// Which queue serves which entry.
+    pub bind: Option<queues::Answer>,
+    /// What is written for the boot.
+    pub at_boot: Option<Planned<boot_files::Plan, boot_files::Report>>,
+}
+
+impl Plan {
+    /// The steps that were asked for.
+    pub fn steps(&self) -> impl Iterator<Item = Step> + use<> {
+        let asked = [
+            (self.machine.is_some(), Step::Machine),
+            (self.add.is_some(), Step::Add),
+            (self.verify.is_some(), Step::Verify),
+            (self.lock.is_some(), Step::Lock),
+            (self.bind.is_some(), Step::Bind),
+            (self.at_boot.is_some(), Step::AtBoot),
+        ];
+        asked.into_iter().filter_map(|(asked, step)| asked.then_some(step))
+    }
+}
+
+/// Plans every room.
+pub fn plan(desired: &Desired, observed: &Observed<'_>) -> Plan {
+    let mut plan = Plan::default();
+    if !desired.machines.is_empty() {
+        plan.machine = Some(machine::check(&desired.machines, observed.host_keys.as_deref()));
+    }
+    // What will be in the store when the queues' turn comes.
+    let mut secrets = SecretList::default();
+    match &observed.store {
+        Some(Ok(seen)) => secrets = plan_store(desired, seen, &mut plan),
+        Some(Err(fault)) if !desired.secrets.is_empty() => {
+            plan.add = Some(Err(Failure::from(fault.clone())));
+            plan.verify = Some(Err(fault.clone()));
+            plan.lock = desired.guard.as_ref().map(|_| Err(Failure::from(fault.clone())));
+        }
+        _ => {}
+    }
+    plan.bind = match (&desired.queues, &observed.fleet, &observed.store) {
+        (Queues::Wanted(_), Some(Err(fault)), _) => Some(Err(fault.clone().into())),
+        (Queues::Wanted(wanted), _, Some(Err(fault))) if wanted.needs_secrets() => Some(Err(fault.clone().into())),
+        (Queues::Wanted(wanted), Some(Ok(fleet)), _) => {
+            Some(queues::predict(Situation::new(wanted.clone(), fleet.copied(), secrets), false))
+        }
+        (Queues::Later(fault), ..) => Some(Ok(later(fault))),
+        _ => None,
+    };
+    plan.at_boot = match (&desired.boot_files, &observed.boot_files) {
+        (Some(wanted), Some(Ok(seen))) => Some(
+            boot_files::plan(wanted, seen)
+                .map(|plan| {
+                    let told = boot_files::predict(wanted, &plan);
+                    (plan, told)
+                })
+                .map_err(Failure::from),
+        ),
+        (_, Some(Err(fault))) => Some(Err(Failure::from(fault.clone()))),
+        _ => None,
+    };
+    plan
+}
+
+/// Plans store and lock, and gives the store as it will be then.
+fn plan_store(desired: &Desired, seen: &StoreSeen, plan: &mut Plan) -> SecretList {
+    if desired.secrets.is_empty() {
+        return seen.list.clone();
+    }
+    let (add, predicted) = match store::plan(&desired.secrets, &seen.list, &seen.record) {
+        Err(fault) => (Err(Failure::from(fault)), seen.list.clone()),
+        Ok(add) => {
+            let told = store::predict(&desired.secrets, &add, &seen.list, seen.lock);
+            // Of a store that is locked nothing more is expected than what is in it.
+            let list = if told.is_ok() { add.predicted(&desired.secrets, &seen.list) } else { seen.list.clone() };
+            plan.verify = Some(store::verify(&desired.secrets, &add, &list, desired.proved_only));
+            (told.map(|told| (add, told)), list)
+        }
+    };
+    plan.add = Some(add);
+    plan.lock = desired.guard.as_ref().map(|guard| match lock::plan(guard, &predicted, seen.lock) {
+        Ok(planned) => {
+            let told = lock::predict(&planned, &predicted, seen.lock);
+            Ok((planned, told))
+        }
+        Err(fault) => Err(lock::unmet(fault, &predicted, seen.lock)),
+    });
+    predicted
+}
+
+/// What is told of queues that are described in a file which is not there yet.
+fn later(fault: &Fault) -> Outcome<queues::Report> {
+    Outcome {
+        changed: true,
+        msg: "Which queues are wanted cannot be known yet.".into(),
+        warnings: vec![warning(fault)],
+        diff: Vec::new(),
+        predicted_partial: true,
+        report: queues::Report::default(),
+    }
+}

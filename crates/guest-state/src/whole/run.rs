@@ -1,0 +1,169 @@
+//! One run: observed, planned, and told or carried out.
+
+use super::observe::{Hands, Observed, StoreSeen};
+use super::plan::{Plan, plan};
+use super::report::Report;
+use super::steps::{Step, Steps};
+use super::{Desired, Queues};
+use crate::facts::{self, Manner};
+use crate::queues::{self, Situation};
+use crate::store::{self, Apply};
+use crate::{boot_files, lock};
+use ansible_contract::{Failure, Outcome};
+use fault::Result;
+use pv_guest::uv::{Device, LockState, SecretList};
+
+/// What came of it, or why it came to an end.
+pub type Answer = std::result::Result<Outcome<Report>, Failure<Report>>;
+
+/// Makes the guest what it is to be. Where the plan shows that a step cannot succeed, nothing is written at all; a step that
+/// fails unforeseen ends the run, and what was done before stays. In check mode the plan is told.
+///
+/// # Errors
+/// What the first failing step says; how all steps stand is in the report.
+pub fn run(desired: Desired, check_mode: bool) -> Answer {
+    let hands = Hands::take(&desired, check_mode)?;
+    let observed = hands.observe(&desired, check_mode);
+    let plan = plan(&desired, &observed);
+    let mut report = Report::default();
+    let mut told = tell(&plan, &mut report);
+    if !check_mode {
+        if told.is_over() {
+            told.nothing_written();
+        } else {
+            report = Report::default();
+            told = apply(&desired, &hands, observed, plan, &mut report);
+        }
+    }
+    if let Some(parts) = &desired.facts {
+        let manner = Manner { probe_lock: true, bind_to_inspect: false, timeout: desired.timeout };
+        report.ansible_facts = Some(facts::gather(parts, manner).ansible_facts);
+    }
+    answer(told, report)
+}
+
+fn answer(steps: Steps, mut report: Report) -> Answer {
+    let msg = steps.sentence();
+    report.steps = steps.reports;
+    let (changed, warnings, diff) = (steps.changed, steps.warnings, steps.diff);
+    match steps.fault {
+        None => Ok(Outcome { changed, msg, warnings, diff, predicted_partial: steps.partial, report }),
+        Some(fault) => {
+            Err(Failure { fault, changed, warnings, diff, report: Some(Box::new(report)), facts: steps.facts })
+        }
+    }
+}
+
+/// The plan, step by step. Every one is told, also those behind one that fails: each is a verdict of its own.
+fn tell(plan: &Plan, report: &mut Report) -> Steps {
+    let mut steps = Steps::new(plan.steps(), true);
+    if let Some(machine) = &plan.machine {
+        steps.take(Step::Machine, checked(machine.clone(), "The guest runs on a machine that it may run on."));
+        if let Err(fault) = machine.as_ref() {
+            if fault.code == super::codes::MACHINE_UNKNOWN {
+                steps.unknown(Step::Machine, fault);
+            }
+        }
+    }
+    if let Some(add) = &plan.add {
+        report.store(steps.take(Step::Add, told(add)));
+    }
+    if let Some(verify) = &plan.verify {
+        steps.take(Step::Verify, checked(verify.clone(), VERIFIED));
+    }
+    if let Some(planned) = &plan.lock {
+        report.lock(steps.take(Step::Lock, told(planned)));
+    }
+    if let Some(bind) = &plan.bind {
+        report.queues(steps.take(Step::Bind, bind.clone()));
+    }
+    if let Some(at_boot) = &plan.at_boot {
+        report.at_boot = steps.take(Step::AtBoot, told(at_boot));
+    }
+    steps
+}
+
+const VERIFIED: &str = "Every secret is in the store.";
+
+fn told<P, R: Clone>(
+    planned: &std::result::Result<(P, Outcome<R>), Failure<R>>,
+) -> std::result::Result<Outcome<R>, Failure<R>> {
+    planned.as_ref().map(|(_, told)| told.clone()).map_err(Failure::clone)
+}
+
+/// A step that only looks.
+fn checked(verdict: Result<()>, msg: &str) -> std::result::Result<Outcome<()>, Failure<()>> {
+    let fine = || Outcome {
+        changed: false,
+        msg: msg.to_owned(),
+        warnings: Vec::new(),
+        diff: Vec::new(),
+        predicted_partial: false,
+        report: (),
+    };
+    verdict.map(|()| fine()).map_err(Failure::from)
+}
+
+/// Carries out a plan in which nothing fails, step by step, until one does.
+fn apply(desired: &Desired, hands: &Hands, observed: Observed<'_>, plan: Plan, report: &mut Report) -> Steps {
+    let mut steps = Steps::new(plan.steps(), false);
+    if let Some(machine) = plan.machine {
+        steps.take(Step::Machine, checked(machine, "The guest runs on a machine that it may run on."));
+    }
+    let device = hands.device.as_ref().and_then(|device| device.as_ref().ok());
+    let mut secrets = SecretList::default();
+    if let (Some(Ok(seen)), Some(device)) = (observed.store, device) {
+        secrets = apply_store(desired, hands, device, seen, &plan.add, &mut steps, report);
+    }
+    if steps.is_over() {
+        return steps;
+    }
+    if let (Queues::Wanted(wanted), Some(Ok(fleet))) = (&desired.queues, observed.fleet) {
+        report.queues(steps.take(Step::Bind, queues::apply(Situation::new(wanted.clone(), fleet, secrets))));
+    }
+    if steps.is_over() {
+        return steps;
+    }
+    if let (Some(wanted), Some(Ok((planned, _)))) = (&desired.boot_files, &plan.at_boot) {
+        report.at_boot = steps.take(Step::AtBoot, boot_files::apply(wanted, planned));
+    }
+    steps
+}
+
+/// Adds, verifies and locks, and gives what is in the store then.
+fn apply_store(
+    desired: &Desired,
+    hands: &Hands,
+    device: &Device,
+    seen: StoreSeen,
+    add: &Option<std::result::Result<(store::Plan, Outcome<store::Report>), Failure<store::Report>>>,
+    steps: &mut Steps,
+    report: &mut Report,
+) -> SecretList {
+    let Some(Ok((add, _))) = add else { return seen.list };
+    let StoreSeen { mut list, record, lock: mut state } = seen;
+    let apply = Apply { device, boot: &hands.boot, timeout: desired.timeout };
+    report.store(steps.take(Step::Add, apply.run(&desired.secrets, add, record, list.clone())));
+    if steps.is_over() {
+        return list;
+    }
+    if add.first_add().is_some() {
+        // What was added was not locked out.
+        state = LockState::Unlocked;
+        match SecretList::read(device) {
+            Ok(now) => list = now,
+            Err(fault) => {
+                steps.take(Step::Verify, checked(Err(fault), VERIFIED));
+                return list;
+            }
+        }
+    }
+    steps.take(Step::Verify, checked(store::verify(&desired.secrets, add, &list, desired.proved_only), VERIFIED));
+    let (false, Some(guard)) = (steps.is_over(), &desired.guard) else { return list };
+    let locked = match lock::plan(guard, &list, state) {
+        Ok(planned) => lock::apply(guard, &planned, device, &hands.boot),
+        Err(fault) => Err(lock::unmet(fault, &list, state)),
+    };
+    report.lock(steps.take(Step::Lock, locked));
+    list
+}

@@ -1,0 +1,185 @@
+//! How each step of a run went, or would.
+
+use ansible_contract::{Diff, Failure, Outcome};
+use fault::Fault;
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+/// The steps in their order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[cfg_attr(feature = "docs", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Step {
+    /// It runs where it may.
+    Machine,
+    /// Its secrets are added.
+    Add,
+    /// They are in the store.
+    Verify,
+    /// The store is locked.
+    Lock,
+    /// Its queues are bound and associated.
+    Bind,
+    /// It does the same at each boot.
+    AtBoot,
+}
+
+/// How a step stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "docs", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// There was nothing to do.
+    Unchanged,
+    /// It was done.
+    Changed,
+    /// Check mode: it would be done.
+    WouldChange,
+    /// It could not be done; in check mode, it could not.
+    Failed,
+    /// A step before it failed.
+    NotReached,
+}
+
+/// One step.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "docs", derive(schemars::JsonSchema))]
+pub struct StepReport {
+    /// Which.
+    pub step: Step,
+    /// How it stands.
+    pub state: State,
+    /// Code of why it failed, or cannot be known.
+    pub code: Option<String>,
+    /// The same in a sentence, or what was done or would be.
+    pub detail: Option<String>,
+    /// False where check mode cannot know how it will go.
+    pub certain: bool,
+}
+
+/// What is told of a run: its steps, and what they say together.
+#[derive(Debug)]
+pub struct Steps {
+    predicted: bool,
+    /// In their order; those that nobody asked for are not among them.
+    pub reports: Vec<StepReport>,
+    /// Whether anything was changed, or would be.
+    pub changed: bool,
+    /// Warnings of all steps.
+    pub warnings: Vec<String>,
+    /// What changed, or would.
+    pub diff: Vec<Diff>,
+    /// Check mode: not all could be known.
+    pub partial: bool,
+    /// Why the run failed: what its first failing step said.
+    pub fault: Option<Fault>,
+    /// What that step has for playbooks to test.
+    pub facts: Map<String, Value>,
+}
+
+impl Steps {
+    /// Nothing of what is `asked` for was reached yet.
+    pub fn new(asked: impl IntoIterator<Item = Step>, predicted: bool) -> Self {
+        let not_reached = |step| StepReport { step, state: State::NotReached, code: None, detail: None, certain: true };
+        Self {
+            predicted,
+            reports: asked.into_iter().map(not_reached).collect(),
+            changed: false,
+            warnings: Vec::new(),
+            diff: Vec::new(),
+            partial: false,
+            fault: None,
+            facts: Map::new(),
+        }
+    }
+
+    /// Whether a step failed.
+    pub fn is_over(&self) -> bool {
+        self.fault.is_some()
+    }
+
+    /// Takes up how a step went, and gives its report.
+    pub fn take<R>(&mut self, step: Step, answer: Result<Outcome<R>, Failure<R>>) -> Option<R> {
+        let (report, state, fault, certain, detail) = match answer {
+            Ok(outcome) => {
+                self.changed |= outcome.changed;
+                self.warnings.extend(outcome.warnings);
+                self.diff.extend(outcome.diff);
+                self.partial |= outcome.predicted_partial;
+                let state = match (outcome.changed, self.predicted) {
+                    (false, _) => State::Unchanged,
+                    (true, false) => State::Changed,
+                    (true, true) => State::WouldChange,
+                };
+                (Some(outcome.report), state, None, !outcome.predicted_partial, outcome.msg)
+            }
+            Err(failure) => {
+                self.changed |= failure.changed && !self.predicted;
+                self.warnings.extend(failure.warnings);
+                self.diff.extend(failure.diff);
+                if self.fault.is_none() {
+                    self.facts = failure.facts;
+                }
+                let detail = failure.fault.to_string();
+                (failure.report.map(|report| *report), State::Failed, Some(failure.fault), true, detail)
+            }
+        };
+        if let Some(told) = self.reports.iter_mut().find(|told| told.step == step) {
+            *told = StepReport {
+                step,
+                state,
+                code: fault.as_ref().map(|fault| fault.code.name.to_owned()),
+                detail: Some(detail),
+                certain,
+            };
+        }
+        self.fault = self.fault.take().or(fault);
+        report
+    }
+
+    /// Notes that a step cannot be known, for this reason.
+    pub fn unknown(&mut self, step: Step, fault: &Fault) {
+        if let Some(told) = self.reports.iter_mut().find(|told| told.step == step) {
+            told.certain = false;
+            told.code = Some(fault.code.name.to_owned());
+            told.detail = Some(fault.to_string());
+        }
+    }
+
+    /// A run that writes nothing because a step would fail: what would have been done was not reached.
+    pub fn nothing_written(&mut self) {
+        for told in self.reports.iter_mut().filter(|told| told.state == State::WouldChange) {
+            told.state = State::NotReached;
+        }
+        self.changed = false;
+        self.diff.clear();
+    }
+
+    /// One sentence on the whole.
+    pub fn sentence(&self) -> String {
+        let names = |state| -> Vec<String> {
+            let of_state = self.reports.iter().filter(|told| told.state == state);
+            of_state.map(|told| told.step.word().to_owned()).collect()
+        };
+        let (done, would) = (names(State::Changed), names(State::WouldChange));
+        match (done.is_empty(), would.is_empty()) {
+            (true, true) => "The guest is as it is to be.".into(),
+            (false, _) => format!("The guest is as it is to be now; changed: {}.", done.join(", ")),
+            (true, false) => format!("The guest is not as it is to be; would change: {}.", would.join(", ")),
+        }
+    }
+}
+
+impl Step {
+    /// As results spell it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Machine => "machine",
+            Self::Add => "add",
+            Self::Verify => "verify",
+            Self::Lock => "lock",
+            Self::Bind => "bind",
+            Self::AtBoot => "at_boot",
+        }
+    }
+}

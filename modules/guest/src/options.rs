@@ -1,0 +1,103 @@
+//! What users type.
+
+use ansible_contract::{HexText, NameText, PathText};
+use guest_state::queues::Entry;
+use pv_guest::ap::steps::WhenBusy;
+use serde::{Deserialize, Serialize};
+
+/// Options of `guest`.
+#[derive(Debug, Deserialize, Serialize)]
+#[cfg_attr(feature = "docs", derive(schemars::JsonSchema))]
+#[serde(default)]
+pub struct Options {
+    /// What the secret store must hold, added in this order.
+    pub secrets: Vec<Secret>,
+    /// Whether to lock the store once all of O(secrets) are in it. Nothing is locked if O(secrets) is empty.
+    pub lock: bool,
+    /// Whether it is locked only if nothing else is in it.
+    pub lock_exact: bool,
+    /// Whether to fail where only its id shows that a secret in the store is the right one.
+    pub proved_only: bool,
+    /// What queues are wanted, one entry a queue; earlier entries are served first.
+    pub queues: Option<Vec<Entry>>,
+    /// A configuration file of pvapconfig on the guest, instead of O(queues).
+    pub queues_config: Option<PathText>,
+    /// A configuration file of pvapconfig on the controller, searched for like that of M(ansible.builtin.copy). Only
+    /// through the collection's action plugin.
+    pub queues_src: Option<String>,
+    /// The text of a configuration file; set by the collection's action plugin from O(queues_src).
+    pub config_content: Option<String>,
+    /// As O(seguest.pv.ap_bind#module:exclusive).
+    pub exclusive: bool,
+    /// As O(seguest.pv.ap_bind#module:rebalance).
+    pub rebalance: bool,
+    /// As O(seguest.pv.ap_bind#module:strict).
+    pub strict: bool,
+    /// As O(seguest.pv.ap_bind#module:when_busy).
+    pub when_busy: WhenBusy,
+    /// For how many seconds to wait for one step of one queue, for the AP bus to be complete, for another task that works
+    /// on the store, and while the ultravisor is dumping the guest.
+    pub timeout: u64,
+    /// Whether the guest does the same by itself at each boot, before anybody comes. This program, the requests and these
+    /// options are kept on it, root-only, and run by the systemd unit C(seguest-pv.service). V(false) removes that. If it is
+    /// not given, what is there is left as it is.
+    pub at_boot: Option<bool>,
+    /// Units that are started only afterwards, because they use the crypto queues.
+    pub at_boot_before: Vec<NameText>,
+    /// SHA-256 hashes of the host keys of the machines that the guest may run on. If given, it must be one of them: as far
+    /// as the guest's own kernel can be believed, for only attestation proves it. Write them in quotes.
+    pub host_key_hashes: Vec<HexText<64, 64>>,
+    /// Facts that are returned beside, as O(seguest.pv.facts#module:gather_subset) names them. Not given, none are.
+    pub gather_subset: Vec<String>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            secrets: Vec::new(),
+            lock: true,
+            lock_exact: true,
+            proved_only: false,
+            queues: None,
+            queues_config: None,
+            queues_src: None,
+            config_content: None,
+            exclusive: false,
+            rebalance: false,
+            strict: true,
+            when_busy: WhenBusy::default(),
+            timeout: 60,
+            at_boot: None,
+            at_boot_before: vec!["pkcsslotd.service".into()],
+            host_key_hashes: Vec::new(),
+            gather_subset: Vec::new(),
+        }
+    }
+}
+
+/// One secret that the store must hold.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[cfg_attr(feature = "docs", derive(schemars::JsonSchema))]
+#[serde(default)]
+pub struct Secret {
+    /// The name by which the secret is known. This or V(id); without both, what its request says. It matches by its
+    /// SHA-256 hash or by its first 31 bytes.
+    pub name: Option<NameText>,
+    /// The id by which it is known, 64 hex digits. Write it in quotes.
+    pub id: Option<HexText<64, 64>>,
+    /// Its request, a file on the guest. Without any request the secret must be in the store already.
+    pub path: Option<PathText>,
+    /// Its request in base64, as RV(seguest.pv.secret_request#module:requests[].content) gives it.
+    #[serde(skip_serializing)]
+    pub content: Option<String>,
+    /// Its request, a file on the controller, searched for like that of M(ansible.builtin.copy). Only through the
+    /// collection's action plugin.
+    pub src: Option<String>,
+    /// Echoed in the results.
+    pub label: Option<String>,
+    /// Whether to add it although one of its type and id is in the store already, as
+    /// O(seguest.pv.secret_add#module:force).
+    pub force: bool,
+    /// Check mode only: the request is not built yet. Set by the collection's action plugin where V(content) is null.
+    pub pending: bool,
+}

@@ -1,0 +1,298 @@
+//! `guest`: the whole guest in one run, and in check mode the verdict on it.
+
+use crate::queues::*;
+use crate::support::*;
+use serde_json::{Value, json};
+
+const GUEST: &str = "guest";
+
+/// A secret with a request of its own.
+fn secret(name: &str) -> Value {
+    json!({"name": name, "path": request(name)})
+}
+
+/// What most tests ask for: two secrets, a locked store, a queue for one of them and an accelerator.
+fn wanted() -> Value {
+    json!({"secrets": [secret("a"), secret("b")], "queues": [ep11("a", KEY_A), accel()], "_ansible_diff": true})
+}
+
+/// Each step that was asked for, as `add changed`; with the code of what failed or is not known.
+fn steps(result: &Value) -> Vec<String> {
+    let told = |step: &Value| {
+        let code = step["code"].as_str().map_or_else(String::new, |code| format!(" {code}"));
+        format!("{} {}{code}", step["step"].as_str().unwrap(), step["state"].as_str().unwrap())
+    };
+    result["steps"].as_array().unwrap().iter().map(told).collect()
+}
+
+#[test]
+fn a_guest_is_made_whole_by_one_run_and_a_second_changes_nothing() {
+    if !e2e::can_simulate("a_guest_is_made_whole_by_one_run_and_a_second_changes_nothing") {
+        return;
+    }
+    let guest = guest(CARDS);
+    let wanted = wanted();
+    let first = ok(&guest, GUEST, &wanted);
+    assert_eq!(first["changed"], true);
+    assert_eq!(steps(&first), ["add changed", "verify unchanged", "lock changed", "bind changed"]);
+    assert_eq!(column(&first["requests"], "evidence"), ["added_now", "added_now"]);
+    assert_eq!(column(&first["secrets"], "id"), [json!(id("a")), json!(id("b"))]);
+    assert_eq!((&first["total"], &first["lock"]), (&json!(2), &json!({"locked": true})));
+    assert_eq!(column(&first["entries"], "status"), ["served", "served"]);
+    assert_eq!(column(&first["entries"], "apqn"), ["00.0005", "01.0005"]);
+    assert_eq!(
+        diffed(&first),
+        [
+            format!("secret {}", id("a")),
+            format!("secret {}", id("b")),
+            "secret store".into(),
+            "queue 00.0005".into(),
+            "queue 01.0005".into()
+        ]
+    );
+    assert!(first.get("at_boot").is_none_or(Value::is_null) && first.get("ansible_facts").is_none());
+
+    let done = || (guest.state().unwrap(), writes(&guest), adds(&guest).iter().filter(|rc| **rc == "0x0001").count());
+    let before = done();
+    for arguments in [&wanted, &checked(&wanted)] {
+        let second = ok(&guest, GUEST, arguments);
+        assert_eq!((&second["changed"], &second["diff"]), (&json!(false), &json!([])), "{second}");
+        assert_eq!(steps(&second), ["add unchanged", "verify unchanged", "lock unchanged", "bind unchanged"]);
+        assert_eq!(second["msg"], "The guest is as it is to be.");
+        assert_eq!(column(&second["requests"], "evidence"), ["added_this_boot", "added_this_boot"]);
+        assert_eq!((second.get("warnings"), second.get("predicted")), (None, None));
+    }
+    assert_eq!(done(), before);
+}
+
+#[test]
+fn check_mode_predicts_each_step_from_those_before_it_and_writes_nothing() {
+    if !e2e::can_simulate("check_mode_predicts_each_step_from_those_before_it_and_writes_nothing") {
+        return;
+    }
+    let guest = guest(CARDS);
+    // A queue whose key can be read, so that all can be known.
+    shell(&guest, "echo 1 > /sys/devices/ap/card00/00.0005/se_bind");
+    until(&guest, "00.0005", "bound");
+    let (state, log) = (guest.state().unwrap(), effects(&guest));
+    let wanted = wanted();
+    let predicted = ok(&guest, GUEST, &checked(&wanted));
+    assert_eq!((guest.state().unwrap(), effects(&guest)), (state, log));
+    assert_eq!(steps(&predicted), ["add would_change", "verify unchanged", "lock would_change", "bind would_change"]);
+    assert_eq!(column(&predicted["entries"], "status"), ["would_serve", "would_serve"]);
+    assert_eq!(column(&predicted["steps"], "certain"), [true, true, true, true]);
+    assert_eq!((predicted.get("warnings"), predicted.get("predicted")), (None, None), "{predicted}");
+
+    let done = ok(&guest, GUEST, &wanted);
+    assert_eq!(column(&done["entries"], "apqn"), column(&predicted["entries"], "apqn"));
+    assert_eq!(done["queues"][0]["after"], predicted["queues"][0]["after"]);
+    assert_eq!(diffed(&done), diffed(&predicted));
+}
+
+#[test]
+fn what_cannot_be_known_without_binding_is_said_to_be_uncertain() {
+    if !e2e::can_simulate("what_cannot_be_known_without_binding_is_said_to_be_uncertain") {
+        return;
+    }
+    let guest = guest(CARDS);
+    let predicted = ok(&guest, GUEST, &checked(&wanted()));
+    assert_eq!(column(&predicted["entries"], "status"), ["undetermined", "would_serve"]);
+    assert_eq!(column(&predicted["steps"], "certain"), [true, true, true, false]);
+    assert_eq!(predicted["predicted"], "partial");
+}
+
+#[test]
+fn nothing_is_written_where_the_plan_shows_that_a_step_cannot_succeed() {
+    if !e2e::can_simulate("nothing_is_written_where_the_plan_shows_that_a_step_cannot_succeed") {
+        return;
+    }
+    let guest = guest(CARDS);
+    let state = guest.state().unwrap();
+    let secrets = json!([secret("a")]);
+    for (queues, code) in [
+        // The secret of an entry that nothing brings.
+        (json!([ep11("a", KEY_A), ep11("another", KEY_A)]), "ap.secret_missing"),
+        // No card is as new as that.
+        (json!([{"mode": "accel", "mingen": "cex9"}]), "ap.no_matching_queue"),
+    ] {
+        let arguments = json!({"secrets": secrets, "queues": queues, "_ansible_diff": true});
+        let failed = fails(&guest, GUEST, &arguments, code);
+        assert_eq!((&failed["changed"], &failed["diff"]), (&json!(false), &json!([])));
+        let bind = format!("bind failed {code}");
+        assert_eq!(steps(&failed), ["add not_reached", "verify unchanged", "lock not_reached", &bind]);
+        let predicted = fails(&guest, GUEST, &checked(&arguments), code);
+        assert_eq!(steps(&predicted), ["add would_change", "verify unchanged", "lock would_change", &bind]);
+    }
+    for (arguments, code) in [
+        (json!({"secrets": secrets, "queues": [ep11("a", "12")]}), "config.invalid_entry"),
+        (json!({"secrets": secrets, "queues": [at("a", "00.0005"), at("a", "00.0005")]}), "config.queue_twice"),
+        (json!({"secrets": [{"name": "another", "path": request("a")}]}), "request.other_secret"),
+        (json!({"secrets": [secret("a"), {"path": file(b"no request")}]}), "request.malformed"),
+    ] {
+        fails(&guest, GUEST, &arguments, code);
+    }
+    assert_eq!((guest.state().unwrap(), effects(&guest)), (state, NOTHING));
+}
+
+#[test]
+fn a_store_that_would_not_be_as_it_must_is_neither_added_to_nor_locked() {
+    if !e2e::can_simulate("a_store_that_would_not_be_as_it_must_is_neither_added_to_nor_locked") {
+        return;
+    }
+    let guest = guest("");
+    with_secrets(&guest, &["stranger"]);
+    let (state, log) = (guest.state().unwrap(), effects(&guest));
+    let exact = json!({"secrets": [secret("a")]});
+    for arguments in [&exact, &checked(&exact)] {
+        let failed = fails(&guest, GUEST, arguments, "uv.lock_guard");
+        assert!(failed["msg"].as_str().unwrap().contains(&id("stranger")), "{failed}");
+    }
+    assert_eq!((guest.state().unwrap(), effects(&guest)), (state, log));
+    let with_others = with(exact, "lock_exact", false);
+    assert_eq!(steps(&ok(&guest, GUEST, &with_others)), ["add changed", "verify unchanged", "lock changed"]);
+}
+
+#[test]
+fn a_locked_store_that_lacks_a_secret_needs_a_reboot() {
+    if !e2e::can_simulate("a_locked_store_that_lacks_a_secret_needs_a_reboot") {
+        return;
+    }
+    let guest = guest("");
+    ok(&guest, GUEST, &json!({"secrets": [secret("a")]}));
+    let more = json!({"secrets": [{"name": "a"}, secret("b")]});
+    for arguments in [&more, &checked(&more)] {
+        let failed = fails(&guest, GUEST, arguments, "uv.store_locked");
+        assert_eq!((&failed["reboot_required"], &failed["changed"]), (&json!(true), &json!(false)));
+        assert_eq!(steps(&failed)[0], "add failed uv.store_locked");
+        assert_eq!(steps(&failed)[2], "lock failed uv.locked_incomplete");
+    }
+    guest.reboot().unwrap();
+    assert_eq!(steps(&fails(&guest, GUEST, &more, "uv.secret_missing"))[1], "verify failed uv.secret_missing");
+}
+
+#[test]
+fn a_secret_without_a_request_must_be_there_already() {
+    if !e2e::can_simulate("a_secret_without_a_request_must_be_there_already") {
+        return;
+    }
+    let guest = guest("");
+    let by_name = json!({"secrets": [{"name": "a"}, {"id": id("b")}]});
+    let missing = fails(&guest, GUEST, &by_name, "uv.secret_missing");
+    assert!(missing["msg"].as_str().unwrap().contains("lacks a, "), "{missing}");
+    with_secrets(&guest, &["a", "b"]);
+    let there = ok(&guest, GUEST, &by_name);
+    assert_eq!(column(&there["requests"], "evidence"), ["id_only", "id_only"]);
+    assert_eq!(column(&there["requests"], "index"), [0, 1]);
+    assert_eq!(steps(&there), ["add unchanged", "verify unchanged", "lock changed"]);
+}
+
+#[test]
+fn only_proved_secrets_will_do_where_that_is_asked_for() {
+    if !e2e::can_simulate("only_proved_secrets_will_do_where_that_is_asked_for") {
+        return;
+    }
+    let guest = guest("");
+    let proved = json!({"secrets": [secret("a")], "proved_only": "yes"});
+    ok(&guest, GUEST, &proved);
+    assert_eq!(ok(&guest, GUEST, &proved)["changed"], false);
+    shell(&guest, "rm -r /run/seguest-pv");
+    let failed = fails(&guest, GUEST, &proved, "uv.secret_not_proved");
+    assert_eq!(steps(&failed)[1], "verify failed uv.secret_not_proved");
+}
+
+#[test]
+fn a_step_that_fails_unforeseen_ends_the_run_and_what_was_done_stays() {
+    if !e2e::can_simulate("a_step_that_fails_unforeseen_ends_the_run_and_what_was_done_stays") {
+        return;
+    }
+    let guest = guest(CARDS);
+    // The first is the probe of the lock.
+    guest.set("faults: [{on: add_secret, nth: 3, uv_rc: 0x010c}]").unwrap();
+    let wanted = wanted();
+    let failed = fails(&guest, GUEST, &wanted, "uv.secret_refused");
+    assert_eq!(
+        steps(&failed),
+        ["add failed uv.secret_refused", "verify not_reached", "lock not_reached", "bind not_reached"]
+    );
+    assert_eq!((&failed["changed"], &failed["total"]), (&json!(true), &json!(1)));
+    assert_eq!(failed["requests"][1]["error"]["code"], "uv.secret_refused");
+    assert_eq!(guest.state().unwrap()["locked"], false);
+    assert_eq!(held(&guest), NOTHING);
+
+    guest.set("{clear_faults: true, faults: [{on: associate, ap_rc: 0x36, times: 0}]}").unwrap();
+    let failed = guest.module(GUEST, &wanted).unwrap();
+    assert_eq!((&failed["failed"], &failed["changed"]), (&json!(true), &json!(true)), "{failed}");
+    let told = steps(&failed);
+    assert_eq!(told[..3], ["add changed", "verify unchanged", "lock changed"]);
+    assert!(told[3].starts_with("bind failed ap."), "{told:?}");
+    assert_eq!(guest.state().unwrap()["locked"], true);
+    guest.set("{clear_faults: true}").unwrap();
+    assert_eq!(
+        steps(&ok(&guest, GUEST, &wanted)),
+        ["add unchanged", "verify unchanged", "lock unchanged", "bind changed"]
+    );
+}
+
+#[test]
+fn what_is_not_asked_for_is_left_alone_and_needs_nothing() {
+    if !e2e::can_simulate("what_is_not_asked_for_is_left_alone_and_needs_nothing") {
+        return;
+    }
+    let guest = guest(CARDS);
+    let nothing = ok(&guest, GUEST, &json!({}));
+    assert_eq!((&nothing["changed"], steps(&nothing)), (&json!(false), NOTHING));
+    assert_eq!(steps(&ok(&guest, GUEST, &json!({"queues": [accel()]}))), ["bind changed"]);
+    let open = json!({"secrets": [secret("a")], "lock": "no"});
+    assert_eq!(steps(&ok(&guest, GUEST, &open)), ["add changed", "verify unchanged"]);
+    assert_eq!(guest.state().unwrap()["locked"], false);
+    // Without a crypto adapter, secrets can be added all the same.
+    let bare = crate::support::guest("");
+    assert_eq!(steps(&ok(&bare, GUEST, &json!({"secrets": [secret("a")]}))).len(), 3);
+}
+
+#[test]
+fn a_guest_on_a_machine_where_it_may_not_run_is_given_nothing() {
+    if !e2e::can_simulate("a_guest_on_a_machine_where_it_may_not_run_is_given_nothing") {
+        return;
+    }
+    let guest = guest("");
+    let facts = ok(&guest, "facts", &json!({"gather_subset": ["ultravisor"]}));
+    let here = facts["ansible_facts"]["ansible_secure_execution"]["ultravisor"]["host_key_hashes"][0].clone();
+    let on = |hashes: Value| json!({"secrets": [secret("a")], "host_key_hashes": hashes});
+    let elsewhere = fails(&guest, GUEST, &on(json!(["ab".repeat(32)])), "uv.other_machine");
+    assert_eq!(steps(&elsewhere)[0], "machine failed uv.other_machine");
+    assert_eq!(adds(&guest), ["0x0104"]);
+    assert_eq!(steps(&ok(&guest, GUEST, &on(json!(["ab".repeat(32), here]))))[0], "machine unchanged");
+}
+
+#[test]
+fn facts_are_returned_beside_also_of_a_guest_that_is_not_right() {
+    if !e2e::can_simulate("facts_are_returned_beside_also_of_a_guest_that_is_not_right") {
+        return;
+    }
+    let guest = guest(CARDS);
+    let arguments = checked(&json!({"secrets": [{"name": "a"}], "gather_subset": "secrets,ap"}));
+    let failed = fails(&guest, GUEST, &arguments, "uv.secret_missing");
+    let facts = &failed["ansible_facts"]["ansible_secure_execution"];
+    assert_eq!(
+        (&facts["role"], &facts["secrets"]["total"], &facts["ultravisor"]),
+        (&json!("guest"), &json!(0), &Value::Null)
+    );
+    assert_eq!(facts["secrets"]["locked"], false);
+    assert_eq!(facts["ap"]["queues"].as_array().unwrap().len(), 6);
+}
+
+#[test]
+fn in_check_mode_a_request_that_is_not_built_yet_counts_as_what_it_is_known_as() {
+    if !e2e::can_simulate("in_check_mode_a_request_that_is_not_built_yet_counts_as_what_it_is_known_as") {
+        return;
+    }
+    let guest = guest(CARDS);
+    let secrets = json!([{"name": "a", "pending": true}, {"name": "b", "path": no_file()}]);
+    let arguments = json!({"secrets": secrets, "queues": [accel(), ep11("a", KEY_A)]});
+    let predicted = ok(&guest, GUEST, &checked(&arguments));
+    assert_eq!(steps(&predicted), ["add would_change", "verify unchanged", "lock would_change", "bind would_change"]);
+    assert_eq!(predicted["steps"][0]["certain"], false);
+    assert!(warned(&predicted, "file.missing"), "{predicted}");
+    assert_eq!(effects(&guest), NOTHING);
+}
