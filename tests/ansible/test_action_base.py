@@ -136,10 +136,24 @@ echo "{\\"changed\\": true, \\"msg\\": \\"$c $d $n\\", \\"diff\\": [{\\"before\\
         for entry in ({"src": "nowhere"}, {"content": None}):
             with self.subTest(entry):
                 task = {ADD: {"requests": [entry]}}
-                result = self.one(task, args=("--check",))
-                self.assertEqual((result["changed"], result["predicted"]), (True, "partial"))
-                self.assertIn("[file.missing]", result["warnings"][0])
+                # The guest is asked, and the module knows what is not there yet.
+                asked = self.one(task, args=("--check",))["secrets"]
+                self.assertEqual([each["pending"] for each in asked["requests"]], [True])
                 self.assertEqual(self.one(task)["error"]["code"], "file.missing")
+
+    def test_a_configuration_that_is_not_there_yet_is_no_failure_in_check_mode(self) -> None:
+        result = self.one({"seguest.pv.ap_bind": {"src": "nowhere"}}, args=("--check",))
+        self.assertEqual((result["changed"], result["predicted"]), (True, "partial"))
+        self.assertIn("[file.missing]", result["warnings"][0])
+
+    def test_every_src_of_the_module_guest_is_read(self) -> None:
+        self.binary("guest", 'printf \'{"changed": false, "requests": %s}\' "$(cat)"')
+        (self.root / "request").write_bytes(b"x")
+        (self.root / "queues.yml").write_text("- mode: accel\n")
+        given = {"secrets": [{"name": "a", "src": "request"}], "queues_src": "queues.yml"}
+        asked = self.one({"seguest.pv.guest": given})["requests"]
+        self.assertEqual(asked["secrets"], [{"name": "a", "content": "eA=="}])
+        self.assertEqual(asked["config_content"], "- mode: accel\n")
 
     def test_src_of_ap_bind_is_a_configuration(self) -> None:
         self.binary("ap_bind", 'printf \'{"changed": false, "entries": %s}\' "$(cat)"')

@@ -38,36 +38,51 @@ def queue(
     }  # fmt: skip
 
 
+def step(step: str, state: str = "unchanged", right: bool | None = True, code: str | None = None) -> dict[str, Any]:
+    return {"step": step, "state": state, "right": right, "code": code, "detail": f"What the module says of {step}."}
+
+
 def good(host: str = "guest1") -> dict[str, Any]:
-    """A guest that is as expected."""
+    """A guest that is as it is to be, as the module answers."""
+    facts = {
+        "role": "guest", "boot_id": BOOT, "gathered_at": "2026-01-01T00:00:00Z", "problems": [],
+        "ap": {"queues": [
+            queue("00.0005", "bound", 0), queue("00.0006", "bound", 1), queue("01.0005", "bound", mode="accel"),
+            queue("01.0006"),
+        ]},
+    }  # fmt: skip
+    requests = [
+        {
+            "name": name,
+            "label": None,
+            "id": secret_id(name),
+            "index": at,
+            "evidence": "added_this_boot",
+            "changed": False,
+        }
+        for at, name in enumerate(("one", "two"))
+    ]
+    served = [("one", "ep11", "00.0005"), ("two", "ep11", "00.0006"), (None, "accel", "01.0005")]
     return {
         "host": host,
-        "unreachable": False,
-        "boot_id": BOOT,
-        "facts": {
-            "role": "guest", "boot_id": BOOT, "gathered_at": "2026-01-01T00:00:00Z", "problems": [],
-            "ultravisor": {"host_key_hashes": ["aa", "bb"]},
-            "secrets": {
-                "total": 2, "complete": True, "locked": True, "locked_source": "record",
-                "list": [{"index": at, "id": secret_id(name), "name": None} for at, name in enumerate(("one", "two"))],
-            },
-            "ap": {
-                "cards": [{"card": 0, "generation": 8, "serialnr": "93AADFK719460083", "mode": "ep11"}],
-                "queues": [
-                    queue("00.0005", "bound", 0), queue("00.0006", "bound", 1), queue("01.0005", "bound", mode="accel"),
-                    queue("01.0006"),
-                ],
-            },
-        },
-        "expected": {
-            "secrets": ["one", {"name": "two"}],
-            "queues": [
-                {"name": "one", "mode": "ep11", "mkvp": f"0x{KEY.upper()}", "mingen": "cex8"},
-                {"name": "two", "mode": "EP11", "mkvp": KEY + KEY}, {"mode": "accel"},
+        "answer": {
+            "changed": False,
+            "steps": [step(name) for name in ("machine", "add", "verify", "lock", "bind")],
+            "requests": requests,
+            "secrets": [{"index": each["index"], "id": each["id"], "name": None} for each in requests],
+            "entries": [
+                {"name": name, "mode": mode, "secretid": name and secret_id(name), "status": "served", "reason": None,
+                 "apqn": apqn}
+                for name, mode, apqn in served
             ],
-            "host_key_hashes": ["0xBB"],
+            "ansible_facts": {"ansible_secure_execution": facts},
         },
     }  # fmt: skip
+
+
+def facts_of(given: dict[str, Any]) -> dict[str, Any]:
+    facts: dict[str, Any] = given["answer"]["ansible_facts"]["ansible_secure_execution"]
+    return facts
 
 
 def report(*inputs: dict[str, Any]) -> dict[str, Any]:
@@ -82,125 +97,73 @@ def verdicts(given: dict[str, Any]) -> dict[str, str]:
     return {rule["id"]: rule["verdict"] for rule in report(given)["guests"][0]["rules"]}
 
 
-class Verdicts(unittest.TestCase):
-    def changed(self, given: dict[str, Any], **expected: str) -> None:
-        """Only these rules are not passed."""
-        found = {rule: verdict for rule, verdict in verdicts(given).items() if verdict != "pass"}
-        self.assertEqual(found, expected)
+class Rows(unittest.TestCase):
+    def test_each_step_of_the_module_is_a_rule_with_its_own_sentence_and_code(self) -> None:
+        given = good()
+        given["answer"]["steps"][3:] = [
+            step("lock", "failed", None, "uv.list_incomplete"),
+            step("bind", "would_change", False),
+            step("at_boot", "would_change", False),
+        ]
+        guest = report(given)["guests"][0]
+        self.assertEqual(
+            {rule["id"]: rule["verdict"] for rule in guest["rules"]},
+            {"machine": "pass", "add": "pass", "verify": "pass", "lock": "unknown", "bind": "fail", "at_boot": "fail",
+             "readable": "pass"},
+        )  # fmt: skip
+        self.assertEqual(guest["rules"][3]["detail"], "What the module says of lock. [uv.list_incomplete]")
+        self.assertEqual(guest["rules"][4]["detail"], "What the module says of bind.")
+        self.assertEqual(guest["verdict"], "fail")
 
-    def test_a_guest_as_expected_passes_every_rule(self) -> None:
-        self.assertEqual(len(verdicts(good())), 8)
-        self.changed(good())
-        self.assertEqual([entry["apqn"] for entry in report(good())["guests"][0]["entries"]],
-                         ["00.0005", "00.0006", "01.0005"])  # fmt: skip
+    def test_a_guest_as_it_is_to_be_passes_every_rule(self) -> None:
+        self.assertEqual(set(verdicts(good()).values()), {"pass"})
+        self.assertEqual(len(verdicts(good())), 6)
+        guest = report(good())["guests"][0]
+        self.assertEqual([entry["apqn"] for entry in guest["entries"]], ["00.0005", "00.0006", "01.0005"])
+        self.assertEqual([each["secret"] for each in guest["queues"]], ["one", "two", None, None])
+        self.assertEqual([each["entry"] for each in guest["queues"]], [0, 1, 2, None])
 
-    def test_what_is_not_known_is_unknown_in_every_rule_and_never_passes(self) -> None:
-        unusable: tuple[tuple[str, dict[str, Any]], ...] = (
-            ("reached", {"unreachable": True}),
-            ("no facts", {"facts": None}),
-            ("no facts", {"facts": {}}),
+    def test_what_gives_no_answer_is_unknown_in_every_rule_and_never_passes(self) -> None:
+        refused = {"failed": True, "msg": "No rights.", "error": {"code": "uv.not_permitted"}}
+        for why, change in (
+            ("reached", {"answer": {**good()["answer"], "unreachable": True}}),
+            ("No rights. [uv.not_permitted]", {"answer": refused}),
+            ("It said nothing.", {"answer": {}}),
+            ("It said nothing.", {"answer": None}),
             ("another boot", {"boot_id": BOOT.replace("1", "2")}),
-            ("cannot be told", {"boot_id": None}),
-        )
-        for why, change in unusable:
-            with self.subTest(change):
-                given = {**good(), **change}
-                self.assertEqual(set(verdicts(given).values()), {"unknown"})
-                guest = report(given)["guests"][0]
+            ("cannot be known", {"boot_id": None}),
+        ):
+            with self.subTest(why):
+                guest = report({**good(), **change})["guests"][0]
+                self.assertEqual({rule["verdict"] for rule in guest["rules"]}, {"unknown"})
                 self.assertEqual(guest["verdict"], "unknown")
                 self.assertIn(why, guest["reason"])
-                self.assertNotIn("found", [secret["status"] for secret in guest["secrets"]])
+                self.assertEqual((guest["secrets"], guest["entries"], guest["queues"]), ([], [], []))
 
-    def test_each_part_that_is_null_makes_its_rules_unknown(self) -> None:
-        for path, rules in (
-            (("role",), ("role",)),
-            (("ultravisor",), ("host_key",)),
-            (("ultravisor", "host_key_hashes"), ("host_key",)),
-            (("secrets", "locked"), ("locked",)),
-            (("problems",), ("readable",)),
-            (("ap",), ("queues", "no_other_queues")),
-            (("ap", "queues"), ("queues", "no_other_queues")),
-        ):
-            with self.subTest(path):
-                given = good()
-                part = given["facts"]
-                for key in path[:-1]:
-                    part = part[key]
-                part[path[-1]] = None
-                self.changed(given, **dict.fromkeys(rules, "unknown"))
+    def test_an_answer_that_was_kept_counts_in_its_own_boot(self) -> None:
+        self.assertEqual(report({**good(), "boot_id": f"{BOOT}\n"})["guests"][0]["verdict"], "pass")
 
-    def test_a_store_that_cannot_be_listed_leaves_secrets_and_their_queues_unknown(self) -> None:
+    def test_an_answer_without_facts_says_nothing_of_its_boot(self) -> None:
         given = good()
-        given["facts"]["secrets"]["list"] = None
-        rules = verdicts(given)
-        unknown = ("secrets", "no_other_secrets", "queues", "no_other_queues")
-        self.assertEqual({rule for rule, verdict in rules.items() if verdict != "pass"}, set(unknown))
-        self.assertEqual({rules[rule] for rule in unknown}, {"unknown"})
+        del given["answer"]["ansible_facts"]
+        self.assertEqual(report(given)["guests"][0]["verdict"], "unknown")
 
-    def test_a_missing_secret_fails_only_where_the_list_is_complete(self) -> None:
+    def test_what_could_not_be_read_makes_a_guest_unknown(self) -> None:
         given = good()
-        given["facts"]["secrets"].update(total=1, list=given["facts"]["secrets"]["list"][:1])
-        given["expected"]["queues"] = given["expected"]["queues"][:1]
-        self.assertEqual((verdicts(given)["secrets"], verdicts(given)["no_other_secrets"]), ("fail", "pass"))
-        given["facts"]["secrets"].update(total=2, complete=False)
-        self.assertEqual((verdicts(given)["secrets"], verdicts(given)["no_other_secrets"]), ("unknown", "unknown"))
-        # A list that contradicts its own number is not complete, whatever it says.
-        given["facts"]["secrets"].update(total=3, complete=True)
-        self.assertEqual(verdicts(given)["secrets"], "unknown")
+        facts_of(given)["problems"] = [{"code": "uv.not_permitted", "detail": "d", "hint": "h"}]
+        self.assertEqual(verdicts(given)["readable"], "unknown")
+        self.assertEqual(report(given)["guests"][0]["verdict"], "unknown")
 
-    def test_faults_are_found(self) -> None:
-        def edit(**change: Any) -> dict[str, Any]:
-            given = good()
-            for key, value in change.items():
-                part = given["facts"] if key in given["facts"] else given["facts"]["secrets"]
-                part[key] = value
-            return given
-
-        self.changed(edit(role="host"), role="fail")
-        self.changed(edit(locked=False), locked="fail")
-        self.changed(edit(ultravisor={"host_key_hashes": ["cc"]}), host_key="fail")
-        self.changed(edit(problems=[{"code": "uv.not_permitted", "detail": "d", "hint": "h"}]), readable="unknown")
-        extra = good()
-        extra["facts"]["secrets"]["list"].append({"index": 2, "id": secret_id("evil"), "name": "evil"})
-        extra["facts"]["secrets"]["total"] = 3
-        self.changed(extra, no_other_secrets="fail")
-
-    def test_a_queue_serves_only_with_the_right_secret_key_card_and_state(self) -> None:
-        changes: tuple[dict[str, Any], ...] = (
-            {"secret_index": 1, "associate": "associated 1"}, {"mkvp": "0x" + "00" * 16}, {"usable": False},
-            {"associate": "association pending", "secret_index": 0},
-        )  # fmt: skip
-        for change in changes:
-            with self.subTest(change):
-                given = good()
-                given["facts"]["ap"]["queues"][0].update(change)
-                self.changed(given, queues="fail", no_other_queues="fail")
-        released = good()
-        released["facts"]["ap"]["queues"][0] = queue("00.0005")
-        self.changed(released, queues="fail")
-        old = good()
-        old["facts"]["ap"]["cards"][0]["generation"] = 7
-        self.changed(old, queues="fail", no_other_queues="fail")
-
-    def test_a_queue_whose_state_or_key_cannot_be_read_leaves_it_unknown(self) -> None:
+    def test_secrets_are_told_with_how_they_are_known_and_what_else_is_there(self) -> None:
         given = good()
-        given["facts"]["ap"]["queues"][0]["mkvp"] = None
-        self.assertEqual(verdicts(given)["queues"], "unknown")
-        given = good()
-        given["facts"]["ap"]["queues"][0] = queue("00.0005", "unknown")
-        self.assertEqual((verdicts(given)["queues"], verdicts(given)["no_other_queues"]), ("unknown", "unknown"))
+        given["answer"]["requests"][1]["evidence"] = None
+        given["answer"]["secrets"][1] = {"index": 1, "id": secret_id("stranger"), "name": "stranger"}
+        secrets = report(given)["guests"][0]["secrets"]
+        self.assertEqual([secret["status"] for secret in secrets], ["found", "missing", "other"])
+        self.assertEqual([secret["name"] for secret in secrets], ["one", "two", "stranger"])
+        self.assertEqual(secrets[0]["evidence"], "added_this_boot")
 
-    def test_entries_share_no_queue_and_none_is_left_out_that_can_be_served(self) -> None:
-        given = good()
-        # The first can have either, the second only the one that comes first.
-        given["facts"]["ap"]["queues"][1].update(secret_index=0, associate="associated 0")
-        entry = {"name": "one", "mode": "ep11", "mkvp": KEY}
-        given["expected"]["queues"] = [entry, {**entry, "apqn": "00.0005"}, {"mode": "accel"}]
-        self.changed(given)
-        given["expected"]["queues"].append(entry)
-        self.changed(given, queues="fail")
-
-    def test_facts_of_any_form_are_judged_without_an_error(self) -> None:
+    def test_answers_of_any_form_are_taken_without_an_error_and_pass_nothing(self) -> None:
         hostile: tuple[Any, ...] = (
             None,
             1,
@@ -211,56 +174,23 @@ class Verdicts(unittest.TestCase):
             [None, 1, "x", [], {}],
             {"list": [{}], "queues": [{}, 1]},
         )
-        for part in good()["facts"]:
-            if part == "boot_id":
-                continue
+        for part in good()["answer"]:
             for value in hostile:
                 with self.subTest(part=part, value=value):
                     given = good()
-                    given["facts"][part] = copy.deepcopy(value)
-                    harmless = part == "gathered_at" or (part, value) == ("problems", [])
-                    self.assertEqual(report(given)["guests"][0]["verdict"] == "pass", harmless)
-
-    def test_what_is_expected_is_a_list_or_an_error_that_names_the_variable(self) -> None:
-        given = good()
-        given["expected"]["host_key_hashes"] = "0xcc, 0xdd"
-        self.changed(given, host_key="fail")
-        given["expected"]["host_key_hashes"] = "0xcc,BB"
-        self.changed(given)
-        for key, wrong in (
-            ("secrets", "one"), ("secrets", [1]), ("queues", "accel"), ("queues", ["accel"]), ("queues", {"mode": "accel"}),
-            ("host_key_hashes", 187), ("host_key_hashes", [187]), ("host_key_hashes", ""), ("host_key_hashes", " , "),
-            ("secrets", None),
-        ):  # fmt: skip
-            given = good()
-            given["expected"][key] = wrong
-            with (
-                self.subTest(key=key, wrong=wrong),
-                self.assertRaisesRegex(ValueError, f"compliance_{key} must be a list"),
-            ):
-                verdicts(given)
-
-    def test_whether_a_lock_is_wanted_is_a_boolean_or_its_word_or_an_error(self) -> None:
-        open_guest = good()
-        open_guest["facts"]["secrets"]["locked"] = False
-        for word, fails in (
-            (True, True),
-            ("yes", True),
-            ("True", True),
-            (False, False),
-            ("no", False),
-            ("false", False),
-        ):
-            open_guest["expected"]["locked"] = word
-            with self.subTest(word=word):
-                self.changed(open_guest, **({"locked": "fail"} if fails else {}))
-        open_guest["expected"]["locked"] = "ture"
-        with self.assertRaisesRegex(ValueError, "compliance_locked must be true or false"):
-            verdicts(open_guest)
+                    given["answer"][part] = copy.deepcopy(value)
+                    # These are shown, and no verdict hangs on them.
+                    shown = part in ("changed", "requests", "secrets", "entries")
+                    self.assertEqual(report(given)["guests"][0]["verdict"] == "pass", shown)
+        for right in (1, "true", [True], {}, "pass"):
+            with self.subTest(right=right):
+                given = good()
+                given["answer"]["steps"][1]["right"] = right
+                self.assertEqual(verdicts(given)["add"], "unknown")
 
     def test_problems_come_first(self) -> None:
-        failed, unknown = good("b"), {**good("a"), "unreachable": True}
-        failed["facts"]["role"] = "none"
+        failed, unknown = good("b"), {**good("a"), "answer": {"unreachable": True}}
+        failed["answer"]["steps"][0] = step("machine", "failed", False, "uv.other_machine")
         made = report(good("c"), unknown, failed, good("0"))
         self.assertEqual([guest["host"] for guest in made["guests"]], ["b", "a", "0", "c"])
         self.assertEqual(made["counts"], {"guests": 4, "fail": 1, "unknown": 1, "pass": 2})
@@ -284,9 +214,11 @@ class Page(unittest.TestCase):
                 return [spoil(one) for one in value]
             return value + self.HOSTILE if isinstance(value, str) else value
 
-        facts = spoil(given["facts"])
-        facts.update(boot_id=BOOT, problems=[{"code": self.HOSTILE, "detail": self.HOSTILE, "hint": self.HOSTILE}])
-        given.update(facts=facts, expected={**given["expected"], "secrets": [self.HOSTILE]})
+        given["answer"] = spoil(given["answer"])
+        # Names of steps are known ones or none.
+        given["answer"]["steps"] = [{**step("bind"), "detail": self.HOSTILE, "code": self.HOSTILE}]
+        problem = {"code": self.HOSTILE, "detail": self.HOSTILE, "hint": self.HOSTILE}
+        facts_of(given).update(boot_id=BOOT, problems=[problem])
         tags: list[tuple[str, dict[str, str | None]]] = []
 
         class Reader(HTMLParser):
@@ -309,7 +241,7 @@ class Page(unittest.TestCase):
             self.assertNotIn(forbidden, page)
 
     def test_headings_are_marked_and_verdicts_are_words(self) -> None:
-        page = self.page(good(), {**good("x"), "unreachable": True})
+        page = self.page(good(), {**good("x"), "answer": {"unreachable": True}})
         self.assertNotRegex(page, r"<th(?![^>]*scope=)[ >]")
         self.assertIn("✓ pass", page)
         self.assertIn("? unknown", page)

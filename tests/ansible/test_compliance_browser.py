@@ -26,18 +26,23 @@ def fleet() -> list[dict[str, Any]]:
     names = ["db1.example.com", "db2.example.com", "db3.example.com"]
     guests = [rules.good(name) for name in names]
     hostile = rules.good("<script>document.title='taken'</script>")
-    hostile["facts"]["secrets"]["list"].append(
-        {"index": 2, "id": rules.secret_id("x"), "name": "<img src=x onerror=alert(1)>"}
-    )
-    hostile["facts"]["secrets"]["total"] = 3
+    stranger = {"index": 2, "id": rules.secret_id("x"), "name": "<img src=x onerror=alert(1)>"}
+    hostile["answer"]["secrets"].append(stranger)
+    hostile["answer"]["steps"][3] = rules.step("lock", "failed", False, "uv.locked_incomplete")
     released = rules.good("app1.example.com")
-    released["facts"]["ap"]["queues"][0] = rules.queue("00.0005")
-    released["facts"]["secrets"]["locked"] = False
+    rules.facts_of(released)["ap"]["queues"][0] = rules.queue("00.0005")
+    released["answer"]["steps"][3:] = [
+        rules.step("lock", "would_change", False),
+        rules.step("bind", "would_change", False),
+    ]
+    released["answer"]["entries"][0].update(status="undetermined", apqn=None)
     closed = rules.good("app2.example.com")
-    closed["facts"]["secrets"].update(list=None, total=None, complete=None)
+    closed["answer"]["steps"][1:] = [
+        rules.step(name, "failed", None, "uv.not_permitted") for name in ("add", "verify", "lock")
+    ]
     problem = {"code": "uv.not_permitted", "detail": "/dev/uv may not be opened.", "hint": "Use become."}
-    closed["facts"]["problems"] = [problem]
-    gone = {**rules.good("app3.example.com"), "unreachable": True}
+    rules.facts_of(closed)["problems"] = [problem]
+    gone = {**rules.good("app3.example.com"), "answer": {"unreachable": True}}
     return [*guests, hostile, released, closed, gone]
 
 

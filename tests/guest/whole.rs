@@ -34,7 +34,7 @@ fn a_guest_is_made_whole_by_one_run_and_a_second_changes_nothing() {
     let wanted = wanted();
     let first = ok(&guest, GUEST, &wanted);
     assert_eq!(first["changed"], true);
-    assert_eq!(steps(&first), ["add changed", "verify unchanged", "lock changed", "bind changed"]);
+    assert_eq!(steps(&first), ["machine unchanged", "add changed", "verify unchanged", "lock changed", "bind changed"]);
     assert_eq!(column(&first["requests"], "evidence"), ["added_now", "added_now"]);
     assert_eq!(column(&first["secrets"], "id"), [json!(id("a")), json!(id("b"))]);
     assert_eq!((&first["total"], &first["lock"]), (&json!(2), &json!({"locked": true})));
@@ -57,7 +57,10 @@ fn a_guest_is_made_whole_by_one_run_and_a_second_changes_nothing() {
     for arguments in [&wanted, &checked(&wanted)] {
         let second = ok(&guest, GUEST, arguments);
         assert_eq!((&second["changed"], &second["diff"]), (&json!(false), &json!([])), "{second}");
-        assert_eq!(steps(&second), ["add unchanged", "verify unchanged", "lock unchanged", "bind unchanged"]);
+        assert_eq!(
+            steps(&second),
+            ["machine unchanged", "add unchanged", "verify unchanged", "lock unchanged", "bind unchanged"]
+        );
         assert_eq!(second["msg"], "The guest is as it is to be.");
         assert_eq!(column(&second["requests"], "evidence"), ["added_this_boot", "added_this_boot"]);
         assert_eq!((second.get("warnings"), second.get("predicted")), (None, None));
@@ -78,9 +81,12 @@ fn check_mode_predicts_each_step_from_those_before_it_and_writes_nothing() {
     let wanted = wanted();
     let predicted = ok(&guest, GUEST, &checked(&wanted));
     assert_eq!((guest.state().unwrap(), effects(&guest)), (state, log));
-    assert_eq!(steps(&predicted), ["add would_change", "verify unchanged", "lock would_change", "bind would_change"]);
+    assert_eq!(
+        steps(&predicted),
+        ["machine unchanged", "add would_change", "verify unchanged", "lock would_change", "bind would_change"]
+    );
     assert_eq!(column(&predicted["entries"], "status"), ["would_serve", "would_serve"]);
-    assert_eq!(column(&predicted["steps"], "certain"), [true, true, true, true]);
+    assert_eq!(column(&predicted["steps"], "right"), [true, false, false, false, false]);
     assert_eq!((predicted.get("warnings"), predicted.get("predicted")), (None, None), "{predicted}");
 
     let done = ok(&guest, GUEST, &wanted);
@@ -97,7 +103,7 @@ fn what_cannot_be_known_without_binding_is_said_to_be_uncertain() {
     let guest = guest(CARDS);
     let predicted = ok(&guest, GUEST, &checked(&wanted()));
     assert_eq!(column(&predicted["entries"], "status"), ["undetermined", "would_serve"]);
-    assert_eq!(column(&predicted["steps"], "certain"), [true, true, true, false]);
+    assert_eq!(column(&predicted["steps"], "right"), [true, false, false, false, false]);
     assert_eq!(predicted["predicted"], "partial");
 }
 
@@ -119,9 +125,15 @@ fn nothing_is_written_where_the_plan_shows_that_a_step_cannot_succeed() {
         let failed = fails(&guest, GUEST, &arguments, code);
         assert_eq!((&failed["changed"], &failed["diff"]), (&json!(false), &json!([])));
         let bind = format!("bind failed {code}");
-        assert_eq!(steps(&failed), ["add not_reached", "verify unchanged", "lock not_reached", &bind]);
+        assert_eq!(
+            steps(&failed),
+            ["machine unchanged", "add not_reached", "verify unchanged", "lock not_reached", &bind]
+        );
         let predicted = fails(&guest, GUEST, &checked(&arguments), code);
-        assert_eq!(steps(&predicted), ["add would_change", "verify unchanged", "lock would_change", &bind]);
+        assert_eq!(
+            steps(&predicted),
+            ["machine unchanged", "add would_change", "verify unchanged", "lock would_change", &bind]
+        );
     }
     for (arguments, code) in [
         (json!({"secrets": secrets, "queues": [ep11("a", "12")]}), "config.invalid_entry"),
@@ -149,7 +161,10 @@ fn a_store_that_would_not_be_as_it_must_is_neither_added_to_nor_locked() {
     }
     assert_eq!((guest.state().unwrap(), effects(&guest)), (state, log));
     let with_others = with(exact, "lock_exact", false);
-    assert_eq!(steps(&ok(&guest, GUEST, &with_others)), ["add changed", "verify unchanged", "lock changed"]);
+    assert_eq!(
+        steps(&ok(&guest, GUEST, &with_others)),
+        ["machine unchanged", "add changed", "verify unchanged", "lock changed"]
+    );
 }
 
 #[test]
@@ -163,11 +178,11 @@ fn a_locked_store_that_lacks_a_secret_needs_a_reboot() {
     for arguments in [&more, &checked(&more)] {
         let failed = fails(&guest, GUEST, arguments, "uv.store_locked");
         assert_eq!((&failed["reboot_required"], &failed["changed"]), (&json!(true), &json!(false)));
-        assert_eq!(steps(&failed)[0], "add failed uv.store_locked");
-        assert_eq!(steps(&failed)[2], "lock failed uv.locked_incomplete");
+        assert_eq!(steps(&failed)[1], "add failed uv.store_locked");
+        assert_eq!(steps(&failed)[3], "lock failed uv.locked_incomplete");
     }
     guest.reboot().unwrap();
-    assert_eq!(steps(&fails(&guest, GUEST, &more, "uv.secret_missing"))[1], "verify failed uv.secret_missing");
+    assert_eq!(steps(&fails(&guest, GUEST, &more, "uv.secret_missing"))[2], "verify failed uv.secret_missing");
 }
 
 #[test]
@@ -183,7 +198,7 @@ fn a_secret_without_a_request_must_be_there_already() {
     let there = ok(&guest, GUEST, &by_name);
     assert_eq!(column(&there["requests"], "evidence"), ["id_only", "id_only"]);
     assert_eq!(column(&there["requests"], "index"), [0, 1]);
-    assert_eq!(steps(&there), ["add unchanged", "verify unchanged", "lock changed"]);
+    assert_eq!(steps(&there), ["machine unchanged", "add unchanged", "verify unchanged", "lock changed"]);
 }
 
 #[test]
@@ -197,7 +212,7 @@ fn only_proved_secrets_will_do_where_that_is_asked_for() {
     assert_eq!(ok(&guest, GUEST, &proved)["changed"], false);
     shell(&guest, "rm -r /run/seguest-pv");
     let failed = fails(&guest, GUEST, &proved, "uv.secret_not_proved");
-    assert_eq!(steps(&failed)[1], "verify failed uv.secret_not_proved");
+    assert_eq!(steps(&failed)[2], "verify failed uv.secret_not_proved");
 }
 
 #[test]
@@ -212,7 +227,13 @@ fn a_step_that_fails_unforeseen_ends_the_run_and_what_was_done_stays() {
     let failed = fails(&guest, GUEST, &wanted, "uv.secret_refused");
     assert_eq!(
         steps(&failed),
-        ["add failed uv.secret_refused", "verify not_reached", "lock not_reached", "bind not_reached"]
+        [
+            "machine unchanged",
+            "add failed uv.secret_refused",
+            "verify not_reached",
+            "lock not_reached",
+            "bind not_reached"
+        ]
     );
     assert_eq!((&failed["changed"], &failed["total"]), (&json!(true), &json!(1)));
     assert_eq!(failed["requests"][1]["error"]["code"], "uv.secret_refused");
@@ -223,13 +244,13 @@ fn a_step_that_fails_unforeseen_ends_the_run_and_what_was_done_stays() {
     let failed = guest.module(GUEST, &wanted).unwrap();
     assert_eq!((&failed["failed"], &failed["changed"]), (&json!(true), &json!(true)), "{failed}");
     let told = steps(&failed);
-    assert_eq!(told[..3], ["add changed", "verify unchanged", "lock changed"]);
-    assert!(told[3].starts_with("bind failed ap."), "{told:?}");
+    assert_eq!(told[..4], ["machine unchanged", "add changed", "verify unchanged", "lock changed"]);
+    assert!(told[4].starts_with("bind failed ap."), "{told:?}");
     assert_eq!(guest.state().unwrap()["locked"], true);
     guest.set("{clear_faults: true}").unwrap();
     assert_eq!(
         steps(&ok(&guest, GUEST, &wanted)),
-        ["add unchanged", "verify unchanged", "lock unchanged", "bind changed"]
+        ["machine unchanged", "add unchanged", "verify unchanged", "lock unchanged", "bind changed"]
     );
 }
 
@@ -241,13 +262,13 @@ fn what_is_not_asked_for_is_left_alone_and_needs_nothing() {
     let guest = guest(CARDS);
     let nothing = ok(&guest, GUEST, &json!({}));
     assert_eq!((&nothing["changed"], steps(&nothing)), (&json!(false), NOTHING));
-    assert_eq!(steps(&ok(&guest, GUEST, &json!({"queues": [accel()]}))), ["bind changed"]);
+    assert_eq!(steps(&ok(&guest, GUEST, &json!({"queues": [accel()]}))), ["machine unchanged", "bind changed"]);
     let open = json!({"secrets": [secret("a")], "lock": "no"});
-    assert_eq!(steps(&ok(&guest, GUEST, &open)), ["add changed", "verify unchanged"]);
+    assert_eq!(steps(&ok(&guest, GUEST, &open)), ["machine unchanged", "add changed", "verify unchanged"]);
     assert_eq!(guest.state().unwrap()["locked"], false);
     // Without a crypto adapter, secrets can be added all the same.
     let bare = crate::support::guest("");
-    assert_eq!(steps(&ok(&bare, GUEST, &json!({"secrets": [secret("a")]}))).len(), 3);
+    assert_eq!(steps(&ok(&bare, GUEST, &json!({"secrets": [secret("a")]}))).len(), 4);
 }
 
 #[test]
@@ -291,8 +312,14 @@ fn in_check_mode_a_request_that_is_not_built_yet_counts_as_what_it_is_known_as()
     let secrets = json!([{"name": "a", "pending": true}, {"name": "b", "path": no_file()}]);
     let arguments = json!({"secrets": secrets, "queues": [accel(), ep11("a", KEY_A)]});
     let predicted = ok(&guest, GUEST, &checked(&arguments));
-    assert_eq!(steps(&predicted), ["add would_change", "verify unchanged", "lock would_change", "bind would_change"]);
-    assert_eq!(predicted["steps"][0]["certain"], false);
+    assert_eq!(
+        steps(&predicted),
+        ["machine unchanged", "add would_change", "verify unchanged", "lock would_change", "bind would_change"]
+    );
+    assert_eq!(
+        column(&predicted["steps"], "right"),
+        [json!(true), Value::Null, Value::Null, json!(false), json!(false)]
+    );
     assert!(warned(&predicted, "file.missing"), "{predicted}");
     assert_eq!(effects(&guest), NOTHING);
 }

@@ -9,7 +9,7 @@ use std::path::Path;
 
 /// The examples that ansible-doc shows, by their names, and what comes of them on a fresh guest in check mode: all is
 /// well, or a failure that is not about how it is written.
-const OF_MODULES: [(&str, &str); 17] = [
+const OF_MODULES: [(&str, &str); 19] = [
     ("One EP11 queue under a certain master key, and one accelerator", "ok"),
     ("Apply a configuration of pvapconfig that is on the guest", "ok"),
     ("Release every queue", "ok"),
@@ -17,7 +17,6 @@ const OF_MODULES: [(&str, &str); 17] = [
     ("Only the secret store, and whether it is locked", "ok"),
     // It says what is the matter.
     ("Fail where the store is not locked", "failed"),
-    ("Keep a request for the next boot", "ok"),
     ("Look at a request", "ok"),
     // It was not looked at.
     ("Stop unless it is signed, for this image, and for these machines and no others", "failed"),
@@ -26,6 +25,10 @@ const OF_MODULES: [(&str, &str); 17] = [
     ("Add two secrets in this order, without a file on the guest", "ok"),
     ("Lock the store once both secrets are in it", "ok"),
     ("Lock the store only if nothing else is in it", "ok"),
+    ("Two secrets, a locked store, and a queue for each secret", "ok"),
+    // The guest is fresh, so it is not.
+    ("Is the guest still what it is to be?", "uv.secret_missing"),
+    ("Take away what the guest runs at each boot", "ok"),
     // For a trusted machine; what it does there, the roles show.
     ("Build a request for an association secret, and make the secret if there is none", "request.on_guest"),
     ("Put a password where only its service reads it", "uv.retrieve_unsupported"),
@@ -107,7 +110,8 @@ fn the_examples_of_the_modules_are_understood() -> Result<()> {
     let request = built(single, "hsm-common")?;
     fs::copy(&request, folder.join("requests/hsm-key.req"))?;
     fs::copy(&request, folder.join("cluster_key.request"))?;
-    let content = openssl::base64::encode_block(&fs::read(&request)?);
+    fs::copy(built(single, "key of guest1")?, folder.join("requests/guest1.request"))?;
+    let content = openssl::base64::encode_block(&fs::read(built(single, "cluster key")?)?);
     let built = json!({"built": {"requests": [{"content": content}]}}).to_string();
     let play = single.controller.tasks("guests", &json!(tasks), &["--check", "--diff", "--extra-vars", &built])?;
     let names: Vec<_> = tasks.iter().map(|task| task["name"].as_str().unwrap_or_default()).collect();

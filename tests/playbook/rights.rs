@@ -1,6 +1,6 @@
 //! Nightly runs as a user who has no rights in the guest: they tell what they can and change nothing.
 
-use crate::support::{Single, asked, error};
+use crate::support::{MAKE, Single, asked, error};
 use anyhow::Result;
 use e2e::can_simulate;
 use serde_json::{Value, json};
@@ -34,7 +34,7 @@ fn a_user_without_rights_gets_facts_and_clear_refusals_and_changes_nothing() -> 
 
     let nightly = controller.playbook("provision.yml", &["--check", "--diff"])?;
     assert!(!nightly.ok);
-    assert_eq!(error(&nightly, "guest1", "Add the secrets to the guest's store")?["code"], "uv.not_permitted");
+    assert_eq!(error(&nightly, "guest1", MAKE)?["code"], "uv.not_permitted");
 
     let tasks = json!([
         {"name": FACTS, "seguest.pv.facts": {}},

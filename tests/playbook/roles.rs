@@ -1,13 +1,9 @@
 //! The roles by themselves, beyond what `playbooks/provision.yml` does with them.
 
-use crate::support::{Single, asked, associated, secrets};
+use crate::support::{MAKE, Single, asked, associated, secrets, steps};
 use anyhow::Result;
 use e2e::{Play, can_simulate};
 use serde_json::{Value, json};
-
-const ADD: &str = "Add the secrets to the guest's store";
-const LOCK: &str = "Lock the secret store";
-const VERIFY: &str = "Verify that the guest has its secrets";
 
 /// The role `guest` with these variables, in a play of its own.
 fn role(single: &Single, vars: &Value, arguments: &[&str]) -> Result<Play> {
@@ -45,7 +41,7 @@ fn nothing_is_locked_where_no_secrets_are_named_or_no_lock_is_wanted() -> Result
     let single = &built()?;
     let none = role(single, &json!({"guest_queues": [{"mode": "accel"}]}), &[])?;
     assert!(none.ok, "{}", none.output);
-    assert_eq!(none.record("guest1", LOCK)?.status, "skipped");
+    assert_eq!(steps(&none, "guest1")?, ["machine unchanged", "bind changed"]);
     let open = role(single, &with(provisioned(single), json!({"guest_lock": false})), &[])?;
     assert!(open.ok, "{}", open.output);
     assert_eq!((single.guest.state()?["locked"].as_bool(), secrets(&single.guest)?.len()), (Some(false), 2));
@@ -70,7 +66,9 @@ fn variables_given_as_text_mean_what_they_say() -> Result<()> {
     let removed = single.guest.run(std::path::Path::new("/bin/rm"), &["-r", "/run/seguest-pv"], b"")?;
     assert!(removed.status.success(), "{}", String::from_utf8_lossy(&removed.stderr));
     let inventory = json!({"guest_lock": "False", "guest_lock_exact": "yes", "guest_proved_only": "false",
-                           "guest_exclusive": "off", "guest_at_boot": "no"});
+                           "guest_exclusive": "off", "guest_at_boot": "no", "guest_strict": "1", "guest_rebalance": "0",
+                           "guest_timeout": "60", "guest_when_busy": "fail", "guest_gather_subset": "min",
+                           "guest_host_key_hashes": "", "guest_at_boot_before": "a.service, b.service"});
     let still_open = role(single, &with(vars.clone(), inventory), &[])?;
     assert!(still_open.ok, "{}", still_open.output);
     assert_eq!(single.guest.state()?["locked"], false);
@@ -82,42 +80,44 @@ fn variables_given_as_text_mean_what_they_say() -> Result<()> {
 }
 
 #[test]
-fn each_step_runs_alone_by_its_tag() -> Result<()> {
-    if !can_simulate("each_step_runs_alone_by_its_tag") {
-        return Ok(());
-    }
-    let single = &built()?;
-    let vars = provisioned(single);
-    let changed = |tag: &str| -> Result<Vec<String>> {
-        let play = role(single, &vars, &["--tags", tag])?;
-        assert!(play.ok, "{tag}: {}", play.output);
-        Ok(play.changes())
-    };
-    assert_eq!(changed("add")?, ["guest1: Add the secrets to the guest's store"]);
-    assert_eq!(single.guest.state()?["locked"], false);
-    assert_eq!(changed("verify")?, Vec::<String>::new());
-    assert_eq!(changed("bind")?, ["guest1: Bind crypto queues and associate them with the secrets"]);
-    assert_eq!(associated(&single.guest)?, secrets(&single.guest)?);
-    assert_eq!(changed("lock")?, ["guest1: Lock the secret store"]);
-    assert_eq!(single.guest.state()?["locked"], true);
-    Ok(())
-}
-
-#[test]
-fn a_secret_that_is_missing_is_named_and_the_store_left_open() -> Result<()> {
-    if !can_simulate("a_secret_that_is_missing_is_named_and_the_store_left_open") {
+fn a_request_of_another_secret_than_its_name_says_is_refused_and_nothing_is_added() -> Result<()> {
+    if !can_simulate("a_request_of_another_secret_than_its_name_says_is_refused_and_nothing_is_added") {
         return Ok(());
     }
     let single = &built()?;
     let mut vars = provisioned(single);
-    // The request is of another secret than the name says.
     vars["guest_secrets"][1]["name"] = json!("another name");
-    let play = role(single, &vars, &[])?;
-    assert!(!play.ok);
-    let msg = play.result("guest1", VERIFY)?["msg"].to_string();
-    assert!(msg.contains("secret store lacks 0x"), "{msg}");
-    assert_eq!(single.guest.state()?["locked"], false);
-    assert!(associated(&single.guest)?.is_empty());
+    for arguments in [&["--check"][..], &[]] {
+        let play = role(single, &vars, arguments)?;
+        assert!(!play.ok);
+        let error = &play.result("guest1", MAKE)?["error"];
+        assert_eq!(error["code"], "request.other_secret");
+        assert!(error["detail"].to_string().contains("known as another name"), "{error}");
+    }
+    assert!(secrets(&single.guest)?.is_empty() && associated(&single.guest)?.is_empty());
+    Ok(())
+}
+
+/// What the verdict rests on: check mode knows what the run will do.
+#[test]
+fn check_mode_is_the_verdict_before_and_after() -> Result<()> {
+    if !can_simulate("check_mode_is_the_verdict_before_and_after") {
+        return Ok(());
+    }
+    let single = &built()?;
+    let vars = provisioned(single);
+    let before = role(single, &vars, &["--check"])?;
+    assert!(before.ok, "{}", before.output);
+    let would = ["machine unchanged", "add would_change", "verify unchanged", "lock would_change", "bind would_change"];
+    assert_eq!(steps(&before, "guest1")?, would);
+    let run = role(single, &vars, &[])?;
+    assert!(run.ok, "{}", run.output);
+    assert_eq!(steps(&run, "guest1")?, would.map(|step| step.replace("would_change", "changed")));
+    let after = role(single, &vars, &["--check"])?;
+    assert!(after.ok && after.changes().is_empty(), "{}", after.output);
+    let result = after.result("guest1", MAKE)?;
+    assert!(result["steps"].as_array().is_some_and(|steps| steps.iter().all(|step| step["right"] == true)), "{result}");
+    assert!(result.get("warnings").is_none(), "{result}");
     Ok(())
 }
 
@@ -133,9 +133,10 @@ fn a_secret_known_by_its_id_only_can_be_refused() -> Result<()> {
     // The record of this boot is gone, as if something else had added them.
     let removed = single.guest.run(std::path::Path::new("/bin/rm"), &["-r", "/run/seguest-pv"], b"")?;
     assert!(removed.status.success(), "{}", String::from_utf8_lossy(&removed.stderr));
-    let unproved = role(single, &vars, &["--tags", "add"])?;
-    assert_eq!(unproved.result("guest1", ADD)?["requests"][0]["evidence"], "id_only");
+    let unproved = role(single, &vars, &[])?;
     assert!(!unproved.ok && unproved.output.contains("nothing shows that they come from these"), "{}", unproved.output);
+    assert_eq!(unproved.result("guest1", MAKE)?["error"]["code"], "uv.secret_not_proved");
+    assert_eq!(unproved.result("guest1", MAKE)?["requests"][0]["evidence"], "id_only");
     Ok(())
 }
 
@@ -154,9 +155,17 @@ fn wrong_variables_are_refused_before_the_guest_is_asked() -> Result<()> {
         ("guest_at_boot_before", json!({"a.service": true})),
         ("guest_secrets", json!("cluster key")),
         ("guest_queues", json!("accel")),
+        ("guest_rebalance", json!("2")),
+        ("guest_strict", json!(["true"])),
+        ("guest_when_busy", json!("never")),
+        ("guest_timeout", json!("soon")),
+        ("guest_host_key_hashes", json!({"a": 1})),
+        ("guest_gather_subset", json!({"all": true})),
     ] {
         let play = role(single, &json!({variable: wrong}), &[])?;
-        assert!(!play.ok && play.output.contains(variable), "{variable}: {}", play.output);
+        assert!(!play.ok, "{variable}: {}", play.output);
+        let error = &play.result("guest1", MAKE)?["error"];
+        assert!(error["detail"].as_str().is_some_and(|detail| detail.contains(variable)), "{variable}: {error}");
         assert!(asked(&single.guest, 0)?.is_empty(), "{variable}");
     }
     Ok(())

@@ -1,7 +1,7 @@
 //! ansible-runner, which AWX, Automation Controller and execution environments run playbooks with: it is handed a folder
 //! and leaves what happened, as files, in that folder.
 
-use crate::support::{Single, associated, contents, effects, fleet, secrets};
+use crate::support::{MAKE, Single, associated, contents, effects, fleet, secrets};
 use anyhow::{Context, Result, ensure};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
@@ -10,8 +10,6 @@ use pv_wire::{SecretId, encode_hex};
 use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-
-const ADD: &str = "Add the secrets to the guest's store";
 
 /// The folder of one runner: the project's playbooks, an inventory, and what `env` is to hold.
 struct Data {
@@ -188,7 +186,7 @@ fn a_failed_task_tells_a_runner_its_code_and_what_to_do() -> Result<()> {
     let failed = run.events("runner_on_failed")?;
     assert_eq!(failed.len(), 1, "{failed:?}");
     let (data, result) = (&failed[0], &failed[0]["res"]);
-    assert_eq!((data["host"].as_str(), data["task"].as_str()), (Some("guest1"), Some(ADD)));
+    assert_eq!((data["host"].as_str(), data["task"].as_str()), (Some("guest1"), Some(MAKE)));
     assert_eq!(result["error"]["code"], "uv.request_not_for_this_guest", "{result}");
     assert_eq!(result["error"]["uv_rc"], 0x0108);
     let told = |what: &Value, expected: &str| what.as_str().is_some_and(|text| text.contains(expected));

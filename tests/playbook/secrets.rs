@@ -1,12 +1,11 @@
 //! What becomes of secrets: lost files, new images, requests for other machines.
 
-use crate::support::{Single, associated, contents, error, secrets};
+use crate::support::{MAKE, Single, associated, contents, error, secrets};
 use anyhow::Result;
 use e2e::{Controller, Guest, Host, can_simulate, fleet_cards, variables};
 use serde_json::json;
 
 const BUILD: &str = "Build the requests";
-const ADD: &str = "Add the secrets to the guest's store";
 
 #[test]
 fn a_lost_secret_is_reported_and_never_made_anew() -> Result<()> {
@@ -75,11 +74,11 @@ fn a_request_for_another_machine_is_refused_and_nothing_is_bound() -> Result<()>
     let only_machine2 = json!({"provision_host_keys": [world.path("pki/machine2.crt")]}).to_string();
     let play = controller.playbook("provision.yml", &["--extra-vars", &only_machine2])?;
     assert!(!play.ok);
-    let error = error(&play, "guest1", ADD)?;
+    let error = error(&play, "guest1", MAKE)?;
     assert_eq!(error["code"], "uv.request_not_for_this_guest", "{}", play.output);
     assert_eq!(error["uv_rc"], 0x0108);
     assert!(error["hint"].as_str().unwrap().contains("no slot for this host's key"), "{error}");
-    assert_eq!(play.result("guest1", ADD)?["host_key_match"], false);
+    assert_eq!(play.result("guest1", MAKE)?["host_key_match"], false);
     let state = guest.state()?;
     assert_eq!((&state["locked"], &state["secrets"]), (&json!(false), &json!([])));
     assert!(state["queues"].as_array().unwrap().iter().all(|queue| queue["state"] == "unbound"), "{state}");

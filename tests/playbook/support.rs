@@ -72,6 +72,16 @@ pub fn asked(guest: &Guest, since: usize) -> Result<BTreeSet<String>> {
     Ok(guest.log()?.iter().skip(since).map(told).collect())
 }
 
+/// The one task of the role `guest`.
+pub const MAKE: &str = "Make the guest what it is to be";
+
+/// Each step that the role's task was asked for on this host, as `add changed`.
+pub fn steps(play: &Play, host: &str) -> Result<Vec<String>> {
+    let told =
+        |step: &Value| format!("{} {}", step["step"].as_str().unwrap_or("?"), step["state"].as_str().unwrap_or("?"));
+    Ok(play.result(host, MAKE)?["steps"].as_array().into_iter().flatten().map(told).collect())
+}
+
 /// What is only asked where the store is open.
 pub const OPEN_STORE_PROBED: [&str; 3] = ["ioctl add_secret 0x0104", "ioctl info", "ioctl list_secrets"];
 /// And where it is locked.

@@ -74,8 +74,6 @@ fn generate() -> Result<Vec<(PathBuf, String)>> {
             codes.insert(text(&code["code"]), text(&code["meaning"]));
         }
     }
-    // It has no binary of its own.
-    files.push(module_pages::page("guest_files", &module_pages::written_by_hand("guest_files")?)?);
     files.push((collection.join("plugins/plugin_utils/results.py"), results(&result_keys)));
     files.push((collection.join("docs/error-codes.md"), error_codes(&codes)?));
     Ok(files)

@@ -54,15 +54,6 @@ pub fn page(module: &str, stub: &str) -> Result<(PathBuf, String)> {
     Ok((place::repository().join(format!("collection/docs/modules/{module}.md")), page))
 }
 
-/// The stubs of modules that are not generated.
-///
-/// # Errors
-/// If one cannot be read.
-pub fn written_by_hand(module: &str) -> Result<String> {
-    let path = place::repository().join(format!("collection/plugins/modules/{module}.py"));
-    fs::read_to_string(&path).with_context(|| path.display().to_string())
-}
-
 /// A row for each entry, and below it those of what it is made of.
 fn rows(page: &mut String, entries: &Value, above: &str, inner: &str, row: &dyn Fn(&Value) -> String) -> Result<()> {
     for (name, entry) in entries.as_object().into_iter().flatten() {

@@ -167,8 +167,8 @@ options:
       pending:
         default: false
         description:
-        - 'Check mode only: the request is not built yet. Set by the collection''s action plugin where V(content) is
-            null.'
+        - 'Check mode only: the request is not there yet. Set by the collection''s action plugin where V(content) is null
+            or V(src) does not exist.'
         type: bool
       src:
         description:
@@ -838,11 +838,6 @@ secrets:
   type: list
 steps:
   contains:
-    certain:
-      description:
-      - False where check mode cannot know how it will go.
-      returned: always
-      type: bool
     code:
       description:
       - Code of why it failed, or cannot be known.
@@ -853,6 +848,12 @@ steps:
       - The same in a sentence, or what was done or would be.
       returned: always
       type: str
+    right:
+      description:
+      - 'The verdict: whether the guest is as it is to be in this, before anything is done in check mode, else after the
+          run. Null where that cannot be known.'
+      returned: always
+      type: bool
     state:
       description:
       - How it stands.

@@ -43,7 +43,8 @@ options:
   pending:
     default: false
     description:
-    - 'Check mode only: the request is not built yet. Set by the collection''s action plugin where O(content) is null.'
+    - 'Check mode only: the request is not there yet. Set by the collection''s action plugin where O(content) is null or
+        O(src) does not exist.'
     type: bool
   requests:
     description:
@@ -65,8 +66,8 @@ options:
       pending:
         default: false
         description:
-        - 'Check mode only: the request is not built yet. Set by the collection''s action plugin where V(content) is
-            null.'
+        - 'Check mode only: the request is not there yet. Set by the collection''s action plugin where V(content) is null
+            or V(src) does not exist.'
         type: bool
       src:
         description:

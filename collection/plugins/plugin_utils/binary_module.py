@@ -54,8 +54,11 @@ class BinaryModule(ActionBase):
             return failure.result()
 
     def _arguments(self, task_vars: dict[str, Any]) -> bytes:
-        args = with_contents(self.MODULE, dict(self._task.args), self._find_file)
+        args = with_contents(self.MODULE, dict(self._task.args), self._find_file, bool(self._task.check_mode))
         self._update_module_args(f"seguest.pv.{self.MODULE}", args, task_vars)
+        # A role says what its variables are called before the options' names, so that messages can name them.
+        if variables := task_vars.get("guest_variables_from"):
+            args["_ansible_seguest_variables"] = str(variables)
         # The encoder knows values from a vault and Ansible's own kinds of strings.
         return json.dumps(args, cls=AnsibleJSONEncoder).encode()
 

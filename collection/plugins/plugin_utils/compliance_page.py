@@ -19,7 +19,7 @@ from .compliance import RULES
 from .compliance_assets import SCRIPT, STYLE
 
 _SIGNS = {"pass": "✓ pass", "fail": "✗ fail", "unknown": "? unknown"}
-_STATUS = {"found": "pass", "missing": "fail", "unexpected": "fail", "unknown": "unknown"}
+_STATUS = {"found": "pass", "missing": "fail"}
 _ORDER = {"fail": "0", "unknown": "1", "pass": "2", None: "3"}
 
 
@@ -111,11 +111,17 @@ def _guest(guest: Mapping[str, Any]) -> Html:
         ])
     )  # fmt: skip
     if guest["secrets"]:
-        rows = [[s["name"] or "", _code(s["id"]), _badge(_STATUS[s["status"]], s["status"])] for s in guest["secrets"]]
-        parts.append(_table("Secrets", ["Name", "Id", "Status"], rows))
+        rows = [
+            [s["name"] or "", _code(s["id"] or "none"), _status(s["status"]), s["evidence"] or ""]
+            for s in guest["secrets"]
+        ]
+        parts.append(_table("Secrets", ["Name", "Id", "Status", "Known by"], rows))
     if guest["entries"]:
-        rows = [[e["wants"], _badge(e["verdict"]), e["apqn"] or "none"] for e in guest["entries"]]
-        parts.append(_table("Wanted queues", ["Wanted for", "Verdict", "Queue"], rows))
+        rows = [
+            [e["wants"], _badge(e["verdict"], e["status"]), e["apqn"] or "none", e["reason"] or ""]
+            for e in guest["entries"]
+        ]
+        parts.append(_table("Wanted queues", ["Wanted for", "Status", "Queue", "Why"], rows))
     if guest["queues"]:
         parts.append(_map(guest["queues"]))
     if guest["problems"]:
@@ -144,7 +150,7 @@ def _bound_to(queue: Mapping[str, Any] | None) -> str:
     usable = "" if queue["usable"] else ", not usable"
     if queue["bind"] != "bound":
         return f"{queue['mode']}: {'free' if queue['bind'] == 'unbound' else queue['bind']}{usable}"
-    whose = queue["secret"] or (queue["secret_id"] and f"secret {queue['secret_id'][:14]}…") or queue["associate"]
+    whose = queue["secret"] or queue["associate"]
     return f"{queue['mode']}: {whose if queue['mode'] == 'ep11' else 'bound'}{usable}"
 
 
@@ -169,6 +175,11 @@ def _table(caption: str, titles: list[str], rows: list[list[str]]) -> Html:
 def _verdict_cell(title: str, verdict: str | None) -> Html:
     shown = _badge(verdict) if verdict else "not asked"
     return _tag("td", shown, role="cell", data_label=title, data_key=_ORDER[verdict])
+
+
+def _status(status: str) -> str:
+    """Of what nobody asked for there is no verdict: whether it may be there, the rules say."""
+    return _badge(_STATUS[status], status) if status in _STATUS else status
 
 
 def _badge(verdict: str, word: str | None = None) -> Html:

@@ -17,43 +17,54 @@ MISSING = "file.missing"  # code of the failure when what is to be sent does not
 LIMIT = 1024 * 1024  # bytes; requests and queue configurations are a few kilobytes
 
 
-def with_contents(module: str, args: dict[str, Any], find: Callable[[str], str]) -> dict[str, Any]:
+def with_contents(
+    module: str, args: dict[str, Any], find: Callable[[str], str], check_mode: bool = False
+) -> dict[str, Any]:
     """The arguments with each ``src`` replaced by what is in that file.
 
     :param find: the path of a file on the controller, searched as ansible.builtin.copy does
+    :param check_mode: a request that is not built yet is marked as such, for the module to predict with
     """
     if module == "secret_add":
-        args = _request(args, find)
-        requests = _list(args.get("requests"))
-        if requests is not None:
-            args["requests"] = [_request(each, find) if isinstance(each, dict) else each for each in requests]
-    elif module == "ap_bind":
-        args = _replaced(args, "config_content", find, _text)
+        args = _request(args, find, check_mode)
+    if option := {"secret_add": "requests", "guest": "secrets"}.get(module):
+        entries = _list(args.get(option))
+        if entries is not None:
+            args[option] = [_request(each, find, check_mode) if isinstance(each, dict) else each for each in entries]
+    if option := {"ap_bind": "src", "guest": "queues_src"}.get(module):
+        args = _replaced(args, option, "config_content", find, _text)
     return args
 
 
-def _request(options: dict[str, Any], find: Callable[[str], str]) -> dict[str, Any]:
+def _request(options: dict[str, Any], find: Callable[[str], str], check_mode: bool) -> dict[str, Any]:
     if "content" in options and all(options.get(option) is None for option in ("content", "path", "src")):
+        if check_mode:
+            return {**options, "pending": True}
         raise Failure(
             MISSING,
             "content is null: the request is not built yet.",
             "In check mode, secret_request gives null for a request that it would build.",
         )
-    return _replaced(options, "content", find, _base64)
+    try:
+        return _replaced(options, "src", "content", find, _base64)
+    except Failure as failure:
+        if failure.code != MISSING or not check_mode:
+            raise
+        return {**{key: value for key, value in options.items() if key != "src"}, "pending": True}
 
 
 def _replaced(
-    options: dict[str, Any], option: str, find: Callable[[str], str], decode: Callable[[bytes], str]
+    options: dict[str, Any], source: str, option: str, find: Callable[[str], str], decode: Callable[[bytes], str]
 ) -> dict[str, Any]:
-    if options.get("src") is None:
+    if options.get(source) is None:
         return options
     if options.get(option) is not None:
         raise Failure(
             "args.conflict",
-            f"src and {option} are given together, but src says where {option} is to be read.",
-            f"Give src, if the file is on the controller, or {option}.",
+            f"{source} and {option} are given together, but {source} says where {option} is to be read.",
+            f"Give {source}, if the file is on the controller, or {option}.",
         )
-    path = find(str(options["src"]))
+    path = find(str(options[source]))
     try:
         with Path(path).open("rb") as file:
             data = file.read(LIMIT + 1)
@@ -65,9 +76,9 @@ def _replaced(
         raise Failure(
             "file.too_large",
             f"{path} on the controller is larger than {LIMIT} bytes, more than any file that belongs there.",
-            "Look whether src names the right file.",
+            f"Look whether {source} names the right file.",
         )
-    rest = {key: value for key, value in options.items() if key != "src"}
+    rest = {key: value for key, value in options.items() if key != source}
     try:
         return {**rest, option: decode(data)}
     except ValueError as fault:

@@ -32,7 +32,12 @@ impl Drop for Wiped {
 pub(crate) struct Args {
     options: Wiped,
     context: Context,
+    /// What the variables that options are taken from are called before the option's own name, such as `guest_`.
+    variables: Option<String>,
 }
+
+/// By this key the collection's action plugin hands over [`Args::variables`].
+const VARIABLES: &str = "_ansible_seguest_variables";
 
 fn wipe(value: &mut Value) {
     match value {
@@ -87,6 +92,7 @@ fn from_json(text: &[u8]) -> Result<Args> {
     let Value::Object(map) = &mut options.0 else { return Err(no_object("they are of another kind".into())) };
     let word = |map: &Map<String, Value>, key: &str| map.get(key).is_some_and(|value| de::as_bool(value) == Some(true));
     let context = Context { check_mode: word(map, "_ansible_check_mode"), diff: word(map, "_ansible_diff") };
+    let variables = map.get(VARIABLES).and_then(Value::as_str).filter(|text| is_a_name(text)).map(str::to_owned);
     // These keys change with Ansible's version: none that we do not know may disturb.
     map.retain(|key, value| {
         let own = key.starts_with("_ansible_");
@@ -95,12 +101,17 @@ fn from_json(text: &[u8]) -> Result<Args> {
         }
         !own
     });
-    Ok(Args { options, context })
+    Ok(Args { options, context, variables })
+}
+
+/// What goes into messages is at most a name.
+fn is_a_name(text: &str) -> bool {
+    text.len() < 64 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
 impl Args {
     pub(crate) fn parse<O: DeserializeOwned>(self) -> Result<(O, Context)> {
-        Ok((de::from_value(&self.options.0)?, self.context))
+        Ok((de::from_value(&self.options.0, self.variables.as_deref())?, self.context))
     }
 }
 
@@ -122,6 +133,15 @@ mod tests {
         let (options, context) = args.unwrap().parse::<Options>().unwrap();
         assert_eq!(options, Options { name: "x".into() });
         assert_eq!(context, Context { check_mode: true, diff: true });
+    }
+
+    #[test]
+    fn an_option_that_a_role_takes_from_a_variable_is_named_with_it() {
+        let fault = |text: &str| from_json(text.as_bytes()).unwrap().parse::<Options>().unwrap_err();
+        let named = fault(r#"{"_ansible_seguest_variables": "guest_", "name": ["x"]}"#);
+        assert!(named.detail.starts_with("The option name (variable guest_name) must be a text"), "{named}");
+        let unnamed = fault(r#"{"_ansible_seguest_variables": "a b", "name": ["x"]}"#);
+        assert!(unnamed.detail.starts_with("The option name must be a text"), "{unnamed}");
     }
 
     #[test]

@@ -85,7 +85,13 @@ pub fn run<M: Module>() -> ExitCode {
             let invocation = serde_json::value::to_raw_value(&options).ok();
             match M::run(options, &context) {
                 Ok(outcome) => (outcome::print(&outcome.printed(context.diff, invocation.as_deref())), false),
-                Err(failure) => (outcome::print(&failure.printed(context.diff, invocation.as_deref())), true),
+                Err(failure) => {
+                    // Run by systemd, an operator reads the journal: one line marked as an error (sd-daemon(3)).
+                    if std::env::var_os("JOURNAL_STREAM").is_some() {
+                        eprintln!("<3>{} [{}]", failure.fault, failure.fault.code.name);
+                    }
+                    (outcome::print(&failure.printed(context.diff, invocation.as_deref())), true)
+                }
             }
         }
     };

@@ -98,6 +98,7 @@ pub struct Secret {
     /// Whether to add it although one of its type and id is in the store already, as
     /// O(seguest.pv.secret_add#module:force).
     pub force: bool,
-    /// Check mode only: the request is not built yet. Set by the collection's action plugin where V(content) is null.
+    /// Check mode only: the request is not there yet. Set by the collection's action plugin where V(content) is null or
+    /// V(src) does not exist.
     pub pending: bool,
 }

@@ -20,7 +20,8 @@ pub struct Options {
     pub src: Option<String>,
     /// Echoed in the results, to tell one request from another. With O(requests) each has its own.
     pub label: Option<String>,
-    /// Check mode only: the request is not built yet. Set by the collection's action plugin where O(content) is null.
+    /// Check mode only: the request is not there yet. Set by the collection's action plugin where O(content) is null or
+    /// O(src) does not exist.
     pub pending: bool,
     /// Several requests, added in this order.
     pub requests: Option<Vec<Request>>,

@@ -47,8 +47,11 @@ impl Error {
         self
     }
 
-    pub(super) fn into_fault(self) -> Fault {
-        let subject = if self.path.is_empty() { "An option".into() } else { format!("The option {}", self.path) };
+    pub(super) fn into_fault(self, variables: Option<&str>) -> Fault {
+        let option = self.path.split(['.', '[']).next().unwrap_or_default();
+        let variable = variables.map_or_else(String::new, |prefix| format!(" (variable {prefix}{option})"));
+        let subject =
+            if self.path.is_empty() { "An option".into() } else { format!("The option {}{variable}", self.path) };
         Fault::new(self.code, format!("{subject} {}.", self.reason)).hint(self.hint)
     }
 }

@@ -22,9 +22,10 @@ use zeroize::Zeroizing;
 use error::Error;
 pub(crate) use error::{QUOTE_HEX_MESSAGE, QUOTE_NAME_MESSAGE};
 
-/// Reads the options from the arguments.
-pub(crate) fn from_value<T: DeserializeOwned>(value: &Value) -> fault::Result<T> {
-    T::deserialize(Lenient::Lent(value)).map_err(Error::into_fault)
+/// Reads the options from the arguments. `variables` is what the variables that they are taken from are called before the
+/// option's own name.
+pub(crate) fn from_value<T: DeserializeOwned>(value: &Value, variables: Option<&str>) -> fault::Result<T> {
+    T::deserialize(Lenient::Lent(value)).map_err(|error| error.into_fault(variables))
 }
 
 /// The boolean that Ansible sees in a value.
@@ -280,7 +281,7 @@ mod tests {
     }
 
     fn read(json: &str) -> fault::Result<Options> {
-        from_value(&serde_json::from_str(json).unwrap())
+        from_value(&serde_json::from_str(json).unwrap(), None)
     }
 
     #[test]
@@ -366,7 +367,7 @@ mod tests {
         struct Named {
             name: NameText,
         }
-        let read = |json: &str| from_value::<Named>(&serde_json::from_str(json).unwrap());
+        let read = |json: &str| from_value::<Named>(&serde_json::from_str(json).unwrap(), None);
         for json in [r#"{"name": true}"#, r#"{"name": 1.1}"#, r#"{"name": 493}"#] {
             let fault = read(json).unwrap_err();
             assert_eq!(fault.code, codes::QUOTE_NAME, "{json}");

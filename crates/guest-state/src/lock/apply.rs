@@ -36,14 +36,16 @@ pub fn predict(plan: &Plan, list: &SecretList, lock: LockState) -> Outcome<Repor
             let mut outcome = outcome(true, (lock == LockState::Unlocked).then_some(false), list);
             if lock == LockState::Unknown {
                 outcome.predicted_partial = true;
-                outcome.warnings.push(warning(&Fault::new(
-                    codes::LOCK_UNKNOWN,
-                    "Whether the secret store is locked already cannot be told without locking it.",
-                )));
+                outcome.warnings.push(warning(&unknown()));
             }
             outcome
         }
     }
+}
+
+/// Nothing tells whether the store is locked.
+pub fn unknown() -> Fault {
+    Fault::new(codes::LOCK_UNKNOWN, "Whether the secret store is locked already cannot be told without locking it.")
 }
 
 /// Sets the lock if that is planned, notes it for everybody to read, and holds what is locked in against the guard.

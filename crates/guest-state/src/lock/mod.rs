@@ -3,7 +3,7 @@
 mod apply;
 mod plan;
 
-pub use apply::{Answer, Report, apply, observe, predict, unmet};
+pub use apply::{Answer, Report, apply, observe, predict, unknown, unmet};
 pub use plan::{Guard, Plan, codes, plan};
 
 /// What a failure over the lock carries for playbooks to test, with its meaning for the docs.

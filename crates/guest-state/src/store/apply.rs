@@ -244,6 +244,8 @@ impl<'a> Done<'a> {
             changed: changed > 0,
             msg: if self.entries.is_empty() {
                 "No request was given.".into()
+            } else if changed == 0 && self.entries.iter().any(|entry| entry.evidence.is_none()) {
+                "No request is there to be added, and a secret is missing.".into()
             } else if changed == 0 {
                 "Every secret is in the store.".into()
             } else {

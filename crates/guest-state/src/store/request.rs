@@ -24,7 +24,8 @@ pub struct Request {
     pub src: Option<String>,
     /// Echoed in the results.
     pub label: Option<String>,
-    /// Check mode only: the request is not built yet. Set by the collection's action plugin where V(content) is null.
+    /// Check mode only: the request is not there yet. Set by the collection's action plugin where V(content) is null or
+    /// V(src) does not exist.
     pub pending: bool,
 }
 
@@ -149,8 +150,8 @@ pub fn load(
 }
 
 fn not_built(who: &str) -> Fault {
-    Fault::new(file::MISSING, format!("{who}: its request is not built yet."))
-        .hint("In check mode, secret_request gives null for a request that it would build.")
+    Fault::new(file::MISSING, format!("{who}: its request is not there yet."))
+        .hint("An earlier task may still make it: in check mode, secret_request gives null for a request that it would build.")
 }
 
 fn other_secret(who: &str, known_as: &Requirement, id: SecretId) -> Fault {

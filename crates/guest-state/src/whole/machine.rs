@@ -1,27 +1,42 @@
-//! Whether the guest runs on a machine that it may run on.
+//! Whether the system is a Secure Execution guest, on a machine that it may run on.
 
 use fault::{Fault, Result};
+use pv_guest::firmware::Role;
 
 pub mod codes {
     //! Codes of this room's own.
     fault::codes! {
         OTHER_MACHINE = "uv.other_machine", "None of this host's keys is among those of the machines that the guest may run on.";
-        MACHINE_UNKNOWN = "uv.machine_unknown", "The kernel does not show this host's keys, so whether the guest may run here cannot be known.";
+        MACHINE_UNKNOWN = "uv.machine_unknown", "The kernel does not show what this system is or which keys its host has, so whether the guest may run here cannot be known.";
     }
 }
 
-/// Compares SHA-256 hashes of host keys: those of the machines that are accepted, and this host's, where they are known.
+/// Where a guest runs, as its kernel shows it.
+#[derive(Clone, Debug)]
+pub struct Machine {
+    /// What the system is; `None` where that cannot be read.
+    pub role: Option<Role>,
+    /// SHA-256 hashes of the host's keys; `None` where the kernel does not show them.
+    pub host_keys: Option<Vec<[u8; 32]>>,
+}
+
+/// Holds it against the hashes of host keys of the machines that are accepted; none: any machine.
 ///
 /// # Errors
-/// `uv.other_machine`, `uv.machine_unknown`.
-pub fn check(accepted: &[[u8; 32]], ours: Option<&[[u8; 32]]>) -> Result<()> {
-    let ours = ours.ok_or_else(|| {
-        Fault::new(
-            codes::MACHINE_UNKNOWN,
-            "Which machine this is cannot be known: the kernel does not show its host keys.",
-        )
-        .hint("Use a kernel that has /sys/firmware/uv/keys, or leave host_key_hashes out.")
-    })?;
+/// `ap.not_a_guest`, `uv.other_machine`, `uv.machine_unknown`.
+pub fn check(accepted: &[[u8; 32]], machine: &Machine) -> Result<()> {
+    match machine.role {
+        Some(Role::Guest) => {}
+        Some(Role::Host | Role::None) => {
+            return Err(Fault::new(pv_guest::codes::NOT_A_GUEST, "This system is not a Secure Execution guest (/sys/firmware/uv/prot_virt_guest is not 1).")
+                .hint("Check that the task runs on the right machine, and that the guest was started from an encrypted boot image."));
+        }
+        None => return Err(unknown("/sys/firmware/uv cannot be read")),
+    }
+    if accepted.is_empty() {
+        return Ok(());
+    }
+    let ours = machine.host_keys.as_deref().ok_or_else(|| unknown("the kernel does not show its host keys"))?;
     if ours.iter().any(|key| accepted.contains(key)) {
         return Ok(());
     }
@@ -33,14 +48,26 @@ pub fn check(accepted: &[[u8; 32]], ours: Option<&[[u8; 32]]>) -> Result<()> {
     .hint("Move the guest, or add the machine's host key hash."))
 }
 
+fn unknown(why: &str) -> Fault {
+    Fault::new(codes::MACHINE_UNKNOWN, format!("Where the guest runs cannot be known: {why}."))
+        .hint("Use a kernel that has /sys/firmware/uv/keys, or leave host_key_hashes out.")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_guest_may_run_where_one_of_the_hosts_keys_is_accepted() {
-        assert_eq!(check(&[[1; 32], [2; 32]], Some(&[[3; 32], [2; 32]])), Ok(()));
-        assert_eq!(check(&[[1; 32]], Some(&[[3; 32]])).unwrap_err().code, codes::OTHER_MACHINE);
-        assert_eq!(check(&[[1; 32]], None).unwrap_err().code, codes::MACHINE_UNKNOWN);
+        let code = |accepted: &[[u8; 32]], role, host_keys| {
+            check(accepted, &Machine { role, host_keys }).err().map(|fault| fault.code)
+        };
+        let (guest, keys) = (Some(Role::Guest), Some(vec![[3; 32], [2; 32]]));
+        assert_eq!(code(&[[1; 32], [2; 32]], guest, keys.clone()), None);
+        assert_eq!(code(&[[1; 32]], guest, keys.clone()), Some(codes::OTHER_MACHINE));
+        assert_eq!(code(&[[1; 32]], guest, None), Some(codes::MACHINE_UNKNOWN));
+        assert_eq!(code(&[], guest, None), None);
+        assert_eq!(code(&[], Some(Role::Host), keys.clone()), Some(pv_guest::codes::NOT_A_GUEST));
+        assert_eq!(code(&[], None, keys), Some(codes::MACHINE_UNKNOWN));
     }
 }

@@ -39,6 +39,14 @@ pub struct Desired {
     pub timeout: Duration,
 }
 
+impl Desired {
+    /// Whether anything is asked that only a Secure Execution guest can be.
+    fn asks_of_a_guest(&self) -> bool {
+        let leaves_queues_alone = matches!(self.queues, Queues::Any);
+        !(self.secrets.is_empty() && leaves_queues_alone && self.machines.is_empty() && self.facts.is_none())
+    }
+}
+
 /// What is wanted of a guest's queues.
 #[derive(Clone, Debug)]
 pub enum Queues {

@@ -1,5 +1,6 @@
 //! Every room observed once, with what keeps others off it meanwhile.
 
+use super::machine::Machine;
 use super::{Desired, Queues};
 use crate::boot_files;
 use crate::queues::{self, Fleet};
@@ -39,8 +40,8 @@ pub struct StoreSeen {
 /// Every room that was asked for. What could not be observed is a fault of that room.
 #[derive(Debug)]
 pub struct Observed<'a> {
-    /// This host's keys; `None` where the kernel does not show them.
-    pub host_keys: Option<Vec<[u8; 32]>>,
+    /// Where it runs, if anything is asked of a guest.
+    pub machine: Option<Machine>,
     /// The store.
     pub store: Option<Result<StoreSeen>>,
     /// The queues.
@@ -73,14 +74,16 @@ impl Hands {
 
     /// Looks at every room that was asked for.
     pub fn observe(&self, desired: &Desired, check_mode: bool) -> Observed<'_> {
-        let host_keys = if desired.machines.is_empty() { None } else { firmware::host_key_hashes().ok().flatten() };
+        let machine = desired
+            .asks_of_a_guest()
+            .then(|| Machine { role: firmware::role().ok(), host_keys: firmware::host_key_hashes().ok().flatten() });
         let store = self.device.as_ref().map(|device| self.store(device));
         let fleet = match &desired.queues {
             Queues::Wanted(queues) => Some(self.fleet(queues, check_mode)),
             Queues::Later(_) | Queues::Any => None,
         };
         let boot_files = desired.boot_files.as_ref().map(boot_files::observe);
-        Observed { host_keys, store, fleet, boot_files }
+        Observed { machine, store, fleet, boot_files }
     }
 
     fn store(&self, device: &Result<Device>) -> Result<StoreSeen> {

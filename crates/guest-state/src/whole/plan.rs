@@ -27,6 +27,8 @@ pub struct Plan {
     pub bind: Option<queues::Answer>,
     /// What is written for the boot.
     pub at_boot: Option<Planned<boot_files::Plan, boot_files::Report>>,
+    /// Steps that fail because it could not be seen how things are, with what is known of them all the same.
+    pub unseen: Vec<Step>,
 }
 
 impl Plan {
@@ -47,9 +49,10 @@ impl Plan {
 /// Plans every room.
 pub fn plan(desired: &Desired, observed: &Observed<'_>) -> Plan {
     let mut plan = Plan::default();
-    if !desired.machines.is_empty() {
-        plan.machine = Some(machine::check(&desired.machines, observed.host_keys.as_deref()));
+    if let Some(seen) = &observed.machine {
+        plan.machine = Some(machine::check(&desired.machines, seen));
     }
+    plan.unseen = unseen(observed);
     // What will be in the store when the queues' turn comes.
     let mut secrets = SecretList::default();
     match &observed.store {
@@ -83,6 +86,27 @@ pub fn plan(desired: &Desired, observed: &Observed<'_>) -> Plan {
         _ => None,
     };
     plan
+}
+
+/// The steps of rooms that could not be observed. That there is no AP bus for this guest is an observation.
+fn unseen(observed: &Observed<'_>) -> Vec<Step> {
+    let seen_so = [pv_guest::codes::NO_AP_BUS, pv_guest::codes::NO_SECURE_BINDING, pv_guest::codes::NOT_A_GUEST];
+    let mut unseen = Vec::new();
+    if let Some(Err(_)) = &observed.store {
+        unseen.extend([Step::Add, Step::Verify, Step::Lock]);
+    }
+    if observed
+        .fleet
+        .as_ref()
+        .and_then(|fleet| fleet.as_ref().err())
+        .is_some_and(|fault| !seen_so.contains(&fault.code))
+    {
+        unseen.push(Step::Bind);
+    }
+    if let Some(Err(_)) = &observed.boot_files {
+        unseen.push(Step::AtBoot);
+    }
+    unseen
 }
 
 /// Plans store and lock, and gives the store as it will be then.

@@ -26,7 +26,7 @@ pub fn run(desired: Desired, check_mode: bool) -> Answer {
     let observed = hands.observe(&desired, check_mode);
     let plan = plan(&desired, &observed);
     let mut report = Report::default();
-    let mut told = tell(&plan, &mut report);
+    let mut told = tell(&desired.queues, &plan, &mut report);
     if !check_mode {
         if told.is_over() {
             told.nothing_written();
@@ -55,15 +55,10 @@ fn answer(steps: Steps, mut report: Report) -> Answer {
 }
 
 /// The plan, step by step. Every one is told, also those behind one that fails: each is a verdict of its own.
-fn tell(plan: &Plan, report: &mut Report) -> Steps {
+fn tell(wanted: &Queues, plan: &Plan, report: &mut Report) -> Steps {
     let mut steps = Steps::new(plan.steps(), true);
     if let Some(machine) = &plan.machine {
-        steps.take(Step::Machine, checked(machine.clone(), "The guest runs on a machine that it may run on."));
-        if let Err(fault) = machine.as_ref() {
-            if fault.code == super::codes::MACHINE_UNKNOWN {
-                steps.unknown(Step::Machine, fault);
-            }
-        }
+        steps.take(Step::Machine, checked(machine.clone(), WHERE_IT_MAY));
     }
     if let Some(add) = &plan.add {
         report.store(steps.take(Step::Add, told(add)));
@@ -71,17 +66,38 @@ fn tell(plan: &Plan, report: &mut Report) -> Steps {
     if let Some(verify) = &plan.verify {
         steps.take(Step::Verify, checked(verify.clone(), VERIFIED));
     }
+    if let Some(Ok((add, told))) = &plan.add {
+        if !add.is_empty() {
+            steps.not_yet(Step::Verify, "Every secret is in the store once the requests are added.");
+        }
+        if told.predicted_partial {
+            steps.unknown(Step::Add, None);
+            steps.unknown(Step::Verify, None);
+        }
+    }
     if let Some(planned) = &plan.lock {
         report.lock(steps.take(Step::Lock, told(planned)));
+        if planned.as_ref().is_ok_and(|(_, told)| told.predicted_partial) {
+            steps.unknown(Step::Lock, Some(&lock::unknown()));
+        }
     }
     if let Some(bind) = &plan.bind {
         report.queues(steps.take(Step::Bind, bind.clone()));
     }
+    if let Queues::Later(fault) = wanted {
+        steps.unknown(Step::Bind, Some(fault));
+    }
     if let Some(at_boot) = &plan.at_boot {
         report.at_boot = steps.take(Step::AtBoot, told(at_boot));
+        if at_boot.as_ref().is_ok_and(|(planned, _)| !planned.is_certain()) {
+            steps.unknown(Step::AtBoot, None);
+        }
     }
+    plan.unseen.iter().for_each(|step| steps.unknown(*step, None));
     steps
 }
+
+const WHERE_IT_MAY: &str = "It is a Secure Execution guest, on a machine that it may run on.";
 
 const VERIFIED: &str = "Every secret is in the store.";
 
@@ -108,7 +124,7 @@ fn checked(verdict: Result<()>, msg: &str) -> std::result::Result<Outcome<()>, F
 fn apply(desired: &Desired, hands: &Hands, observed: Observed<'_>, plan: Plan, report: &mut Report) -> Steps {
     let mut steps = Steps::new(plan.steps(), false);
     if let Some(machine) = plan.machine {
-        steps.take(Step::Machine, checked(machine, "The guest runs on a machine that it may run on."));
+        steps.take(Step::Machine, checked(machine, WHERE_IT_MAY));
     }
     let device = hands.device.as_ref().and_then(|device| device.as_ref().ok());
     let mut secrets = SecretList::default();

@@ -1,5 +1,6 @@
 //! How each step of a run went, or would.
 
+use crate::store;
 use ansible_contract::{Diff, Failure, Outcome};
 use fault::Fault;
 use serde::Serialize;
@@ -53,8 +54,9 @@ pub struct StepReport {
     pub code: Option<String>,
     /// The same in a sentence, or what was done or would be.
     pub detail: Option<String>,
-    /// False where check mode cannot know how it will go.
-    pub certain: bool,
+    /// The verdict: whether the guest is as it is to be in this, before anything is done in check mode, else after the run.
+    /// Null where that cannot be known.
+    pub right: Option<bool>,
 }
 
 /// What is told of a run: its steps, and what they say together.
@@ -80,7 +82,7 @@ pub struct Steps {
 impl Steps {
     /// Nothing of what is `asked` for was reached yet.
     pub fn new(asked: impl IntoIterator<Item = Step>, predicted: bool) -> Self {
-        let not_reached = |step| StepReport { step, state: State::NotReached, code: None, detail: None, certain: true };
+        let not_reached = |step| StepReport { step, state: State::NotReached, code: None, detail: None, right: None };
         Self {
             predicted,
             reports: asked.into_iter().map(not_reached).collect(),
@@ -100,7 +102,7 @@ impl Steps {
 
     /// Takes up how a step went, and gives its report.
     pub fn take<R>(&mut self, step: Step, answer: Result<Outcome<R>, Failure<R>>) -> Option<R> {
-        let (report, state, fault, certain, detail) = match answer {
+        let (report, state, fault, right, detail) = match answer {
             Ok(outcome) => {
                 self.changed |= outcome.changed;
                 self.warnings.extend(outcome.warnings);
@@ -111,7 +113,7 @@ impl Steps {
                     (true, false) => State::Changed,
                     (true, true) => State::WouldChange,
                 };
-                (Some(outcome.report), state, None, !outcome.predicted_partial, outcome.msg)
+                (Some(outcome.report), state, None, Some(state != State::WouldChange), outcome.msg)
             }
             Err(failure) => {
                 self.changed |= failure.changed && !self.predicted;
@@ -120,8 +122,8 @@ impl Steps {
                 if self.fault.is_none() {
                     self.facts = failure.facts;
                 }
-                let detail = failure.fault.to_string();
-                (failure.report.map(|report| *report), State::Failed, Some(failure.fault), true, detail)
+                let (detail, right) = (failure.fault.to_string(), verdict(&failure.fault));
+                (failure.report.map(|report| *report), State::Failed, Some(failure.fault), right, detail)
             }
         };
         if let Some(told) = self.reports.iter_mut().find(|told| told.step == step) {
@@ -130,19 +132,29 @@ impl Steps {
                 state,
                 code: fault.as_ref().map(|fault| fault.code.name.to_owned()),
                 detail: Some(detail),
-                certain,
+                right,
             };
         }
         self.fault = self.fault.take().or(fault);
         report
     }
 
-    /// Notes that a step cannot be known, for this reason.
-    pub fn unknown(&mut self, step: Step, fault: &Fault) {
+    /// Takes back the verdict on a step: it cannot be known. `why` is told, if a fault does not say it already.
+    pub fn unknown(&mut self, step: Step, why: Option<&Fault>) {
         if let Some(told) = self.reports.iter_mut().find(|told| told.step == step) {
-            told.certain = false;
-            told.code = Some(fault.code.name.to_owned());
-            told.detail = Some(fault.to_string());
+            told.right = None;
+            if let Some(fault) = why {
+                told.code = Some(fault.code.name.to_owned());
+                told.detail = Some(fault.to_string());
+            }
+        }
+    }
+
+    /// A step that is fine once those before it are done, and is not yet.
+    pub fn not_yet(&mut self, step: Step, detail: &str) {
+        if let Some(told) = self.reports.iter_mut().find(|told| told.step == step && told.right == Some(true)) {
+            told.right = Some(false);
+            told.detail = Some(detail.to_owned());
         }
     }
 
@@ -168,6 +180,17 @@ impl Steps {
             (true, false) => format!("The guest is not as it is to be; would change: {}.", would.join(", ")),
         }
     }
+}
+
+/// What a fault says of the guest: that it is not as it is to be, or that this cannot be known.
+fn verdict(fault: &Fault) -> Option<bool> {
+    let nothing_known = [
+        super::codes::MACHINE_UNKNOWN,
+        store::codes::OUTCOME_UNKNOWN,
+        pv_guest::codes::LIST_INCOMPLETE,
+        pv_guest::codes::ATTRIBUTE_UNREADABLE,
+    ];
+    if nothing_known.contains(&fault.code) { None } else { Some(false) }
 }
 
 impl Step {
