@@ -11,6 +11,7 @@ import subprocess
 import tempfile
 import unittest
 from pathlib import Path
+from typing import Any
 
 import lab
 
@@ -66,8 +67,14 @@ class TargetScript(unittest.TestCase):
         return done.stdout.decode().replace(f"{MARK} ", "")
 
     def run_cached(self, data: bytes = b"input", prelude: str = "", environment: str = "") -> str:
-        arch = {lab.ARCH: HASH, "s390": "0" * 64}
-        return self.ask(self.script.run_cached(MARK, arch, environment), data, prelude)
+        builds = {lab.ARCH: self.build(HASH, len(BINARY)), "s390": self.build("0" * 64, 1)}
+        return self.ask(self.script.run_cached(MARK, builds, environment), data, prelude)
+
+    @staticmethod
+    def build(sha256: str, size: int) -> Any:
+        from ansible_collections.seguest.pv.plugins.plugin_utils.binaries import Build
+
+        return Build(Path("/nonexistent"), sha256, size)
 
     def store(self, prelude: str = "", data: bytes = BINARY) -> str:
         return self.ask(self.script.store(MARK, HASH, self.remote_tmp), data, prelude)
@@ -91,7 +98,7 @@ class TargetScript(unittest.TestCase):
 
     def test_commands_survive_every_login_shell(self) -> None:
         commands = (
-            self.script.run_cached(MARK, {"s390x": HASH}, ""),
+            self.script.run_cached(MARK, {"s390x": self.build(HASH, 1)}, ""),
             self.script.store(MARK, HASH, "~/.ansible/tmp"),
             self.script.run_temporary(MARK, "~/.ansible/tmp", ""),
         )
@@ -114,6 +121,22 @@ class TargetScript(unittest.TestCase):
         self.assertMissing(self.run_cached())
         self.assertEqual(self.store(), "stored\n")
         self.assertRuns(self.run_cached())
+
+    def test_a_file_in_the_cache_that_others_could_have_changed_is_not_run(self) -> None:
+        self.store()
+        for mode in (0o770, 0o707, 0o755):
+            (self.cache / HASH).chmod(mode)
+            with self.subTest(oct(mode)):
+                self.assertMissing(self.run_cached())
+        (self.cache / HASH).chmod(0o700)
+        self.assertRuns(self.run_cached())
+
+    def test_a_file_in_the_cache_of_another_length_is_not_run(self) -> None:
+        self.store()
+        for content in (BINARY[:-1], BINARY + b"\n", b""):
+            (self.cache / HASH).write_bytes(content)
+            with self.subTest(content):
+                self.assertMissing(self.run_cached())
 
     def test_a_file_in_the_cache_that_cannot_be_executed_is_missing(self) -> None:
         self.store()
@@ -273,7 +296,7 @@ class TargetScript(unittest.TestCase):
         self.assertEqual(list(self.cache.iterdir()), [])
 
     def test_an_architecture_without_build_is_named(self) -> None:
-        command = self.script.run_cached(MARK, {"vax": HASH}, "")
+        command = self.script.run_cached(MARK, {"vax": self.build(HASH, 1)}, "")
         self.assertEqual(self.ask(command), f"no_build Linux {lab.ARCH}\n")
 
     def test_the_exit_status_is_told_and_not_taken_over(self) -> None:
@@ -282,7 +305,7 @@ class TargetScript(unittest.TestCase):
                 binary = f"#!/bin/sh\necho x\n{ending}\n".encode()
                 sha256 = hashlib.sha256(binary).hexdigest()
                 self.ask(self.script.store(MARK, sha256, "~/.ansible/tmp"), binary)
-                answer = self.ask(self.script.run_cached(MARK, {lab.ARCH: sha256}, ""))
+                answer = self.ask(self.script.run_cached(MARK, {lab.ARCH: self.build(sha256, len(binary))}, ""))
                 self.assertEqual(answer, f"begin\nx\n\nend {status}\n")
 
     def test_input_is_read_to_its_end_even_by_nobody(self) -> None:
@@ -291,8 +314,8 @@ class TargetScript(unittest.TestCase):
         binary = b"#!/bin/sh\nexit 1\n"
         sha256 = hashlib.sha256(binary).hexdigest()
         self.ask(self.script.store(MARK, sha256, "~/.ansible/tmp"), binary)
-        for hashes in ({"vax": HASH}, {lab.ARCH: HASH}, {lab.ARCH: sha256}):
-            command = self.script.run_cached(MARK, hashes, "")
+        for arch, wanted in (("vax", HASH), (lab.ARCH, HASH), (lab.ARCH, sha256)):
+            command = self.script.run_cached(MARK, {arch: self.build(wanted, len(binary))}, "")
             answer = self.ask(f"{command}; echo left $(wc -c)", b"x" * 500_000)
             self.assertEqual(left.findall(answer), ["0"])
 

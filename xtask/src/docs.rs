@@ -58,7 +58,7 @@ fn generate() -> Result<Vec<(PathBuf, String)>> {
     let collection = place::repository().join("collection");
     let mut codes: BTreeMap<_, _> =
         codes::CONTROLLER.map(|(code, meaning)| (code.to_owned(), meaning.to_owned())).into();
-    let mut result_keys = String::new();
+    let (mut result_keys, mut options) = (String::new(), String::new());
     for (module, described) in MODULES.iter().zip(&modules) {
         let stub = stub(module, described)?;
         files.push(module_pages::page(module, &stub)?);
@@ -70,11 +70,17 @@ fn generate() -> Result<Vec<(PathBuf, String)>> {
             writeln!(result_keys, "        \"{key}\",")?;
         }
         writeln!(result_keys, "    ),")?;
+        writeln!(options, "    \"{module}\": (")?;
+        for option in described["options"]["properties"].as_object().into_iter().flatten() {
+            writeln!(options, "        \"{}\",", option.0)?;
+        }
+        writeln!(options, "    ),")?;
         for code in list(&described["codes"]) {
             codes.insert(text(&code["code"]), text(&code["meaning"]));
         }
     }
     files.push((collection.join("plugins/plugin_utils/results.py"), results(&result_keys)));
+    files.push((collection.join("plugins/plugin_utils/options.py"), options_of(&options)));
     files.push((collection.join("docs/error-codes.md"), error_codes(&codes)?));
     Ok(files)
 }
@@ -83,6 +89,12 @@ fn results(keys: &str) -> String {
     format!(
         "{HEAD}\"\"\"The results that each module may return beside the common ones; everything else a target prints is dropped.\"\"\"\n\n\
          from __future__ import annotations\n\nRESULT_KEYS: dict[str, tuple[str, ...]] = {{\n{keys}}}\n"
+    )
+}
+
+fn options_of(names: &str) -> String {
+    format!(
+        "{HEAD}\"\"\"The options that each module has.\"\"\"\n\nfrom __future__ import annotations\n\nOPTIONS: dict[str, tuple[str, ...]] = {{\n{names}}}\n"
     )
 }
 

@@ -4,7 +4,6 @@ use anyhow::{Context, Result};
 use e2e::place;
 use serde_json::Value;
 use std::fmt::Write;
-use std::fs;
 use std::path::PathBuf;
 
 const COLLECTION: &str = "seguest.pv.";

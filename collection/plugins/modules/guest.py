@@ -187,6 +187,14 @@ options:
     - For how many seconds to wait for one step of one queue, for the AP bus to be complete, for another task that works
         on the store, and while the ultravisor is dumping the guest.
     type: int
+  variables_from:
+    default: []
+    description:
+    - 'Beginnings of names of variables, such as V(guest_), from which options are taken that are not given here: O(lock)
+        from C(guest_lock), if that is set. Of several the first that is set counts. Done by the collection''s action
+        plugin.'
+    elements: str
+    type: list
   when_busy:
     choices:
     - fail

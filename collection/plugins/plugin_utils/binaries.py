@@ -20,6 +20,7 @@ class Build:
 
     path: Path
     sha256: str  # 64 lower-case hex digits
+    size: int  # bytes
 
 
 def builds_of(module: str, files: Path = FILES) -> dict[str, Build]:
@@ -29,7 +30,8 @@ def builds_of(module: str, files: Path = FILES) -> dict[str, Build]:
         path = folder / module
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             status = path.stat()
-            builds[folder.name] = Build(path, _sha256(path, status.st_size, status.st_mtime_ns, status.st_ino))
+            sha256 = _sha256(path, status.st_size, status.st_mtime_ns, status.st_ino)
+            builds[folder.name] = Build(path, sha256, status.st_size)
     return builds
 
 

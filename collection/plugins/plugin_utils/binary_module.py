@@ -4,7 +4,7 @@
 """The action plugin behind every module: run the compiled module on the target.
 
 One round trip, if the target has the binary already: one shell command picks it by architecture from a cache that
-belongs to the effective user, hashes it, and runs it with the arguments on standard input. So no argument ever lies on
+belongs to the effective user, and runs it with the arguments on standard input. So no argument ever lies on
 the target's disk or in its list of processes, and no Python is needed there.
 """
 
@@ -16,7 +16,7 @@ import secrets
 from collections.abc import Iterator
 from typing import Any
 
-from ansible.errors import AnsibleFileNotFound
+from ansible.errors import AnsibleFileNotFound, AnsibleValueOmittedError
 from ansible.module_utils.common.json import AnsibleJSONEncoder
 from ansible.plugins.action import ActionBase
 
@@ -24,6 +24,7 @@ from . import target_output, target_script
 from .binaries import Build, builds_of
 from .controller_files import MISSING, with_contents
 from .failure import Failure
+from .options import OPTIONS
 from .results import RESULT_KEYS
 
 
@@ -54,13 +55,33 @@ class BinaryModule(ActionBase):
             return failure.result()
 
     def _arguments(self, task_vars: dict[str, Any]) -> bytes:
-        args = with_contents(self.MODULE, dict(self._task.args), self._find_file, bool(self._task.check_mode))
+        given, variables = self._with_variables(dict(self._task.args), task_vars)
+        args = with_contents(self.MODULE, given, self._find_file, bool(self._task.check_mode))
         self._update_module_args(f"seguest.pv.{self.MODULE}", args, task_vars)
-        # A role says what its variables are called before the options' names, so that messages can name them.
-        if variables := task_vars.get("guest_variables_from"):
-            args["_ansible_seguest_variables"] = str(variables)
+        if variables:
+            # So that messages name what the user has set.
+            args["_ansible_seguest_variables"] = variables
         # The encoder knows values from a vault and Ansible's own kinds of strings.
         return json.dumps(args, cls=AnsibleJSONEncoder).encode()
+
+    def _with_variables(self, args: dict[str, Any], task_vars: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+        """The options, with those that are taken from variables, and which of them are.
+
+        The option variables_from names beginnings, such as `guest_`: an option that is not given is what the first variable
+        says that is called so. Only variables that are set are looked at, which saves a fleet a millisecond each and guest.
+        """
+        beginnings = args.pop("variables_from", None) or ()
+        if isinstance(beginnings, str):
+            beginnings = [word.strip() for word in beginnings.split(",")]
+        variables = {}
+        for option in OPTIONS[self.MODULE]:
+            names = [f"{beginning}{option}" for beginning in beginnings if f"{beginning}{option}" in task_vars]
+            if option in args or option == "variables_from" or not names:
+                continue
+            with contextlib.suppress(AnsibleValueOmittedError):
+                args[option] = self._templar.template(task_vars[names[0]])
+                variables[option] = names[0]
+        return args, variables
 
     def _find_file(self, src: str) -> str:
         try:
@@ -77,7 +98,7 @@ class BinaryModule(ActionBase):
         builds = builds_of(self.MODULE)
         mark = f"seguest.pv-{secrets.token_hex(8)}"
         environment = self._compute_environment_string()
-        run_cached = target_script.run_cached(mark, {arch: b.sha256 for arch, b in builds.items()}, environment)
+        run_cached = target_script.run_cached(mark, builds, environment)
 
         printed = self._on_target(run_cached, arguments)
         word, kernel = target_output.answer(printed["stdout"], mark)

@@ -18,22 +18,25 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from .binaries import Build
+
 # What the target can answer, after the mark.
 BEGIN, END = "begin", "end"
 MISSING, NO_BUILD = "missing", "no_build"
 STORED, TEMPORARY, BROKEN, NOWHERE = "stored", "temporary", "broken", "nowhere"
 
 
-def run_cached(mark: str, hashes: Mapping[str, str], environment: str) -> str:
+def run_cached(mark: str, builds: Mapping[str, Build], environment: str) -> str:
     """Run the module from the cache, with its arguments on standard input.
 
     Answers BEGIN, the module's output and END with its exit status; or MISSING or NO_BUILD with kernel and
-    architecture. A cached file is hashed before each run, and is missing if it is not what was expected.
+    architecture. A file was hashed when it came into the cache; it is missing if others could have touched it since, or if
+    it has not its length.
 
-    :param hashes: the SHA-256 of the build for each architecture
+    :param builds: the build for each architecture
     :param environment: assignments for the module, quoted for a shell
     """
-    arms = " ".join(f'"Linux {arch}") h={sha256};;' for arch, sha256 in hashes.items())
+    arms = " ".join(f'"Linux {arch}") h={build.sha256}; y={build.size};;' for arch, build in builds.items())
     build = f"build() {{ case $1 in {arms} *) h=;; esac; }};"
     return f"t={mark}; {build} {_module(environment)} {shell('setup', 'binaries', 'run_cached')}"
 

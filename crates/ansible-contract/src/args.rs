@@ -4,6 +4,7 @@ use crate::{codes, de};
 use fault::{Fault, Result};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
+use std::collections::BTreeMap;
 use std::{ffi::OsString, fs::File, io::Read};
 use zeroize::{Zeroize, Zeroizing};
 
@@ -32,8 +33,8 @@ impl Drop for Wiped {
 pub(crate) struct Args {
     options: Wiped,
     context: Context,
-    /// What the variables that options are taken from are called before the option's own name, such as `guest_`.
-    variables: Option<String>,
+    /// The names of the variables that options were taken from, by option.
+    variables: BTreeMap<String, String>,
 }
 
 /// By this key the collection's action plugin hands over [`Args::variables`].
@@ -92,7 +93,10 @@ fn from_json(text: &[u8]) -> Result<Args> {
     let Value::Object(map) = &mut options.0 else { return Err(no_object("they are of another kind".into())) };
     let word = |map: &Map<String, Value>, key: &str| map.get(key).is_some_and(|value| de::as_bool(value) == Some(true));
     let context = Context { check_mode: word(map, "_ansible_check_mode"), diff: word(map, "_ansible_diff") };
-    let variables = map.get(VARIABLES).and_then(Value::as_str).filter(|text| is_a_name(text)).map(str::to_owned);
+    let name = |(option, variable): (&String, &Value)| {
+        Some((option.clone(), variable.as_str().filter(|text| is_a_name(text))?.to_owned()))
+    };
+    let variables = map.get(VARIABLES).and_then(Value::as_object).into_iter().flatten().filter_map(name).collect();
     // These keys change with Ansible's version: none that we do not know may disturb.
     map.retain(|key, value| {
         let own = key.starts_with("_ansible_");
@@ -111,7 +115,7 @@ fn is_a_name(text: &str) -> bool {
 
 impl Args {
     pub(crate) fn parse<O: DeserializeOwned>(self) -> Result<(O, Context)> {
-        Ok((de::from_value(&self.options.0, self.variables.as_deref())?, self.context))
+        Ok((de::from_value(&self.options.0, &self.variables)?, self.context))
     }
 }
 
@@ -138,10 +142,12 @@ mod tests {
     #[test]
     fn an_option_that_a_role_takes_from_a_variable_is_named_with_it() {
         let fault = |text: &str| from_json(text.as_bytes()).unwrap().parse::<Options>().unwrap_err();
-        let named = fault(r#"{"_ansible_seguest_variables": "guest_", "name": ["x"]}"#);
+        let named = fault(r#"{"_ansible_seguest_variables": {"name": "guest_name"}, "name": ["x"]}"#);
         assert!(named.detail.starts_with("The option name (variable guest_name) must be a text"), "{named}");
-        let unnamed = fault(r#"{"_ansible_seguest_variables": "a b", "name": ["x"]}"#);
-        assert!(unnamed.detail.starts_with("The option name must be a text"), "{unnamed}");
+        for other in [r#"{"name": "a b"}"#, r#"{"name": 1}"#, r#"{"other": "guest_name"}"#, r#""guest_""#] {
+            let unnamed = fault(&format!(r#"{{"_ansible_seguest_variables": {other}, "name": ["x"]}}"#));
+            assert!(unnamed.detail.starts_with("The option name must be a text"), "{unnamed}");
+        }
     }
 
     #[test]

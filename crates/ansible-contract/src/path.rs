@@ -142,7 +142,8 @@ mod tests {
 
     #[test]
     fn an_empty_text_is_no_path() {
-        let fault = crate::de::from_value::<Vec<PathText>>(&serde_json::json!(["/a", ""]), None).unwrap_err();
+        let fault =
+            crate::de::from_value::<Vec<PathText>>(&serde_json::json!(["/a", ""]), &Default::default()).unwrap_err();
         assert_eq!(fault.detail, "The option [1] must be a path, not an empty text.");
     }
 

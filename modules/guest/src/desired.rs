@@ -18,6 +18,15 @@ use std::time::Duration;
 /// # Errors
 /// `args.*`, `config.*`, `request.*`, `file.*`, `boot.not_repeatable`.
 pub fn desired(options: Options, check_mode: bool) -> Result<Desired> {
+    if !options.variables_from.is_empty() {
+        return Err(Fault::new(
+            args::SRC_NEEDS_COLLECTION,
+            "The option variables_from names variables of the controller, which the module on the guest does not know.",
+        )
+        .hint(
+            "Call the module by its full name, seguest.pv.guest, so that the collection's action plugin looks them up.",
+        ));
+    }
     let mut secrets = Vec::new();
     for (at, secret) in options.secrets.iter().cloned().enumerate() {
         let who = format!("secrets[{at}]");
@@ -193,6 +202,7 @@ mod tests {
     fn what_cannot_be_meant_is_refused_before_anything_is_looked_at() {
         assert_eq!(code(r#"{"secrets": [{}]}"#), "args.missing");
         assert_eq!(code(r#"{"secrets": [{"name": "a"}, {"name": "a"}]}"#), "args.conflict");
+        assert_eq!(code(r#"{"variables_from": ["guest_"]}"#), "args.src_needs_collection");
         assert_eq!(code(r#"{"exclusive": true}"#), "args.empty_exclusive");
         assert_eq!(
             code(r#"{"queues": [{"mode": "accel", "apqn": "00.0005"}, {"mode": "accel", "apqn": "00.0005"}]}"#),

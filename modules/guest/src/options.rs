@@ -47,6 +47,9 @@ pub struct Options {
     /// SHA-256 hashes of the host keys of the machines that the guest may run on. If given, it must be one of them: as far
     /// as the guest's own kernel can be believed, for only attestation proves it. Write them in quotes.
     pub host_key_hashes: Vec<HexText<64, 64>>,
+    /// Beginnings of names of variables, such as V(guest_), from which options are taken that are not given here: O(lock) from
+    /// C(guest_lock), if that is set. Of several the first that is set counts. Done by the collection's action plugin.
+    pub variables_from: Vec<String>,
     /// Facts that are returned beside, as O(seguest.pv.facts#module:gather_subset) names them. Not given, none are.
     pub gather_subset: Vec<String>,
 }
@@ -70,6 +73,7 @@ impl Default for Options {
             at_boot: None,
             at_boot_before: vec!["pkcsslotd.service".into()],
             host_key_hashes: Vec::new(),
+            variables_from: Vec::new(),
             gather_subset: Vec::new(),
         }
     }

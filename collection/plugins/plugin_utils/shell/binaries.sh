@@ -3,6 +3,9 @@
 
 safe() { guarded "$1" drwx------; };
 
+# safe_kept FILE SIZE: the same of a program in such a folder.
+safe_kept() { guarded "$1" -rwx------ "$2"; };
+
 # each_cache DO: calls DO for each folder d where binaries are kept by their hash, so that versions and modules never meet,
 # until one is content. The number of the user is asked for only where it is needed, because each program that is
 # started costs a millisecond. Where nothing can compute hashes, nothing is kept.

@@ -16,13 +16,14 @@ PATH=/usr/sbin:/usr/bin:/sbin:/bin:$PATH;
 H=$(cd -P -- "${HOME:-/nonexistent}" 2>/dev/null && pwd -P);
 H=${H:-/nonexistent};
 
-# guarded DIR MODE: nobody but the effective user (and root) can put a file into DIR, or another folder in its place: the
-# mode of DIR as ls shows it begins with MODE; it and each folder above is no link, belongs to that user or to root, and
-# nobody else may write to it unless it is sticky, as /tmp is. ls lists all of them, root first; every line must pass, and
-# none may be left over. q: one letter for each folder, o if it is the effective own, else f (foreign, so it has to belong
-# to root).
+# guarded PATH MODE SIZE: nobody but the effective user (and root) can put anything into PATH, or something else in its
+# place: its mode as ls shows it begins with MODE; it and each folder above is no link, belongs to that user or to root, and
+# nobody else may write to it unless it is sticky, as /tmp is. PATH is a folder, or a program of its own user of SIZE bytes,
+# in a folder that nobody else can look into.
+# ls lists all of them, root first; every line must pass, and none may be left over. q: one letter for each, o if it is the
+# effective own, else f (foreign, so it has to belong to root).
 guarded() {
-    p=$1; w=$2; q=; set --;
+    p=$1; w=$2; z=$3; q=; set --;
     while :; do
         set -- "$p" "$@";
         [ -O "$p" ] && q=o$q || q=f$q;
@@ -30,12 +31,17 @@ guarded() {
         p=${p%/*}; p=${p:-/};
     done;
     LC_ALL=C ls -ldn -- "$@" 2>/dev/null | (
-        r=;
-        while read -r m n o x; do
+        r=; v=;
+        while read -r m n o g s x; do
             l=$m; r=${r:-$o};
             case $q in o*) ;; f*) [ "$o" = 0 ] || [ "$o" = "$r" ] || exit 1;; *) exit 1;; esac;
             q=${q#?};
-            case $m in d????????[tT]*) ;; d????w*|d???????w*) exit 1;; d*) ;; *) exit 1;; esac;
+            case $m$q in
+                d????????[tT]*) ;; d????w*|d???????w*) exit 1;; d*) ;;
+                -rwx------) case $v in drwx------*) [ "$s" = "$z" ] || exit 1;; *) exit 1;; esac;;
+                *) exit 1;;
+            esac;
+            v=$m;
         done;
         case $q$l in "$w"*) ;; *) exit 1;; esac
     );

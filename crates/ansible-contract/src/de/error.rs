@@ -4,6 +4,7 @@ use crate::{codes, nearest::nearest};
 use fault::{Code, Fault};
 use serde::de;
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::fmt;
 
 /// Recognised in [`Error::custom`], for a visitor cannot name a code.
@@ -47,9 +48,9 @@ impl Error {
         self
     }
 
-    pub(super) fn into_fault(self, variables: Option<&str>) -> Fault {
+    pub(super) fn into_fault(self, variables: &BTreeMap<String, String>) -> Fault {
         let option = self.path.split(['.', '[']).next().unwrap_or_default();
-        let variable = variables.map_or_else(String::new, |prefix| format!(" (variable {prefix}{option})"));
+        let variable = variables.get(option).map_or_else(String::new, |name| format!(" (variable {name})"));
         let subject =
             if self.path.is_empty() { "An option".into() } else { format!("The option {}{variable}", self.path) };
         Fault::new(self.code, format!("{subject} {}.", self.reason)).hint(self.hint)

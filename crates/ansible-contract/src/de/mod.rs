@@ -17,14 +17,15 @@ use crate::{
 use serde::de::{self, DeserializeOwned, DeserializeSeed, Deserializer, IntoDeserializer, Visitor};
 use serde_json::Value;
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use zeroize::Zeroizing;
 
 use error::Error;
 pub(crate) use error::{QUOTE_HEX_MESSAGE, QUOTE_NAME_MESSAGE};
 
-/// Reads the options from the arguments. `variables` is what the variables that they are taken from are called before the
-/// option's own name.
-pub(crate) fn from_value<T: DeserializeOwned>(value: &Value, variables: Option<&str>) -> fault::Result<T> {
+/// Reads the options from the arguments. `variables` are the names of variables that options were
+/// taken from.
+pub(crate) fn from_value<T: DeserializeOwned>(value: &Value, variables: &BTreeMap<String, String>) -> fault::Result<T> {
     T::deserialize(Lenient::Lent(value)).map_err(|error| error.into_fault(variables))
 }
 
@@ -281,7 +282,7 @@ mod tests {
     }
 
     fn read(json: &str) -> fault::Result<Options> {
-        from_value(&serde_json::from_str(json).unwrap(), None)
+        from_value(&serde_json::from_str(json).unwrap(), &BTreeMap::new())
     }
 
     #[test]
@@ -367,7 +368,7 @@ mod tests {
         struct Named {
             name: NameText,
         }
-        let read = |json: &str| from_value::<Named>(&serde_json::from_str(json).unwrap(), None);
+        let read = |json: &str| from_value::<Named>(&serde_json::from_str(json).unwrap(), &BTreeMap::new());
         for json in [r#"{"name": true}"#, r#"{"name": 1.1}"#, r#"{"name": 493}"#] {
             let fault = read(json).unwrap_err();
             assert_eq!(fault.code, codes::QUOTE_NAME, "{json}");

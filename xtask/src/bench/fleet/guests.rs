@@ -100,6 +100,51 @@ impl Fleet {
         self.play(&TASKS.map(task).to_vec().into(), "linear", FORKS)
     }
 
+    /// The same once.
+    ///
+    /// # Errors
+    /// If it does not go well.
+    pub fn one_raw(&self, forks: usize) -> Result<Taken> {
+        let task = json!([{"name": "Nothing", "ansible.builtin.raw": "true", "changed_when": false}]);
+        Ok(self.play(&task, "linear", forks)?.0)
+    }
+
+    /// What provision does for a guest, written without the collection: two requests and a configuration are copied, and two
+    /// times pvsecret add, then pvsecret lock and pvapconfig are started. Here they do nothing.
+    ///
+    /// # Errors
+    /// If it does not go well.
+    pub fn by_hand(&self, forks: usize) -> Result<Taken> {
+        let copy = |name: &str| {
+            let dest = self.folder.join(format!("by-hand-{{{{ inventory_hostname }}}}-{name}"));
+            json!({"name": format!("Copy {name}"),
+                   "ansible.builtin.copy": {"content": format!("{name} of {{{{ inventory_hostname }}}}"), "dest": dest, "mode": "0600"}})
+        };
+        let command = |name: &str| json!({"name": name, "ansible.builtin.command": "true", "changed_when": false});
+        let tasks = json!([
+            copy("common"),
+            copy("own"),
+            command("Add"),
+            command("Add another"),
+            command("Lock"),
+            copy("queues"),
+            command("Bind"),
+        ]);
+        // It needs Python; a simulated guest has this machine's.
+        let python =
+            json!([{"ansible.builtin.set_fact": {"ansible_python_interpreter": "{{ ansible_playbook_python }}"}}]);
+        let tasks = [python, tasks].into_iter().flat_map(|list| list.as_array().cloned().unwrap_or_default()).collect();
+        Ok(self.play(&Value::Array(tasks), "linear", forks)?.0)
+    }
+
+    /// What the collection's own playbook does before it comes to guests.
+    ///
+    /// # Errors
+    /// If it does not go well.
+    pub fn provision_trusted(&self, forks: usize) -> Result<Taken> {
+        Ok(self.run_with("provision.yml", forks, &["--limit", "trusted"])?.0)
+    }
+
     /// The collection's own playbook, all the way from host key documents to bound queues.
     ///
     /// # Errors
@@ -132,11 +177,17 @@ impl Fleet {
     }
 
     fn run(&self, book: &str, forks: usize) -> Result<(Taken, Play)> {
+        self.run_with(book, forks, &[])
+    }
+
+    fn run_with(&self, book: &str, forks: usize, more: &[&str]) -> Result<(Taken, Play)> {
         let times = self.folder.join("times");
         fs::write(&times, "")?;
         let (processes, simulators) = (processes::ended_children()?, processes::simulators());
         let started = Instant::now();
-        let play = self.controller.playbook(book, &["--forks", &forks.to_string()])?;
+        let forks = forks.to_string();
+        let arguments = [&["--forks", forks.as_str()], more].concat();
+        let play = self.controller.playbook(book, &arguments)?;
         let seconds = started.elapsed().as_secs_f64();
         ensure!(play.ok, "{}", play.output);
         let programs: f64 = fs::read_to_string(&times)?.lines().filter_map(|line| line.parse::<f64>().ok()).sum();
