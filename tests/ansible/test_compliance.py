@@ -182,7 +182,8 @@ class Rows(unittest.TestCase):
                     # These are shown, and no verdict hangs on them.
                     shown = part in ("changed", "requests", "secrets", "entries")
                     self.assertEqual(report(given)["guests"][0]["verdict"] == "pass", shown)
-        for right in (1, "true", [True], {}, "pass"):
+        no_verdicts: tuple[Any, ...] = (1, "true", [True], {}, "pass")
+        for right in no_verdicts:
             with self.subTest(right=right):
                 given = good()
                 given["answer"]["steps"][1]["right"] = right

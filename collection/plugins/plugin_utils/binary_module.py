@@ -38,10 +38,10 @@ class BinaryModule(ActionBase):
     _supports_async = False  # looking after an asynchronous task needs Python on the target
 
     def __init_subclass__(cls) -> None:
-        # Ansible loads the class before it forks a worker for each host and task: what is hashed here is known to all.
+        # Ansible loads the class before it forks a worker for each host and task: what is read and hashed here is known to all.
         if module := getattr(cls, "MODULE", None):
             with contextlib.suppress(OSError):
-                builds_of(module)
+                target_script.run_cached("", builds_of(module), "")
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Run the module; what it says, or why it cannot run, is the task's result."""

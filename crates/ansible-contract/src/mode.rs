@@ -27,6 +27,22 @@ impl Mode {
         self.clauses.iter().fold(before, |mode, clause| (mode & !clause.clear) | clause.set)
     }
 
+    /// A number: what YAML makes of octal digits behind a zero. One of which the decimal digits would be a usual mode in
+    /// octal, and which is none itself, was written without that zero: it is refused with what it means.
+    fn given_number<E: de::Error>(number: u64, expected: &dyn de::Expected) -> Result<Self, E> {
+        let bits = u32::try_from(number).ok().filter(|bits| *bits <= ALL);
+        let meant = u32::from_str_radix(&number.to_string(), 8).ok().filter(|meant| is_usual(*meant));
+        match (bits, meant) {
+            (Some(bits), Some(_)) if !is_usual(bits) => Err(E::custom(format_args!(
+                "is the number {number}, which as a mode is {bits:04o}: write it with a zero before it and in quotes, \"{number:0>4}\""
+            ))),
+            (Some(bits), _) => {
+                Self::number(bits).ok_or_else(|| E::invalid_value(de::Unexpected::Unsigned(number), expected))
+            }
+            (None, _) => Err(E::invalid_value(de::Unexpected::Unsigned(number), expected)),
+        }
+    }
+
     fn number(bits: u32) -> Option<Self> {
         (bits <= ALL).then(|| Self { given: format!("{bits:04o}"), clauses: vec![Clause { clear: ALL, set: bits }] })
     }
@@ -40,6 +56,15 @@ impl Mode {
         let clauses = text.split(',').map(clauses).collect::<Option<Vec<_>>>()?;
         Some(Self { given: text.to_owned(), clauses: clauses.into_iter().flatten().collect() })
     }
+}
+
+/// Whether somebody would give a file this mode: who may do anything may read, and nobody may do more than the owner, nor
+/// others more than the group.
+fn is_usual(bits: u32) -> bool {
+    let class = |shift: u32| bits >> shift & 0o7;
+    let (owner, group, other) = (class(6), class(3), class(0));
+    let reads = |class: u32| class == 0 || class & 0o4 != 0;
+    bits <= 0o777 && owner & 0o4 != 0 && reads(group) && reads(other) && group & !owner == 0 && other & !group == 0
 }
 
 /// One part between commas: who, then one or more operators with permissions.
@@ -103,13 +128,13 @@ impl<'de> Deserialize<'de> for Mode {
             }
 
             fn visit_i64<E: de::Error>(self, number: i64) -> Result<Mode, E> {
-                let bits = u32::try_from(number).ok().and_then(Mode::number);
-                bits.ok_or_else(|| E::invalid_value(de::Unexpected::Signed(number), &self))
+                let positive =
+                    u64::try_from(number).map_err(|_| E::invalid_value(de::Unexpected::Signed(number), &self))?;
+                Mode::given_number(positive, &self)
             }
 
             fn visit_u64<E: de::Error>(self, number: u64) -> Result<Mode, E> {
-                let bits = u32::try_from(number).ok().and_then(Mode::number);
-                bits.ok_or_else(|| E::invalid_value(de::Unexpected::Unsigned(number), &self))
+                Mode::given_number(number, &self)
             }
         }
         deserializer.deserialize_any(ModeVisitor)
@@ -142,6 +167,29 @@ mod tests {
     fn octal_text_and_numbers_replace_all_bits() {
         for json in ["\"0640\"", "\"0o640\"", "\"640\"", "416"] {
             assert_eq!(of(json, 0o4711), Some(0o640), "{json}");
+        }
+    }
+
+    #[test]
+    fn a_number_that_lacks_its_zero_is_refused_with_what_it_means() {
+        for lacking in [400, 440, 444, 600, 640, 644, 660, 700, 750, 755, 777] {
+            let said = serde_json::from_str::<Mode>(&lacking.to_string()).unwrap_err().to_string();
+            assert!(said.contains(&format!("{lacking:04o}")) && said.contains(&format!("\"0{lacking}\"")), "{said}");
+        }
+        // As YAML hands over 0400, 0600, 0640, 0644, 0660, 0664, 0700, 0750, 0755 and 0777.
+        for (number, mode) in [
+            (256, 0o400),
+            (384, 0o600),
+            (416, 0o640),
+            (420, 0o644),
+            (432, 0o660),
+            (436, 0o664),
+            (448, 0o700),
+            (488, 0o750),
+            (493, 0o755),
+            (511, 0o777),
+        ] {
+            assert_eq!(of(&number.to_string(), 0), Some(mode));
         }
     }
 

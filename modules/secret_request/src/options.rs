@@ -1,7 +1,7 @@
 //! What users type.
 
 use ansible_contract::Mode;
-use ansible_contract::{HexText, NoLog, PathText};
+use ansible_contract::{HexText, NameText, NoLog, PathText};
 use serde::{Deserialize, Serialize};
 
 /// Declares the options once: each may be given for the task and again for one of its requests, so each is an
@@ -58,7 +58,7 @@ options! {
         r#type: Kind = Kind::Association,
         /// The secret's name. Required but for the types V(meta) and V(update_cck), which have none.
         /// The id is its SHA-256; blanks at its ends count.
-        name: String,
+        name: NameText,
         /// Whether the id is the name itself, its first 31 bytes, instead of its hash.
         use_name: bool = false,
         /// Host key documents, one for each machine that the guest may run on. Required.

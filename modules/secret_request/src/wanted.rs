@@ -133,6 +133,10 @@ impl Wanted {
     }
 }
 
+fn name(options: &Options) -> Option<String> {
+    options.name.as_deref().map(str::to_owned)
+}
+
 fn absent(options: &Options) -> Result<Absent> {
     let path = required(options.path.as_ref(), "path")?;
     let id_file = match (&options.id_file, &options.name) {
@@ -140,7 +144,7 @@ fn absent(options: &Options) -> Result<Absent> {
         (None, Some(name)) => IdFile::file_name(name).map(|file| path.with_file_name(file)),
         (None, None) => None,
     };
-    Ok(Absent { path, id_file, name: options.name.clone() })
+    Ok(Absent { path, id_file, name: name(options) })
 }
 
 fn present(options: &Options) -> Result<Present> {
@@ -151,10 +155,10 @@ fn present(options: &Options) -> Result<Present> {
         return Err(missing("path", "it may be left out only with return_content: true"));
     }
     let named = !matches!(kind, Kind::Meta | Kind::UpdateCck);
-    if named && options.name.as_ref().is_none_or(String::is_empty) {
+    if named && options.name.as_deref().is_none_or(str::is_empty) {
         return Err(missing("name", "a secret of this type has one"));
     }
-    if let Some(len) = options.name.as_ref().map(String::len).filter(|len| *len > LONGEST_NAME) {
+    if let Some(len) = options.name.as_deref().map(str::len).filter(|len| *len > LONGEST_NAME) {
         let detail = format!("The option name has {len} bytes; at most {LONGEST_NAME} are taken.");
         return Err(Fault::new(args::INVALID, detail));
     }
@@ -197,7 +201,7 @@ fn present(options: &Options) -> Result<Present> {
         mode: options.mode.clone(),
         owner: options.owner.clone(),
         group: options.group.clone(),
-        name: options.name.clone(),
+        name: name(options),
         path,
     };
     present.refuse_overlaps()?;

@@ -1,7 +1,7 @@
 //! What users type, and what they get.
 
 use crate::plan::{Wanted, codes};
-use ansible_contract::{HexText, Mode, PathText, codes as args};
+use ansible_contract::{HexText, Mode, NameText, PathText, codes as args};
 use fault::{Fault, Result};
 use serde::{Deserialize, Serialize};
 
@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 pub struct Options {
     /// Name of the secret: it matches by its SHA-256 hash or by its first 31 bytes.
     /// One of O(name), O(id) and O(index) must be given, and only one.
-    pub name: Option<String>,
+    pub name: Option<NameText>,
     /// Id of the secret, 64 hex digits. Write it in quotes.
     pub id: Option<HexText<64, 64>>,
     /// Place of the secret in the store. It belongs to one boot: prefer O(name) or O(id), unless several secrets have
@@ -62,7 +62,7 @@ impl Options {
         }
         let given = [self.name.is_some(), self.id.is_some(), self.index.is_some()];
         let wanted = match (&self.name, &self.id, self.index) {
-            (Some(name), None, None) => Wanted::Name(name.clone()),
+            (Some(name), None, None) => Wanted::Name(name.0.clone()),
             (None, Some(id), None) => {
                 Wanted::Id(id.0.parse().map_err(|what| Fault::new(args::INVALID, format!("The option id {what}.")))?)
             }

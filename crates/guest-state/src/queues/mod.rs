@@ -7,7 +7,7 @@ mod desired;
 mod entry;
 mod observe;
 mod places;
-mod planning;
+pub(crate) mod planning;
 mod predict;
 mod report;
 mod results;

@@ -4,11 +4,13 @@
 mod machine;
 mod observe;
 mod plan;
+#[cfg(test)]
+mod properties;
 mod report;
 mod run;
 mod steps;
 
-pub use machine::codes;
+pub use machine::{Machine, codes};
 pub use report::Report;
 pub use run::{Answer, run};
 pub use steps::{State, Step, StepReport};

@@ -10,7 +10,7 @@ use fault::{Fault, Result};
 use pv_guest::uv::SecretList;
 
 /// What is planned for a room, with what is told of it before it is done.
-type Planned<P, R> = std::result::Result<(P, Outcome<R>), Failure<R>>;
+pub type Planned<P, R> = std::result::Result<(P, Outcome<R>), Failure<R>>;
 
 /// What is planned for each room; `None` for one that nobody asked for.
 #[derive(Debug, Default)]

@@ -1,7 +1,7 @@
 //! One run: observed, planned, and told or carried out.
 
 use super::observe::{Hands, Observed, StoreSeen};
-use super::plan::{Plan, plan};
+use super::plan::{Plan, Planned, plan};
 use super::report::Report;
 use super::steps::{Step, Steps};
 use super::{Desired, Queues};
@@ -55,7 +55,7 @@ fn answer(steps: Steps, mut report: Report) -> Answer {
 }
 
 /// The plan, step by step. Every one is told, also those behind one that fails: each is a verdict of its own.
-fn tell(wanted: &Queues, plan: &Plan, report: &mut Report) -> Steps {
+pub(super) fn tell(wanted: &Queues, plan: &Plan, report: &mut Report) -> Steps {
     let mut steps = Steps::new(plan.steps(), true);
     if let Some(machine) = &plan.machine {
         steps.take(Step::Machine, checked(machine.clone(), WHERE_IT_MAY));
@@ -101,9 +101,7 @@ const WHERE_IT_MAY: &str = "It is a Secure Execution guest, on a machine that it
 
 const VERIFIED: &str = "Every secret is in the store.";
 
-fn told<P, R: Clone>(
-    planned: &std::result::Result<(P, Outcome<R>), Failure<R>>,
-) -> std::result::Result<Outcome<R>, Failure<R>> {
+fn told<P, R: Clone>(planned: &Planned<P, R>) -> std::result::Result<Outcome<R>, Failure<R>> {
     planned.as_ref().map(|(_, told)| told.clone()).map_err(Failure::clone)
 }
 
@@ -152,7 +150,7 @@ fn apply_store(
     hands: &Hands,
     device: &Device,
     seen: StoreSeen,
-    add: &Option<std::result::Result<(store::Plan, Outcome<store::Report>), Failure<store::Report>>>,
+    add: &Option<Planned<store::Plan, store::Report>>,
     steps: &mut Steps,
     report: &mut Report,
 ) -> SecretList {

@@ -42,7 +42,8 @@ impl fmt::Display for Unusable {
 }
 
 impl Queue {
-    pub(super) fn at(path: PathBuf, apqn: Apqn, mode: Mode) -> Self {
+    /// The queue whose attributes are in this folder.
+    pub fn at(path: PathBuf, apqn: Apqn, mode: Mode) -> Self {
         Self { path, apqn, mode }
     }
 

@@ -5,7 +5,7 @@ mod fit;
 mod matching;
 mod moves;
 #[cfg(test)]
-mod random;
+pub(crate) mod random;
 
 pub use choose::{Freedom, plan, to_look_at};
 pub use fit::{Decision, Plan, fit, indices, is_held_for, may_be_held_for, names};

@@ -43,8 +43,12 @@ impl<'a> Fleet<'a> {
     /// # Errors
     /// `ap.attribute_unreadable`.
     pub fn observe(bus: &Bus, journal: Journal<'a>, manner: Manner) -> Result<Self> {
-        let queues = Observed::all(bus)?;
-        Ok(Self {
+        Ok(Self::of(Observed::all(bus)?, journal, manner))
+    }
+
+    /// These queues, just observed.
+    pub fn of(queues: Vec<Observed>, journal: Journal<'a>, manner: Manner) -> Self {
+        Self {
             seen: queues.iter().map(|observed| observed.seen.apqn).collect(),
             queues,
             journal,
@@ -54,7 +58,7 @@ impl<'a> Fleet<'a> {
             looks: look::Looks::default(),
             leaves: leave::Leaves::default(),
             worked: AtomicBool::new(false),
-        })
+        }
     }
 
     /// The same, before anything was done, to predict with.
