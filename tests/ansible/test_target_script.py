@@ -131,6 +131,13 @@ class TargetScript(unittest.TestCase):
         (self.cache / HASH).chmod(0o700)
         self.assertRuns(self.run_cached())
 
+    def test_the_sign_of_a_security_context_or_a_list_of_rights_does_not_disturb(self) -> None:
+        # GNU ls writes a dot, a plus or an at sign behind the mode, on each line of SELinux systems.
+        self.store()
+        for sign in ".+@":
+            with self.subTest(sign):
+                self.assertRuns(self.run_cached(prelude=f'ls() {{ command ls "$@" | sed "s/^[^ ]*/&{sign}/"; }}; '))
+
     def test_a_file_in_the_cache_of_another_length_is_not_run(self) -> None:
         self.store()
         for content in (BINARY[:-1], BINARY + b"\n", b""):

@@ -17,3 +17,4 @@ mod runner;
 mod secrets;
 mod support;
 mod tarball;
+mod variables;

@@ -58,11 +58,19 @@ class BinaryModule(ActionBase):
         given, variables = self._with_variables(dict(self._task.args), task_vars)
         args = with_contents(self.MODULE, given, self._find_file, bool(self._task.check_mode))
         self._update_module_args(f"seguest.pv.{self.MODULE}", args, task_vars)
-        if variables:
+        if variables := {**self._variables_of_role(task_vars), **variables}:
             # So that messages name what the user has set.
             args["_ansible_seguest_variables"] = variables
         # The encoder knows values from a vault and Ansible's own kinds of strings.
         return json.dumps(args, cls=AnsibleJSONEncoder).encode()
+
+    def _variables_of_role(self, task_vars: dict[str, Any]) -> dict[str, str]:
+        """A role's variables that are called like the module's options."""
+        if self._task._role is None:
+            return {}
+        beginning = self._task._role.get_name(include_role_fqcn=False)
+        names = {option: f"{beginning}_{option}" for option in OPTIONS[self.MODULE]}
+        return {option: name for option, name in names.items() if name in task_vars}
 
     def _with_variables(self, args: dict[str, Any], task_vars: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
         """The options, with those that are taken from variables, and which of them are.

@@ -95,6 +95,10 @@ fn steps(requests: &[Value]) -> Result<Vec<Step>> {
     let entry = |name: &str| json!({"name": name, "mode": "ep11", "mkvp": format!("0x{WANTED_KEY}")});
     let queues = json!({"entries": [entry("first"), entry("second"), {"mode": "accel"}]});
     let lock = json!({"require": ["first", "second", "text"], "exact": true});
+    let whole = json!({
+        "secrets": [{"name": "first", "content": first}, {"name": "second", "content": second}],
+        "queues": queues["entries"], "gather_subset": ["min"],
+    });
     let retrieve = |format: &str| json!({"name": "text", "dest": format!("/run/text.{format}"), "format": format});
     Ok(vec![
         Module("facts", json!({})),
@@ -119,6 +123,11 @@ fn steps(requests: &[Value]) -> Result<Vec<Step>> {
         Module("secret_add", some),
         Module("ap_bind", queues),
         Module("ap_bind", json!({"state": "unbound", "all": true})),
+        Reboot,
+        Module("guest", with(&whole, "_ansible_check_mode")),
+        Module("guest", with(&whole, "_ansible_diff")),
+        Module("guest", whole.clone()),
+        Module("guest", with(&whole, "_ansible_check_mode")),
     ])
 }
 

@@ -38,7 +38,7 @@ guarded() {
             q=${q#?};
             case $m$q in
                 d????????[tT]*) ;; d????w*|d???????w*) exit 1;; d*) ;;
-                -rwx------) case $v in drwx------*) [ "$s" = "$z" ] || exit 1;; *) exit 1;; esac;;
+                -rwx------|-rwx------[.+@]) case $v in drwx------*) [ "$s" = "$z" ] || exit 1;; *) exit 1;; esac;;
                 *) exit 1;;
             esac;
             v=$m;

@@ -6,13 +6,17 @@ mod record;
 mod report;
 mod request;
 mod requirement;
+#[cfg(test)]
+mod samples;
+mod verify;
 
 pub use apply::{Answer, Apply, predict};
-pub use plan::{Plan, Planned, Step, codes, plan, verify};
+pub use plan::{Plan, Planned, Step, codes, plan};
 pub use record::{Fate, Record};
 pub use report::{Added, Evidence, Report};
 pub use request::{Given, Loaded, Request, Wanted, load};
 pub use requirement::Requirement;
+pub use verify::verify;
 
 /// What a failure over the store carries for playbooks to test, with its meaning for the docs.
 pub const FAILURE_FACTS: &[(&str, &str)] = &[

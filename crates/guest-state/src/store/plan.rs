@@ -128,41 +128,6 @@ fn expected(wanted: &Wanted, list: &SecretList, planned_adds: &[&Loaded]) -> Res
     if list.is_complete() { Ok(Step::Missing) } else { Err(list.incomplete()) }
 }
 
-/// That every secret is in the store once the plan is done, or was: `list` is the store then. With `proved_only` it must be
-/// known of each by which request it came.
-///
-/// # Errors
-/// `uv.secret_missing`, `uv.secret_not_proved`.
-pub fn verify(wanted: &[Wanted], plan: &Plan, list: &SecretList, proved_only: bool) -> Result<()> {
-    let each = || wanted.iter().zip(&plan.0);
-    let is_there = |wanted: &Wanted, step: &Step| match (step, wanted.requirement()) {
-        (Step::Missing, _) => false,
-        // What is not shown was taken by the ultravisor, or the record of this boot knows it.
-        (_, Some(known_as)) => !list.is_complete() || list.secrets.iter().any(|s| known_as.is_met_by(&s.id)),
-        (_, None) => true,
-    };
-    let names = |found: Vec<&Wanted>| -> String {
-        let names = found.into_iter().filter_map(Wanted::requirement).map(|known_as| known_as.to_string());
-        names.collect::<Vec<_>>().join(", ")
-    };
-    let missing: Vec<&Wanted> = each().filter(|(w, planned)| !is_there(w, &planned.step)).map(|(w, _)| w).collect();
-    if !missing.is_empty() {
-        return Err(Fault::new(uv::SECRET_MISSING, format!("The secret store lacks {}.", names(missing)))
-            .hint("Give its request (path, content or src), or correct the name or id by which it is known."));
-    }
-    let by_id = |planned: &Planned| planned.step == Step::Present(Evidence::IdOnly);
-    let unproved: Vec<&Wanted> = each().filter(|(_, planned)| by_id(planned)).map(|(w, _)| w).collect();
-    if proved_only && !unproved.is_empty() {
-        let detail = format!(
-            "The store has secrets of these ids, and nothing shows that they come from these requests: {}.",
-            names(unproved)
-        );
-        return Err(Fault::new(codes::NOT_PROVED, detail)
-            .hint("Reboot the guest and run this again before anything else adds secrets."));
-    }
-    Ok(())
-}
-
 fn one(request: &Loaded, list: &SecretList, record: &Record, planned_adds: &[&Loaded], force: bool) -> Result<Planned> {
     let mut warnings = Vec::new();
     if planned_adds.iter().any(|add| add.sha256 == request.sha256) {
@@ -241,6 +206,7 @@ fn may_differ(request: &Loaded) -> Fault {
 mod tests {
     use super::*;
     use crate::store::Requirement;
+    use crate::store::samples::store;
     use pv_wire::SecretId;
 
     fn wanted(request: &Loaded, force: bool) -> Wanted {
@@ -256,16 +222,6 @@ mod tests {
             tag: String::new(),
             sha256: sha256.into(),
         }
-    }
-
-    fn store(ids: &[u8]) -> SecretList {
-        let secret = |(index, id): (u16, &u8)| Secret {
-            index,
-            secret_type: SecretType::ASSOCIATION,
-            length: 32,
-            id: SecretId([*id; 32]),
-        };
-        SecretList { total: ids.len() as u16, secrets: (0..).zip(ids).map(secret).collect() }
     }
 
     fn plan_one(request: &Loaded, list: &SecretList, record: &Record, force: bool) -> Result<Planned> {
@@ -412,29 +368,7 @@ mod tests {
         let predicted = plan.predicted(&wanted, &list);
         let shown: Vec<_> = predicted.secrets.iter().map(|secret| (secret.index, secret.id.0[0])).collect();
         assert_eq!((shown, predicted.total), (vec![(0, 2), (1, 1)], 2));
-        assert_eq!(verify(&wanted, &plan, &predicted, false), Ok(()));
-    }
-
-    #[test]
-    fn a_secret_without_a_request_must_be_there_already() {
-        let wanted = [expected(1), expected(3)];
-        let plan = plan(&wanted, &store(&[1]), &Record::default()).unwrap();
-        assert!(plan.is_empty());
-        let fault = verify(&wanted, &plan, &store(&[1]), false).unwrap_err();
-        assert_eq!(fault.code, uv::SECRET_MISSING);
-        assert!(fault.detail.contains(&SecretId([3; 32]).to_string()), "{fault}");
-        assert!(!fault.detail.contains(&SecretId([1; 32]).to_string()), "{fault}");
-    }
-
-    #[test]
-    fn a_secret_that_only_its_id_shows_is_refused_where_proof_is_asked_for() {
-        let (ours, list) = ([wanted(&request(Some(1), "a"), false)], store(&[1]));
-        let plan_of = |record: &Record| plan(&ours, &list, record).unwrap();
-        let unproved = plan_of(&Record::default());
-        assert_eq!(verify(&ours, &unproved, &list, false), Ok(()));
-        assert_eq!(verify(&ours, &unproved, &list, true).unwrap_err().code, codes::NOT_PROVED);
-        let proved = plan_of(&record(&request(Some(1), "a"), Fate::Added));
-        assert_eq!(verify(&ours, &proved, &list, true), Ok(()));
+        assert_eq!(plan.0[3].step, Step::Present(Evidence::IdOnly), "it comes with the first");
     }
 
     #[test]
