@@ -155,6 +155,21 @@ echo "{\\"changed\\": true, \\"msg\\": \\"$c $d $n\\", \\"diff\\": [{\\"before\\
         self.assertEqual(asked["secrets"], [{"name": "a", "content": "eA=="}])
         self.assertEqual(asked["config_content"], "- mode: accel\n")
 
+    def test_options_are_taken_from_variables_that_are_set_and_from_nothing_else(self) -> None:
+        self.binary("guest", 'printf \'{"changed": false, "requests": %s}\' "$(cat)"')
+        guest = "seguest.pv.guest"
+        variables = {"guest_lock": "{{ not true }}", "own_timeout": 7, "guest_timeout": 9, "guest_at_boot": True,
+                     "own_at_boot": "{{ omit }}"}  # fmt: skip
+        for beginnings in (["own_", "guest_"], "own_,guest_", '["own_", "guest_"]'):
+            with self.subTest(beginnings):
+                task = {guest: {"variables_from": beginnings, "strict": False}, "vars": variables}
+                asked = self.one(task)["requests"]
+                options = {key: value for key, value in asked.items() if not key.startswith("_ansible")}
+                self.assertEqual(options, {"lock": False, "timeout": 7, "strict": False})
+        for wrong in ("guest_ ,a b", [1], {"guest_": 1}):
+            with self.subTest(wrong):
+                self.assertEqual(self.one({guest: {"variables_from": wrong}})["error"]["code"], "args.invalid")
+
     def test_src_of_ap_bind_is_a_configuration(self) -> None:
         self.binary("ap_bind", 'printf \'{"changed": false, "entries": %s}\' "$(cat)"')
         (self.root / "queues.yml").write_text("- name: é\n")

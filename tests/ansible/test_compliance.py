@@ -128,6 +128,7 @@ class Rows(unittest.TestCase):
         for why, change in (
             ("reached", {"answer": {**good()["answer"], "unreachable": True}}),
             ("No rights. [uv.not_permitted]", {"answer": refused}),
+            ("said of no step", {"answer": {**good()["answer"], "failed": True}}),
             ("It said nothing.", {"answer": {}}),
             ("It said nothing.", {"answer": None}),
             ("another boot", {"boot_id": BOOT.replace("1", "2")}),

@@ -181,8 +181,12 @@ fn a_locked_store_that_lacks_a_secret_needs_a_reboot() {
         assert_eq!(steps(&failed)[1], "add failed uv.store_locked");
         assert_eq!(steps(&failed)[3], "lock failed uv.locked_incomplete");
     }
+    let by_name = fails(&guest, GUEST, &json!({"secrets": [{"name": "a"}, {"name": "b"}]}), "uv.secret_missing");
+    assert_eq!(by_name["reboot_required"], true);
     guest.reboot().unwrap();
-    assert_eq!(steps(&fails(&guest, GUEST, &more, "uv.secret_missing"))[2], "verify failed uv.secret_missing");
+    let empty = fails(&guest, GUEST, &more, "uv.secret_missing");
+    assert_eq!(steps(&empty)[2], "verify failed uv.secret_missing");
+    assert!(empty.get("reboot_required").is_none(), "{empty}");
 }
 
 #[test]
@@ -196,7 +200,7 @@ fn a_secret_without_a_request_must_be_there_already() {
     assert!(missing["msg"].as_str().unwrap().contains("lacks a, "), "{missing}");
     with_secrets(&guest, &["a", "b"]);
     let there = ok(&guest, GUEST, &by_name);
-    assert_eq!(column(&there["requests"], "evidence"), ["id_only", "id_only"]);
+    assert_eq!(column(&there["requests"], "evidence"), ["added_this_boot", "added_this_boot"]);
     assert_eq!(column(&there["requests"], "index"), [0, 1]);
     assert_eq!(steps(&there), ["machine unchanged", "add unchanged", "verify unchanged", "lock changed"]);
 }
@@ -322,4 +326,62 @@ fn in_check_mode_a_request_that_is_not_built_yet_counts_as_what_it_is_known_as()
     );
     assert!(warned(&predicted, "file.missing"), "{predicted}");
     assert_eq!(effects(&guest), NOTHING);
+}
+
+#[test]
+fn what_is_left_undone_without_strict_is_not_right() {
+    if !e2e::can_simulate("what_is_left_undone_without_strict_is_not_right") {
+        return;
+    }
+    let guest = guest(CARDS);
+    let arguments = json!({"queues": [accel(), {"mode": "accel", "mingen": "cex9"}], "strict": false});
+    for arguments in [&checked(&arguments), &arguments, &checked(&arguments)] {
+        let result = ok(&guest, GUEST, arguments);
+        assert_eq!(result["steps"][1]["right"], false, "{result}");
+        assert_ne!(result["msg"], "The guest is as it is to be.");
+    }
+    assert_eq!(states(&guest)["01.0005"], "bound");
+}
+
+#[test]
+fn a_secret_is_told_by_its_name_and_its_own_id_and_proved_by_the_record() {
+    if !e2e::can_simulate("a_secret_is_told_by_its_name_and_its_own_id_and_proved_by_the_record") {
+        return;
+    }
+    let guest = guest("");
+    let id = pv_wire::SecretId::from_name_bytes("plain name");
+    let secret = pv_request::Secret::new(pv_request::SecretClass::Plaintext, id, b"x", "x").unwrap();
+    ok(&guest, "secret_add", &json!({"path": file(&build(&add(secret), &["m1"]))}));
+    let by_name = json!({"secrets": [{"name": "plain name"}], "proved_only": true});
+    let result = ok(&guest, GUEST, &checked(&by_name));
+    assert_eq!(column(&result["requests"], "name"), ["plain name"]);
+    assert_eq!(column(&result["requests"], "id"), [json!(id.to_string())]);
+    assert_eq!(column(&result["requests"], "evidence"), ["added_this_boot"]);
+    shell(&guest, "rm -r /run/seguest-pv");
+    fails(&guest, GUEST, &checked(&by_name), "uv.secret_not_proved");
+}
+
+#[test]
+fn in_check_mode_a_request_of_which_nothing_is_known_may_bring_any_secret() {
+    if !e2e::can_simulate("in_check_mode_a_request_of_which_nothing_is_known_may_bring_any_secret") {
+        return;
+    }
+    let guest = guest(CARDS);
+    with_secrets(&guest, &["a"]);
+    let arguments = checked(&json!({"secrets": [{"pending": true}], "queues": [ep11("b", KEY_A)]}));
+    let predicted = ok(&guest, GUEST, &arguments);
+    assert_eq!((&predicted["predicted"], &predicted["steps"][3]["right"]), (&json!("partial"), &Value::Null));
+}
+
+#[test]
+fn a_refused_run_tells_nothing_as_done() {
+    if !e2e::can_simulate("a_refused_run_tells_nothing_as_done") {
+        return;
+    }
+    let guest = guest(CARDS);
+    let queues = json!([accel(), {"mode": "accel", "mingen": "cex9"}]);
+    let refused = fails(&guest, GUEST, &json!({"secrets": [secret("a")], "queues": queues}), "ap.no_matching_queue");
+    assert_eq!(column(&refused["requests"], "changed"), [false]);
+    assert!(refused["queues"].as_array().unwrap().iter().all(|queue| queue["before"] == queue["after"]), "{refused}");
+    assert_eq!(column(&refused["entries"], "apqn"), [Value::Null, Value::Null]);
 }

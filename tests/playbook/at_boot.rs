@@ -129,7 +129,10 @@ fn a_failure_at_boot_is_one_error_line_in_the_journal() -> Result<()> {
     single.guest.reboot()?;
     single.guest.set("faults:\n  - {on: add_secret, nth: 2, uv_rc: 0x0108, times: 0}\n")?;
     // As systemd runs it, with the journal behind its output.
-    let output = run(&single.guest, &format!("JOURNAL_STREAM=8:1 {}", exec_start(&single.guest)?))?;
+    let output = run(
+        &single.guest,
+        &format!("JOURNAL_STREAM=$(stat -Lc %d:%i /proc/self/fd/2) {}", exec_start(&single.guest)?),
+    )?;
     assert_eq!(output.status.code(), Some(1));
     let said = String::from_utf8(output.stderr)?;
     assert!(said.starts_with("<3>The ultravisor was asked to add a secret and answered 0x0108"), "{said}");

@@ -9,8 +9,8 @@ attributes:
   check_mode:
     description: Can run in check mode and say what would change.
     details: It is the verdict on the guest. What it would change is what is wrong, and each step is predicted from the
-        predicted outcome of those before it. Nothing is written and no queue is bound; a step of which it cannot be
-        known how it will go has RV(steps[].certain=false).
+        predicted outcome of those before it. Nothing is written and no queue is bound; a step of which nothing can be
+        known has RV(steps[].right=null).
     support: full
   diff_mode:
     description: Shows what changes, or would change.
@@ -785,6 +785,11 @@ requests:
     label:
       description:
       - As given.
+      returned: always
+      type: str
+    name:
+      description:
+      - The name by which it is known, if one is given (M(seguest.pv.guest)).
       returned: always
       type: str
     path:

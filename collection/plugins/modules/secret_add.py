@@ -179,6 +179,11 @@ requests:
       - As given.
       returned: always
       type: str
+    name:
+      description:
+      - The name by which it is known, if one is given (M(seguest.pv.guest)).
+      returned: always
+      type: str
     path:
       description:
       - As given.

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import secrets
 from collections.abc import Iterator
 from typing import Any
@@ -22,10 +23,13 @@ from ansible.plugins.action import ActionBase
 
 from . import target_output, target_script
 from .binaries import Build, builds_of
-from .controller_files import MISSING, with_contents
+from .controller_files import MISSING, as_list, with_contents
 from .failure import Failure
 from .options import OPTIONS
 from .results import RESULT_KEYS
+
+
+_BEGINNING = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 
 
 class BinaryModule(ActionBase):
@@ -66,7 +70,7 @@ class BinaryModule(ActionBase):
 
     def _variables_of_role(self, task_vars: dict[str, Any]) -> dict[str, str]:
         """A role's variables that are called like the module's options."""
-        if self._task._role is None:
+        if self._task._role is None or not self._task._role.get_name().startswith("seguest.pv."):
             return {}
         beginning = self._task._role.get_name(include_role_fqcn=False)
         names = {option: f"{beginning}_{option}" for option in OPTIONS[self.MODULE]}
@@ -78,9 +82,15 @@ class BinaryModule(ActionBase):
         The option variables_from names beginnings, such as `guest_`: an option that is not given is what the first variable
         says that is called so. Only variables that are set are looked at, which saves a fleet a millisecond each and guest.
         """
-        beginnings = args.pop("variables_from", None) or ()
-        if isinstance(beginnings, str):
-            beginnings = [word.strip() for word in beginnings.split(",")]
+        if "variables_from" not in OPTIONS[self.MODULE]:
+            return args, {}
+        beginnings = as_list(args.pop("variables_from", None) or [])
+        if beginnings is None or not all(isinstance(each, str) and _BEGINNING.fullmatch(each) for each in beginnings):
+            raise Failure(
+                "args.invalid",
+                "The option variables_from must be a list of beginnings of names of variables.",
+                "Give it as in variables_from: [guest_].",
+            )
         variables = {}
         for option in OPTIONS[self.MODULE]:
             names = [f"{beginning}{option}" for beginning in beginnings if f"{beginning}{option}" in task_vars]

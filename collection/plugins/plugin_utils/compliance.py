@@ -93,6 +93,8 @@ def _unusable(given: Mapping[str, Any], answer: Json, facts: Json, steps: list[J
         code = text(mapping(answer.get("error")).get("code"))
         said = text(answer.get("msg")) or "It said nothing."
         return f"The guest gave no answer that can be used. {said}{f' [{code}]' if code else ''}"
+    if answer.get("failed") and all(rule["verdict"] == PASS for rule in steps):
+        return "The guest failed, and said of no step that it is wrong."
     now, then = given.get("boot_id"), text(facts.get("boot_id"))
     if then is None or ("boot_id" in given and text(now) is None):
         return "Whether the answer is of this boot cannot be known."

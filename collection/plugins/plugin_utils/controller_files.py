@@ -28,7 +28,7 @@ def with_contents(
     if module == "secret_add":
         args = _request(args, find, check_mode)
     if option := {"secret_add": "requests", "guest": "secrets"}.get(module):
-        entries = _list(args.get(option))
+        entries = as_list(args.get(option), commas=False)
         if entries is not None:
             args[option] = [_request(each, find, check_mode) if isinstance(each, dict) else each for each in entries]
     if option := {"ap_bind": "src", "guest": "queues_src"}.get(module):
@@ -93,9 +93,11 @@ def _text(data: bytes) -> str:
     return data.decode("utf-8")
 
 
-def _list(value: Any) -> list[Any] | None:
-    """A list of entries, which may be given as JSON; None for anything else, which the module then names."""
+def as_list(value: Any, commas: bool = True) -> list[Any] | None:
+    """A list, which may be given as JSON, or as text with commas in it; None for anything else, which the module then names."""
     if isinstance(value, str):
+        if commas and not value.lstrip().startswith("["):
+            return [word.strip() for word in value.split(",")]
         try:
             value = json.loads(value)
         except ValueError:

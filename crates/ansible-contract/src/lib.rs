@@ -33,6 +33,7 @@ pub use types::{HexText, NameText, NoLog, hex_from_number, no_name};
 
 use fault::Code;
 use serde::{Serialize, de::DeserializeOwned};
+use std::os::unix::fs::MetadataExt as _;
 use std::process::ExitCode;
 
 /// What [`Module::Options`] must be: readable leniently, and printable with secrets masked.
@@ -67,6 +68,14 @@ pub trait Module {
     fn run(options: Self::Options, context: &Context) -> Result<Outcome<Self::Report>, Failure<Self::Report>>;
 }
 
+/// Whether standard error is the journal's, and an operator reads there: systemd.exec(5), JOURNAL_STREAM. What a service starts
+/// inherits the variable, so device and inode are compared.
+fn writes_to_journal() -> bool {
+    let journal = std::env::var("JOURNAL_STREAM").unwrap_or_default();
+    let same = |found: std::fs::Metadata| journal == format!("{}:{}", found.dev(), found.ino());
+    std::fs::metadata("/proc/self/fd/2").is_ok_and(same)
+}
+
 /// Runs the module on the program's arguments, prints its result as one JSON object and gives the exit code.
 pub fn run<M: Module>() -> ExitCode {
     std::panic::set_hook(Box::new(|info| {
@@ -86,8 +95,8 @@ pub fn run<M: Module>() -> ExitCode {
             match M::run(options, &context) {
                 Ok(outcome) => (outcome::print(&outcome.printed(context.diff, invocation.as_deref())), false),
                 Err(failure) => {
-                    // Run by systemd, an operator reads the journal: one line marked as an error (sd-daemon(3)).
-                    if std::env::var_os("JOURNAL_STREAM").is_some() {
+                    if writes_to_journal() {
+                        // As a line that is marked as an error: sd-daemon(3).
                         eprintln!("<3>{} [{}]", failure.fault, failure.fault.code.name);
                     }
                     (outcome::print(&failure.printed(context.diff, invocation.as_deref())), true)

@@ -164,7 +164,7 @@ impl BootRecord {
                     ),
                 )
                 .hint(
-                    "Run the task again when the other has ended; look for a secret_add or secret_lock that hangs.",
+                    "Run the task again when the other has ended; look for a secret_add, secret_lock or guest that hangs.",
                 ));
             }
             std::thread::sleep(pause.min(left));

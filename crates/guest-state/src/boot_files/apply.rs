@@ -9,7 +9,7 @@ use fault::{Fault, Result};
 use serde::Serialize;
 use std::fs::{self, DirBuilder};
 use std::io::ErrorKind;
-use std::os::unix::fs::{DirBuilderExt as _, symlink};
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _, symlink};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -32,7 +32,14 @@ pub type Answer = std::result::Result<Outcome<Report>, Failure<Report>>;
 
 /// Tells the plan.
 pub fn predict(desired: &Desired, plan: &Plan) -> Outcome<Report> {
-    outcome(desired, plan, plan.0.len())
+    let mut outcome = outcome(desired, plan, plan.0.len());
+    if outcome.changed {
+        outcome.msg = match desired {
+            Desired::Installed(_) => "What the guest runs at each boot would be installed.".into(),
+            Desired::Removed => "What the guest runs at each boot would be removed.".into(),
+        };
+    }
+    outcome
 }
 
 /// Writes and removes files; each is whole or not there.
@@ -43,17 +50,19 @@ pub fn apply(desired: &Desired, plan: &Plan) -> Answer {
     let mut warnings = Vec::new();
     for (done, change) in plan.0.iter().enumerate() {
         let path = Path::new(change.path);
+        // True once it has its name, whatever fails after that.
+        let mut changed = false;
         let made = match &change.wanted {
-            Wanted::File(mode, content) => put(path, *mode, content),
-            Wanted::Link(target) => link(path, target),
-            Wanted::Nothing => remove(path),
+            Wanted::File(mode, content) => put(path, *mode, content, &mut changed),
+            Wanted::Link(target) => link(path, target, &mut changed),
+            Wanted::Nothing => remove(path, &mut changed),
             // Only in check mode, which does not come here.
             Wanted::Unknown(_) => Ok(()),
         };
         if let Err(fault) = made {
-            let so_far = outcome(desired, plan, done);
+            let so_far = outcome(desired, plan, done + usize::from(changed));
             let mut failure = Failure::from(fault);
-            failure.changed = done > 0;
+            failure.changed = so_far.changed;
             failure.diff = so_far.diff;
             failure.report = Some(Box::new(so_far.report));
             return Err(failure);
@@ -67,35 +76,32 @@ pub fn apply(desired: &Desired, plan: &Plan) -> Answer {
     Ok(outcome)
 }
 
-fn put(path: &Path, mode: u32, content: &[u8]) -> Result<()> {
+/// A link that is there is replaced, and what it leads to is left alone.
+fn put(path: &Path, mode: u32, content: &[u8], changed: &mut bool) -> Result<()> {
     folder_of(path)?;
-    make_way(path)?;
     let attributes = Attributes { mode, uid: Some(0), gid: Some(0) };
-    files::replace(path, content, &attributes, &mut false)
+    files::replace(path, content, &attributes, changed)
 }
 
-fn link(path: &Path, target: &str) -> Result<()> {
+fn link(path: &Path, target: &str, changed: &mut bool) -> Result<()> {
     folder_of(path)?;
     let folder = Folder::lock(path)?;
-    make_way(path)?;
-    symlink(target, path).map_err(|e| files::unwritable(path, &e))?;
+    let temporary = path.with_extension("seguest-tmp");
+    let made = || {
+        match fs::remove_file(&temporary) {
+            Err(e) if e.kind() != ErrorKind::NotFound => return Err(e),
+            _ => {}
+        }
+        symlink(target, &temporary)?;
+        fs::rename(&temporary, path)
+    };
+    made().map_err(|e| files::unwritable(path, &e))?;
+    *changed = true;
     folder.make_durable()
 }
 
-/// A link that is there is removed first: what it names is not ours to write to.
-fn make_way(path: &Path) -> Result<()> {
-    match fs::symlink_metadata(path) {
-        Ok(found) if found.is_symlink() => fs::remove_file(path).map_err(|e| files::unwritable(path, &e)),
-        Ok(found) if !found.is_file() => {
-            Err(Fault::new(codes::NOT_OURS, format!("{} is no regular file; it is left as it is.", path.display()))
-                .hint("Move it away."))
-        }
-        _ => Ok(()),
-    }
-}
-
-fn remove(path: &Path) -> Result<()> {
-    files::remove(path, &mut false)?;
+fn remove(path: &Path, changed: &mut bool) -> Result<()> {
+    files::remove(path, changed)?;
     // Our own folders go with the last file in them; one of the system's never is empty, nor ours to remove.
     if let Some(folder) = path.parent().filter(|folder| folder.ends_with("seguest.pv")) {
         match fs::remove_dir(folder) {
@@ -111,9 +117,16 @@ fn remove(path: &Path) -> Result<()> {
 /// The folder is there, made if it is not, and nobody but root can change it.
 fn folder_of(path: &Path) -> Result<()> {
     let Some(folder) = path.parent() else { return Ok(()) };
-    DirBuilder::new().recursive(true).mode(0o755).create(folder).map_err(|e| files::unwritable(folder, &e))?;
+    let missing: Vec<&Path> = folder.ancestors().take_while(|part| fs::symlink_metadata(part).is_err()).collect();
+    for part in missing.into_iter().rev() {
+        // Whatever the umask: others must get through a folder of the system.
+        let made = DirBuilder::new().mode(0o755).create(part);
+        made.and_then(|()| fs::set_permissions(part, fs::Permissions::from_mode(0o755)))
+            .map_err(|e| files::unwritable(part, &e))?;
+    }
     match observe::unsafe_part(folder) {
-        Some(why) => Err(Fault::new(codes::UNSAFE_FOLDER, format!("{} is not written: {why}.", path.display()))),
+        Some(why) => Err(Fault::new(codes::UNSAFE_FOLDER, format!("{} is not written: {why}.", path.display()))
+            .hint("Give the folder to root and take the right to write from others (chown root:root, chmod go-w).")),
         None => Ok(()),
     }
 }

@@ -4,7 +4,9 @@ use super::desired::{Desired, Wanted};
 use super::{PROGRAM, codes};
 use ansible_contract::files::{self, Found};
 use fault::{Fault, Result};
+use nix::fcntl::{AT_FDCWD, AtFlags};
 use nix::libc::ELOOP;
+use nix::unistd::{AccessFlags, faccessat};
 use std::fs;
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt as _;
@@ -40,6 +42,8 @@ pub struct Observed {
     pub systemd: bool,
     /// Folders that others than root could change, with a phrase that says why.
     pub unsafe_folder: Option<String>,
+    /// A folder in which nothing can be written, with the reason.
+    pub unwritable: Option<Fault>,
 }
 
 /// Looks at every path.
@@ -49,8 +53,10 @@ pub struct Observed {
 pub fn observe(desired: &Desired) -> Result<Observed> {
     let paths = desired.paths();
     let at = paths.iter().map(|(path, wanted)| at(Path::new(path), wanted)).collect::<Result<_>>()?;
-    let folders = paths.iter().filter_map(|(path, _)| Path::new(path).parent());
-    Ok(Observed { paths: at, systemd: has_systemd(), unsafe_folder: folders.filter_map(unsafe_part).next() })
+    let folders = || paths.iter().filter_map(|(path, _)| Path::new(path).parent());
+    let unsafe_folder = folders().filter_map(unsafe_part).next();
+    let unwritable = folders().filter_map(unwritable_part).next();
+    Ok(Observed { paths: at, systemd: has_systemd(), unsafe_folder, unwritable })
 }
 
 fn at(path: &Path, wanted: &Wanted) -> Result<At> {
@@ -94,6 +100,13 @@ pub fn unsafe_part(folder: &Path) -> Option<String> {
         }
     }
     None
+}
+
+/// Why nothing can be written in a folder, or in the nearest one above it that is there.
+fn unwritable_part(folder: &Path) -> Option<Fault> {
+    let there = folder.ancestors().find(|part| part.is_dir())?;
+    let access = faccessat(AT_FDCWD, there, AccessFlags::W_OK | AccessFlags::X_OK, AtFlags::AT_EACCESS);
+    access.err().map(|errno| files::unwritable(there, &errno.into()))
 }
 
 /// The bytes of this program.

@@ -30,13 +30,27 @@ impl Plan {
 /// Compares. What starts the others is the last to come and the first to go.
 ///
 /// # Errors
-/// `boot.no_systemd`, `boot.unsafe_folder`.
+/// `boot.no_systemd`, `boot.unsafe_folder`, `boot.not_ours`, `file.unwritable`.
 pub fn plan(desired: &Desired, observed: &Observed) -> Result<Plan> {
     let differs = |((path, wanted), at): ((&'static str, Wanted), &At)| {
         let words = (before(at), after(&wanted, at));
         (!is(at, &wanted)).then_some(Change { path, wanted, words })
     };
     let mut changes: Vec<Change> = desired.paths().into_iter().zip(&observed.paths).filter_map(differs).collect();
+    if let Some(fault) = observed.unwritable.as_ref().filter(|_| !changes.is_empty()) {
+        return Err(fault.clone());
+    }
+    let in_the_way = |(change, at): (&Change, &At)| matches!((&change.wanted, at), (Wanted::Link(_), At::File { .. }));
+    let at = |change: &Change| desired.paths().iter().position(|(path, _)| *path == change.path);
+    for change in &changes {
+        if at(change).and_then(|at| observed.paths.get(at)).is_some_and(|at| in_the_way((change, at))) {
+            return Err(Fault::new(
+                codes::NOT_OURS,
+                format!("{} is a file where a link is to be; it is left as it is.", change.path),
+            )
+            .hint("Move it away."));
+        }
+    }
     match desired {
         Desired::Removed => changes.reverse(),
         Desired::Installed(_) => {
@@ -105,7 +119,7 @@ mod tests {
     }
 
     fn paths(desired: &Desired, paths: Vec<At>) -> Vec<&'static str> {
-        let observed = Observed { paths, systemd: true, unsafe_folder: None };
+        let observed = Observed { paths, systemd: true, unsafe_folder: None, unwritable: None };
         plan(desired, &observed).unwrap().0.into_iter().map(|change| change.path).collect()
     }
 
@@ -135,7 +149,7 @@ mod tests {
 
     #[test]
     fn nothing_is_installed_where_it_would_not_run_or_others_could_exchange_it() {
-        let observed = |systemd, unsafe_folder| Observed { paths: whole(), systemd, unsafe_folder };
+        let observed = |systemd, unsafe_folder| Observed { paths: whole(), systemd, unsafe_folder, unwritable: None };
         let code = |desired: &Desired, observed: &Observed| plan(desired, observed).err().map(|fault| fault.code);
         assert_eq!(code(&installed(), &observed(false, None)), Some(codes::NO_SYSTEMD));
         assert_eq!(code(&installed(), &observed(true, Some("x".into()))), Some(codes::UNSAFE_FOLDER));
@@ -143,9 +157,26 @@ mod tests {
     }
 
     #[test]
+    fn what_is_in_the_way_or_cannot_be_written_is_known_before_anything_is() {
+        let full = Fault::new(ansible_contract::codes::FILE_UNWRITABLE, "It is full.");
+        let code = |paths, unwritable| {
+            let observed = Observed { paths, systemd: true, unsafe_folder: None, unwritable };
+            plan(&installed(), &observed).err().map(|fault| fault.code)
+        };
+        let mut there = whole();
+        there[3] = file(0o644);
+        assert_eq!(code(there, None), Some(codes::NOT_OURS));
+        let mut there = whole();
+        there[1] = At::Nothing;
+        assert_eq!(code(there, Some(full.clone())), Some(full.code));
+        assert_eq!(code(whole(), Some(full)), None);
+    }
+
+    #[test]
     fn a_request_that_is_not_built_yet_leaves_the_content_open() {
         let unknown = Desired::Installed(Installed { program: vec![1], arguments: None, before: Vec::new() });
-        let plan = plan(&unknown, &Observed { paths: whole(), systemd: true, unsafe_folder: None }).unwrap();
+        let plan =
+            plan(&unknown, &Observed { paths: whole(), systemd: true, unsafe_folder: None, unwritable: None }).unwrap();
         assert!(plan.0.len() == 1 && !plan.is_certain());
     }
 }

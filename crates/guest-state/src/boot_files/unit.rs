@@ -19,6 +19,8 @@ After=local-fs.target modprobe@uvdevice.service
 Type=oneshot
 RemainAfterExit=yes
 ExecStart={PROGRAM} {ARGUMENTS}
+# A failure is one line of standard error.
+StandardOutput=null
 TimeoutStartSec=10min
 UMask=0077
 NoNewPrivileges=yes

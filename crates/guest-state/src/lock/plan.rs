@@ -87,7 +87,7 @@ pub fn plan(guard: &Guard, list: &SecretList, lock: LockState) -> Result<Plan> {
             .hint("Reboot the guest, add all secrets, then lock."),
         LockState::Unlocked | LockState::Unknown => {
             Fault::new(codes::LOCK_GUARD, format!("The secret store was not locked by this task: {unmet}."))
-                .hint("Add what is missing first (seguest.pv.secret_add), or correct what is required.")
+                .hint("Add what is missing first (seguest.pv.secret_add, or secrets of seguest.pv.guest), or correct what is required.")
         }
     })
 }

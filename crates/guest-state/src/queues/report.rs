@@ -52,7 +52,7 @@ pub fn reason(
         Decision::SecretMissing => {
             let id = wanted.secret().map(|id| id.to_string()).unwrap_or_default();
             Fault::new(codes::SECRET_MISSING, format!("{who}: its association secret {id} is not in the secret store."))
-                .hint("Add it first (seguest.pv.secret_add); if the store is locked, reboot the guest and add it before the lock.")
+                .hint("Add it first (seguest.pv.secret_add, or secrets of seguest.pv.guest); if the store is locked, reboot the guest and add it before the lock.")
         }
         Decision::Mismatch(apqn) => mismatch(*apqn),
         Decision::Unreadable(apqn) => Fault::new(
@@ -95,7 +95,7 @@ fn some_of(list: &[String]) -> String {
 }
 
 /// What frees a queue of an unknown association.
-const HOW_TO_FREE: &str = "If nothing uses it, this module with state=bound, the wanted entries and exclusive=true takes it (and releases all else that no entry wants), and with state=unbound and all=true it releases every queue.";
+const HOW_TO_FREE: &str = "If nothing uses it, seguest.pv.ap_bind or seguest.pv.guest with the wanted entries and exclusive=true takes it (and releases all else that no entry wants), and seguest.pv.ap_bind with state=unbound and all=true releases every queue.";
 
 /// A queue that may be associated with the secret of an entry that is to be released, which nobody can know.
 pub fn unknown(apqn: Apqn) -> Fault {

@@ -80,7 +80,11 @@ impl Apply<'_> {
             }
         }
         if done.changed() {
-            done.list = SecretList::read(self.device)?;
+            match SecretList::read(self.device) {
+                Ok(list) => done.list = list,
+                // They are added all the same.
+                Err(fault) => return Err(done.failure(fault, wanted.len())),
+            }
         }
         Ok(done.outcome("added"))
     }
@@ -164,9 +168,15 @@ impl<'a> Done<'a> {
 
     fn entry(&mut self, wanted: &Wanted, changed: bool, evidence: Option<Evidence>) {
         let loaded = wanted.loaded();
-        let id = loaded.and_then(|loaded| loaded.id).or_else(|| wanted.known_as.as_ref().map(Requirement::id));
+        // A secret that was made with use_name has another id than its name's hash.
+        let found = |known_as: &Requirement| {
+            let there = self.list.secrets.iter().find(|secret| known_as.is_met_by(&secret.id));
+            there.map_or_else(|| known_as.id(), |secret| secret.id)
+        };
+        let id = loaded.and_then(|loaded| loaded.id).or_else(|| wanted.known_as.as_ref().map(found));
         self.entries.push(Added {
             label: wanted.label.clone(),
+            name: wanted.known_as.as_ref().and_then(Requirement::name),
             path: wanted.path.as_ref().map(ToString::to_string),
             id: id.map(|id| id.to_string()),
             option: loaded.map(|l| l.secret_type.option().to_owned()),

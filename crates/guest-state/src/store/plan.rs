@@ -104,13 +104,13 @@ pub fn matching<'a>(list: &'a SecretList, request: &Loaded) -> impl Iterator<Ite
 pub fn plan(wanted: &[Wanted], list: &SecretList, record: &Record) -> Result<Plan> {
     let mut planned_adds: Vec<&Loaded> = Vec::new();
     let mut plan = Vec::new();
-    for wanted in wanted {
-        let planned = match &wanted.request {
+    for each in wanted {
+        let planned = match &each.request {
             Given::Later(_) => Planned { step: Step::Later, warnings: Vec::new() },
-            Given::None => Planned { step: expected(wanted, list, &planned_adds)?, warnings: Vec::new() },
-            Given::Read(request) => one(request, list, record, &planned_adds, wanted.force)?,
+            Given::None => Planned { step: expected(each, wanted, list, record)?, warnings: Vec::new() },
+            Given::Read(request) => one(request, list, record, &planned_adds, each.force)?,
         };
-        if let (Step::Add, Given::Read(request)) = (&planned.step, &wanted.request) {
+        if let (Step::Add, Given::Read(request)) = (&planned.step, &each.request) {
             planned_adds.push(request);
         }
         plan.push(planned);
@@ -118,12 +118,18 @@ pub fn plan(wanted: &[Wanted], list: &SecretList, record: &Record) -> Result<Pla
     Ok(Plan(plan))
 }
 
-/// A secret without a request must be there, or come with another of the task's requests.
-fn expected(wanted: &Wanted, list: &SecretList, planned_adds: &[&Loaded]) -> Result<Step> {
+/// A secret without a request must be there, or come with another of the task's requests. Where the record of this boot knows
+/// all secrets of its id, it came by one of our requests.
+fn expected(wanted: &Wanted, all: &[Wanted], list: &SecretList, record: &Record) -> Result<Step> {
     let Some(known_as) = &wanted.known_as else { return Ok(Step::Missing) };
-    let mut ids = list.secrets.iter().map(|secret| secret.id).chain(planned_adds.iter().filter_map(|add| add.id));
-    if ids.any(|id| known_as.is_met_by(&id)) {
-        return Ok(Step::Present(Evidence::IdOnly));
+    let there = list.secrets.iter().filter(|secret| known_as.is_met_by(&secret.id)).count();
+    if there > 0 {
+        let proved = list.is_complete() && record.added_of(|id| known_as.is_met_by(id)) == there;
+        return Ok(Step::Present(if proved { Evidence::AddedThisBoot } else { Evidence::IdOnly }));
+    }
+    let mut brought = all.iter().filter_map(|other| other.loaded()?.id);
+    if brought.any(|id| known_as.is_met_by(&id)) {
+        return Ok(Step::Present(Evidence::AddedThisBoot));
     }
     if list.is_complete() { Ok(Step::Missing) } else { Err(list.incomplete()) }
 }
@@ -368,7 +374,7 @@ mod tests {
         let predicted = plan.predicted(&wanted, &list);
         let shown: Vec<_> = predicted.secrets.iter().map(|secret| (secret.index, secret.id.0[0])).collect();
         assert_eq!((shown, predicted.total), (vec![(0, 2), (1, 1)], 2));
-        assert_eq!(plan.0[3].step, Step::Present(Evidence::IdOnly), "it comes with the first");
+        assert_eq!(plan.0[3].step, Step::Present(Evidence::AddedThisBoot), "it comes with the first");
     }
 
     #[test]

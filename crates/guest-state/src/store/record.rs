@@ -1,6 +1,7 @@
 //! Which requests were handed to the ultravisor in this boot: intent before, outcome after.
 
 use super::request::Loaded;
+use pv_wire::SecretId;
 use serde::{Deserialize, Serialize};
 
 /// What is known of a request that was handed over.
@@ -39,6 +40,13 @@ impl Record {
         let id = request.id.map(|id| id.to_string());
         let same_name = |entry: &&Entry| entry.id == id && entry.secret_type == request.secret_type.0;
         self.0.iter().filter(same_name).any(|entry| entry.sha256 != request.sha256 && entry.fate == Fate::Added)
+    }
+
+    /// How many secrets of such an id were added by these requests.
+    pub fn added_of(&self, is_meant: impl Fn(&SecretId) -> bool) -> usize {
+        let id = |entry: &Entry| entry.id.as_deref().and_then(|text| text.parse().ok());
+        let added = self.0.iter().filter(|entry| entry.fate == Fate::Added);
+        added.filter(|entry| id(entry).is_some_and(|id| is_meant(&id))).count()
     }
 
     /// How many secrets of the store, of types that are listed, came from these requests. Until the next boot none of them

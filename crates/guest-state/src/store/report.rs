@@ -23,6 +23,8 @@ pub struct Report {
 pub struct Added {
     /// As given.
     pub label: Option<String>,
+    /// The name by which it is known, if one is given (M(seguest.pv.guest)).
+    pub name: Option<String>,
     /// As given.
     pub path: Option<String>,
     /// Id of the secret, C(0x) and 64 hex digits; null for types that are never listed.

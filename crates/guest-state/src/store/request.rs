@@ -89,6 +89,11 @@ impl Wanted {
         if let Given::Read(loaded) = &self.request { Some(loaded) } else { None }
     }
 
+    /// Whether nothing is known of the secret yet (check mode).
+    pub fn may_be_any(&self) -> bool {
+        self.known_as.is_none() && matches!(self.request, Given::Later(_))
+    }
+
     /// What the lock must find in the store: the secret by what it is known, else by its request. `None` for types that
     /// are never listed.
     pub fn requirement(&self) -> Option<Requirement> {

@@ -37,6 +37,11 @@ impl Requirement {
         }
     }
 
+    /// The name, if it is one.
+    pub fn name(&self) -> Option<String> {
+        if let Self::Name(name) = self { Some(name.clone()) } else { None }
+    }
+
     /// The id that a secret known so has, unless it was made with use_name.
     pub fn id(&self) -> SecretId {
         match self {

@@ -31,12 +31,17 @@ pub fn check(accepted: &[[u8; 32]], machine: &Machine) -> Result<()> {
             return Err(Fault::new(pv_guest::codes::NOT_A_GUEST, "This system is not a Secure Execution guest (/sys/firmware/uv/prot_virt_guest is not 1).")
                 .hint("Check that the task runs on the right machine, and that the guest was started from an encrypted boot image."));
         }
-        None => return Err(unknown("/sys/firmware/uv cannot be read")),
+        None => {
+            return Err(unknown("/sys/firmware/uv cannot be read").hint("Run the task as root (become: true)."));
+        }
     }
     if accepted.is_empty() {
         return Ok(());
     }
-    let ours = machine.host_keys.as_deref().ok_or_else(|| unknown("the kernel does not show its host keys"))?;
+    let ours = machine.host_keys.as_deref().ok_or_else(|| {
+        unknown("the kernel does not show its host keys")
+            .hint("Use a kernel that has /sys/firmware/uv/keys, or leave host_key_hashes out.")
+    })?;
     if ours.iter().any(|key| accepted.contains(key)) {
         return Ok(());
     }
@@ -50,7 +55,6 @@ pub fn check(accepted: &[[u8; 32]], machine: &Machine) -> Result<()> {
 
 fn unknown(why: &str) -> Fault {
     Fault::new(codes::MACHINE_UNKNOWN, format!("Where the guest runs cannot be known: {why}."))
-        .hint("Use a kernel that has /sys/firmware/uv/keys, or leave host_key_hashes out.")
 }
 
 #[cfg(test)]

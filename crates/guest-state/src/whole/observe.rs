@@ -77,7 +77,7 @@ impl Hands {
         let machine = desired
             .asks_of_a_guest()
             .then(|| Machine { role: firmware::role().ok(), host_keys: firmware::host_key_hashes().ok().flatten() });
-        let store = self.device.as_ref().map(|device| self.store(device));
+        let store = self.device.as_ref().map(|device| self.store(device, desired.secrets.is_empty()));
         let fleet = match &desired.queues {
             Queues::Wanted(queues) => Some(self.fleet(queues, check_mode)),
             Queues::Later(_) | Queues::Any => None,
@@ -86,10 +86,14 @@ impl Hands {
         Observed { machine, store, fleet, boot_files }
     }
 
-    fn store(&self, device: &Result<Device>) -> Result<StoreSeen> {
+    /// The store. Where nothing is wanted of it, only what is in it.
+    fn store(&self, device: &Result<Device>, only_list: bool) -> Result<StoreSeen> {
         self.store.clone()?;
         let device = device.as_ref().map_err(Fault::clone)?;
         let list = SecretList::read(device)?;
+        if only_list {
+            return Ok(StoreSeen { list, record: Record::default(), lock: LockState::Unknown });
+        }
         Ok(StoreSeen { list, record: self.boot.load(Topic::Requests)?, lock: device.probe_lock()? })
     }
 

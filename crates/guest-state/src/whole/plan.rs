@@ -4,6 +4,7 @@
 use super::observe::{Observed, StoreSeen};
 use super::{Desired, Queues, Step, machine};
 use crate::queues::{self, Situation};
+use crate::store::Wanted;
 use crate::{boot_files, lock, store};
 use ansible_contract::{Failure, Outcome, warning};
 use fault::{Fault, Result};
@@ -52,7 +53,7 @@ pub fn plan(desired: &Desired, observed: &Observed<'_>) -> Plan {
     if let Some(seen) = &observed.machine {
         plan.machine = Some(machine::check(&desired.machines, seen));
     }
-    plan.unseen = unseen(observed);
+    plan.unseen = unseen(desired, observed);
     // What will be in the store when the queues' turn comes.
     let mut secrets = SecretList::default();
     match &observed.store {
@@ -68,7 +69,9 @@ pub fn plan(desired: &Desired, observed: &Observed<'_>) -> Plan {
         (Queues::Wanted(_), Some(Err(fault)), _) => Some(Err(fault.clone().into())),
         (Queues::Wanted(wanted), _, Some(Err(fault))) if wanted.needs_secrets() => Some(Err(fault.clone().into())),
         (Queues::Wanted(wanted), Some(Ok(fleet)), _) => {
-            Some(queues::predict(Situation::new(wanted.clone(), fleet.copied(), secrets), false))
+            // A request of which nothing is known yet may bring any secret.
+            let may_come = desired.secrets.iter().any(Wanted::may_be_any);
+            Some(queues::predict(Situation::new(wanted.clone(), fleet.copied(), secrets), may_come))
         }
         (Queues::Later(fault), ..) => Some(Ok(later(fault))),
         _ => None,
@@ -89,11 +92,14 @@ pub fn plan(desired: &Desired, observed: &Observed<'_>) -> Plan {
 }
 
 /// The steps of rooms that could not be observed. That there is no AP bus for this guest is an observation.
-fn unseen(observed: &Observed<'_>) -> Vec<Step> {
+fn unseen(desired: &Desired, observed: &Observed<'_>) -> Vec<Step> {
     let seen_so = [pv_guest::codes::NO_AP_BUS, pv_guest::codes::NO_SECURE_BINDING, pv_guest::codes::NOT_A_GUEST];
     let mut unseen = Vec::new();
     if let Some(Err(_)) = &observed.store {
         unseen.extend([Step::Add, Step::Verify, Step::Lock]);
+        if matches!(&desired.queues, Queues::Wanted(queues) if queues.needs_secrets()) {
+            unseen.push(Step::Bind);
+        }
     }
     if observed
         .fleet
@@ -103,7 +109,7 @@ fn unseen(observed: &Observed<'_>) -> Vec<Step> {
     {
         unseen.push(Step::Bind);
     }
-    if let Some(Err(_)) = &observed.boot_files {
+    if matches!(&observed.boot_files, Some(Err(fault)) if fault.code != boot_files::codes::NOT_OURS) {
         unseen.push(Step::AtBoot);
     }
     unseen
@@ -115,7 +121,10 @@ fn plan_store(desired: &Desired, seen: &StoreSeen, plan: &mut Plan) -> SecretLis
         return seen.list.clone();
     }
     let (add, predicted) = match store::plan(&desired.secrets, &seen.list, &seen.record) {
-        Err(fault) => (Err(Failure::from(fault)), seen.list.clone()),
+        Err(fault) => {
+            plan.verify = Some(Err(fault.clone()));
+            (Err(Failure::from(fault)), seen.list.clone())
+        }
         Ok(add) => {
             let told = store::predict(&desired.secrets, &add, &seen.list, seen.lock);
             // Of a store that is locked nothing more is expected than what is in it.
@@ -129,6 +138,11 @@ fn plan_store(desired: &Desired, seen: &StoreSeen, plan: &mut Plan) -> SecretLis
         Ok(planned) => {
             let told = lock::predict(&planned, &predicted, seen.lock);
             Ok((planned, told))
+        }
+        Err(_) if desired.secrets.iter().any(Wanted::may_be_any) => {
+            let mut told = lock::predict(&lock::Plan::Lock, &predicted, seen.lock);
+            told.predicted_partial = true;
+            Ok((lock::Plan::Lock, told))
         }
         Err(fault) => Err(lock::unmet(fault, &predicted, seen.lock)),
     });

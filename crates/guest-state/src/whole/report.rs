@@ -2,7 +2,7 @@
 
 use super::steps::StepReport;
 use crate::facts::AnsibleFacts;
-use crate::queues::{EntryReport, QueueReport};
+use crate::queues::{EntryReport, QueueReport, Status};
 use crate::store::Added;
 use crate::{boot_files, lock, queues, store};
 use pv_guest::uv::SecretInfo;
@@ -44,6 +44,20 @@ pub struct Locked {
 }
 
 impl Report {
+    /// What was only planned is taken back: nothing of it was done.
+    pub fn nothing_written(&mut self) {
+        for request in self.requests.iter_mut().flatten() {
+            request.changed = false;
+        }
+        for entry in self.entries.iter_mut().flatten().filter(|entry| entry.status != Status::Served) {
+            (entry.status, entry.apqn) = (Status::Unserved, None);
+        }
+        for queue in self.queues.iter_mut().flatten() {
+            queue.after = queue.before.clone();
+        }
+        self.at_boot = None;
+    }
+
     /// Takes up what is told of the store.
     pub fn store(&mut self, report: Option<store::Report>) {
         let Some(store::Report { requests, secrets, total }) = report else { return };

@@ -30,6 +30,7 @@ pub fn run(desired: Desired, check_mode: bool) -> Answer {
     if !check_mode {
         if told.is_over() {
             told.nothing_written();
+            report.nothing_written();
         } else {
             report = Report::default();
             told = apply(&desired, &hands, observed, plan, &mut report);
@@ -78,11 +79,12 @@ pub(super) fn tell(wanted: &Queues, plan: &Plan, report: &mut Report) -> Steps {
     if let Some(planned) = &plan.lock {
         report.lock(steps.take(Step::Lock, told(planned)));
         if planned.as_ref().is_ok_and(|(_, told)| told.predicted_partial) {
-            steps.unknown(Step::Lock, Some(&lock::unknown()));
+            let why = planned.as_ref().is_ok_and(|(_, told)| !told.warnings.is_empty()).then(lock::unknown);
+            steps.unknown(Step::Lock, why.as_ref());
         }
     }
     if let Some(bind) = &plan.bind {
-        report.queues(steps.take(Step::Bind, bind.clone()));
+        take_bind(&mut steps, report, bind.clone());
     }
     if let Queues::Later(fault) = wanted {
         steps.unknown(Step::Bind, Some(fault));
@@ -95,6 +97,15 @@ pub(super) fn tell(wanted: &Queues, plan: &Plan, report: &mut Report) -> Steps {
     }
     plan.unseen.iter().for_each(|step| steps.unknown(*step, None));
     steps
+}
+
+/// Takes up how it went with the queues. An entry that is not served is wrong, also where `strict` does not ask for it.
+fn take_bind(steps: &mut Steps, report: &mut Report, bound: queues::Answer) {
+    report.queues(steps.take(Step::Bind, bound));
+    let is_unserved = |entry: &&queues::EntryReport| entry.status == queues::Status::Unserved;
+    if report.entries.iter().flatten().any(|entry| is_unserved(&entry)) {
+        steps.not_yet(Step::Bind, "What can be done is done, and not every wanted queue is served.");
+    }
 }
 
 const WHERE_IT_MAY: &str = "It is a Secure Execution guest, on a machine that it may run on.";
@@ -133,7 +144,8 @@ fn apply(desired: &Desired, hands: &Hands, observed: Observed<'_>, plan: Plan, r
         return steps;
     }
     if let (Queues::Wanted(wanted), Some(Ok(fleet))) = (&desired.queues, observed.fleet) {
-        report.queues(steps.take(Step::Bind, queues::apply(Situation::new(wanted.clone(), fleet, secrets))));
+        let bound = queues::apply(Situation::new(wanted.clone(), fleet, secrets));
+        take_bind(&mut steps, report, bound);
     }
     if steps.is_over() {
         return steps;

@@ -119,8 +119,8 @@ impl Steps {
                 self.changed |= failure.changed && !self.predicted;
                 self.warnings.extend(failure.warnings);
                 self.diff.extend(failure.diff);
-                if self.fault.is_none() {
-                    self.facts = failure.facts;
+                for (fact, value) in failure.facts {
+                    self.facts.entry(fact).or_insert(value);
                 }
                 let (detail, right) = (failure.fault.to_string(), verdict(&failure.fault));
                 (failure.report.map(|report| *report), State::Failed, Some(failure.fault), right, detail)
@@ -174,9 +174,14 @@ impl Steps {
             of_state.map(|told| told.step.word().to_owned()).collect()
         };
         let (done, would) = (names(State::Changed), names(State::WouldChange));
+        let is_right = self.reports.iter().all(|told| told.right == Some(true));
         match (done.is_empty(), would.is_empty()) {
-            (true, true) => "The guest is as it is to be.".into(),
-            (false, _) => format!("The guest is as it is to be now; changed: {}.", done.join(", ")),
+            (true, true) if is_right => "The guest is as it is to be.".into(),
+            (true, true) => {
+                "Nothing more can be done for the guest; see its steps for what is wrong or not known.".into()
+            }
+            (false, _) if is_right => format!("The guest is as it is to be now; changed: {}.", done.join(", ")),
+            (false, _) => format!("What could be done is done; changed: {}.", done.join(", ")),
             (true, false) => format!("The guest is not as it is to be; would change: {}.", would.join(", ")),
         }
     }
