@@ -28,7 +28,6 @@ from .failure import Failure
 from .options import OPTIONS
 from .results import RESULT_KEYS
 
-
 _BEGINNING = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 
 

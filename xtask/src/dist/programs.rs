@@ -28,7 +28,7 @@ const KB: usize = 1000;
 
 /// All of them. A limit is what was measured and a little: what makes a program larger is to be seen.
 pub const PROGRAMS: [Program; 8] = [
-    Program { module: "guest", is_static: true, builds: &[("s390x", 900 * KB), ("x86_64", 900 * KB)] },
+    Program { module: "guest", is_static: true, builds: &[("s390x", 1000 * KB), ("x86_64", 1000 * KB)] },
     Program { module: "secret_add", is_static: true, builds: &[("s390x", 330 * KB), ("x86_64", 360 * KB)] },
     Program { module: "secret_lock", is_static: true, builds: &[("s390x", 265 * KB), ("x86_64", 295 * KB)] },
     Program { module: "secret_retrieve", is_static: true, builds: &[("s390x", 345 * KB), ("x86_64", 370 * KB)] },
