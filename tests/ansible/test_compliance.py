@@ -183,6 +183,18 @@ class Rows(unittest.TestCase):
                     # These are shown, and no verdict hangs on them.
                     shown = part in ("changed", "requests", "secrets", "entries")
                     self.assertEqual(report(given)["guests"][0]["verdict"] == "pass", shown)
+        for part, key in (
+            ("requests", "index"),
+            ("requests", "id"),
+            ("secrets", "id"),
+            ("entries", "apqn"),
+            ("entries", "status"),
+        ):
+            for value in hostile:
+                with self.subTest(part=part, key=key, value=value):
+                    given = good()
+                    given["answer"][part][0][key] = copy.deepcopy(value)
+                    self.assertEqual(len(report(given)["guests"]), 1)
         no_verdicts: tuple[Any, ...] = (1, "true", [True], {}, "pass")
         for right in no_verdicts:
             with self.subTest(right=right):

@@ -362,6 +362,33 @@ fn a_secret_is_told_by_its_name_and_its_own_id_and_proved_by_the_record() {
 }
 
 #[test]
+fn in_check_mode_a_request_that_comes_too_late_for_a_locked_store_fails() {
+    if !e2e::can_simulate("in_check_mode_a_request_that_comes_too_late_for_a_locked_store_fails") {
+        return;
+    }
+    let guest = guest("");
+    ok(&guest, GUEST, &json!({"secrets": [secret("a")]}));
+    let late = json!({"secrets": [{"name": "a"}, {"name": "b", "pending": true}]});
+    let failed = fails(&guest, GUEST, &checked(&late), "uv.store_locked");
+    assert_eq!((&failed["reboot_required"], &failed["steps"][3]["right"]), (&json!(true), &json!(false)), "{failed}");
+    // One that is there needs no request.
+    ok(&guest, GUEST, &checked(&json!({"secrets": [{"name": "a", "pending": true}]})));
+}
+
+#[test]
+fn an_exact_lock_is_not_set_over_a_secret_whose_id_is_the_name_itself() {
+    if !e2e::can_simulate("an_exact_lock_is_not_set_over_a_secret_whose_id_is_the_name_itself") {
+        return;
+    }
+    let guest = guest("");
+    let id = pv_wire::SecretId::from_name_bytes("a");
+    let stranger = pv_request::Secret::new(pv_request::SecretClass::Plaintext, id, b"x", "x").unwrap();
+    ok(&guest, "secret_add", &json!({"path": file(&build(&add(stranger), &["m1"]))}));
+    fails(&guest, GUEST, &json!({"secrets": [secret("a")]}), "uv.lock_guard");
+    assert_eq!(guest.state().unwrap()["locked"], false);
+}
+
+#[test]
 fn in_check_mode_a_request_of_which_nothing_is_known_may_bring_any_secret() {
     if !e2e::can_simulate("in_check_mode_a_request_of_which_nothing_is_known_may_bring_any_secret") {
         return;

@@ -142,6 +142,13 @@ fn variables_of_provision_given_as_text_reach_the_guest_as_they_are_meant() -> R
         }
     }
     assert_eq!(single.guest.state()?, state);
+
+    let asked = single.guest.log()?.len();
+    for variable in ["compliance_cached", "compliance_report_only"] {
+        let play = single.controller.playbook("compliance.yml", &["-e", &format!("{variable}=perhaps")])?;
+        assert!(!play.ok && play.output.contains(variable), "{variable}: {}", play.output);
+    }
+    assert_eq!(single.guest.log()?.len(), asked, "the guest was asked");
     Ok(())
 }
 

@@ -155,7 +155,8 @@ requests:
     evidence:
       description:
       - 'Why the secret is held to be in the store. V(added_now). V(added_this_boot): this very request was, by its
-          SHA-256. V(id_only): one of its type and id is there, which does not prove that it is the same secret.'
+          SHA-256; of a secret that is asked for without a request, all of its id came by requests that were added in
+          this boot. V(id_only): one of its type and id is there, which does not prove that it is the same secret.'
       returned: always
       type: str
     id:

@@ -161,7 +161,11 @@ def _entry(entry: Json) -> Json:
 def _queues(facts: Json, answer: Json) -> list[Json]:
     """What the guest holds, each with the name of the secret whose index it is associated with."""
     requests = [mapping(request) for request in items(answer.get("requests"))]
-    names = {request.get("index"): text(request.get("name")) or text(request.get("label")) for request in requests}
+    names = {
+        index: text(request.get("name")) or text(request.get("label"))
+        for request in requests
+        if isinstance(index := request.get("index"), int)
+    }
     entries = [mapping(entry) for entry in items(answer.get("entries"))]
     serving = {text(entry.get("apqn")): at for at, entry in enumerate(entries) if entry.get("status") == "served"}
     queues = []

@@ -28,12 +28,12 @@ impl Mode {
     }
 
     /// A number: what YAML makes of octal digits behind a zero. One of which the decimal digits would be a usual mode in
-    /// octal, and which is none itself, was written without that zero: it is refused with what it means.
+    /// octal was written without that zero: it is refused with what it means.
     fn given_number<E: de::Error>(number: u64, expected: &dyn de::Expected) -> Result<Self, E> {
         let bits = u32::try_from(number).ok().filter(|bits| *bits <= ALL);
         let meant = u32::from_str_radix(&number.to_string(), 8).ok().filter(|meant| is_usual(*meant));
         match (bits, meant) {
-            (Some(bits), Some(_)) if !is_usual(bits) => Err(E::custom(format_args!(
+            (Some(bits), Some(_)) => Err(E::custom(format_args!(
                 "is the number {number}, which as a mode is {bits:04o}: write it with a zero before it and in quotes, \"{number:0>4}\""
             ))),
             (Some(bits), _) => {
@@ -172,7 +172,7 @@ mod tests {
 
     #[test]
     fn a_number_that_lacks_its_zero_is_refused_with_what_it_means() {
-        for lacking in [400, 440, 444, 600, 640, 644, 660, 700, 750, 755, 777] {
+        for lacking in [400, 440, 444, 500, 600, 640, 644, 660, 700, 750, 755, 777] {
             let said = serde_json::from_str::<Mode>(&lacking.to_string()).unwrap_err().to_string();
             assert!(said.contains(&format!("{lacking:04o}")) && said.contains(&format!("\"0{lacking}\"")), "{said}");
         }

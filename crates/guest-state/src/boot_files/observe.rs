@@ -42,8 +42,8 @@ pub struct Observed {
     pub systemd: bool,
     /// Folders that others than root could change, with a phrase that says why.
     pub unsafe_folder: Option<String>,
-    /// A folder in which nothing can be written, with the reason.
-    pub unwritable: Option<Fault>,
+    /// Of each path, why nothing can be written there.
+    pub unwritable: Vec<Option<Fault>>,
 }
 
 /// Looks at every path.
@@ -55,7 +55,7 @@ pub fn observe(desired: &Desired) -> Result<Observed> {
     let at = paths.iter().map(|(path, wanted)| at(Path::new(path), wanted)).collect::<Result<_>>()?;
     let folders = || paths.iter().filter_map(|(path, _)| Path::new(path).parent());
     let unsafe_folder = folders().filter_map(unsafe_part).next();
-    let unwritable = folders().filter_map(unwritable_part).next();
+    let unwritable = paths.iter().map(|(path, _)| unwritable_part(Path::new(path).parent()?)).collect();
     Ok(Observed { paths: at, systemd: has_systemd(), unsafe_folder, unwritable })
 }
 

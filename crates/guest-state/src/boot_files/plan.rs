@@ -37,12 +37,12 @@ pub fn plan(desired: &Desired, observed: &Observed) -> Result<Plan> {
         (!is(at, &wanted)).then_some(Change { path, wanted, words })
     };
     let mut changes: Vec<Change> = desired.paths().into_iter().zip(&observed.paths).filter_map(differs).collect();
-    if let Some(fault) = observed.unwritable.as_ref().filter(|_| !changes.is_empty()) {
-        return Err(fault.clone());
-    }
     let in_the_way = |(change, at): (&Change, &At)| matches!((&change.wanted, at), (Wanted::Link(_), At::File { .. }));
     let at = |change: &Change| desired.paths().iter().position(|(path, _)| *path == change.path);
     for change in &changes {
+        if let Some(Some(fault)) = at(change).and_then(|at| observed.unwritable.get(at)) {
+            return Err(fault.clone());
+        }
         if at(change).and_then(|at| observed.paths.get(at)).is_some_and(|at| in_the_way((change, at))) {
             return Err(Fault::new(
                 codes::NOT_OURS,
@@ -119,7 +119,7 @@ mod tests {
     }
 
     fn paths(desired: &Desired, paths: Vec<At>) -> Vec<&'static str> {
-        let observed = Observed { paths, systemd: true, unsafe_folder: None, unwritable: None };
+        let observed = Observed { paths, systemd: true, unsafe_folder: None, unwritable: Vec::new() };
         plan(desired, &observed).unwrap().0.into_iter().map(|change| change.path).collect()
     }
 
@@ -149,7 +149,8 @@ mod tests {
 
     #[test]
     fn nothing_is_installed_where_it_would_not_run_or_others_could_exchange_it() {
-        let observed = |systemd, unsafe_folder| Observed { paths: whole(), systemd, unsafe_folder, unwritable: None };
+        let observed =
+            |systemd, unsafe_folder| Observed { paths: whole(), systemd, unsafe_folder, unwritable: Vec::new() };
         let code = |desired: &Desired, observed: &Observed| plan(desired, observed).err().map(|fault| fault.code);
         assert_eq!(code(&installed(), &observed(false, None)), Some(codes::NO_SYSTEMD));
         assert_eq!(code(&installed(), &observed(true, Some("x".into()))), Some(codes::UNSAFE_FOLDER));
@@ -165,18 +166,21 @@ mod tests {
         };
         let mut there = whole();
         there[3] = file(0o644);
-        assert_eq!(code(there, None), Some(codes::NOT_OURS));
+        assert_eq!(code(there, Vec::new()), Some(codes::NOT_OURS));
         let mut there = whole();
         there[1] = At::Nothing;
-        assert_eq!(code(there, Some(full.clone())), Some(full.code));
-        assert_eq!(code(whole(), Some(full)), None);
+        assert_eq!(code(there.clone(), vec![None, Some(full.clone())]), Some(full.code));
+        // Where nothing is to be written, nothing need be writable.
+        assert_eq!(code(there, vec![Some(full.clone()), None]), None);
+        assert_eq!(code(whole(), vec![Some(full)]), None);
     }
 
     #[test]
     fn a_request_that_is_not_built_yet_leaves_the_content_open() {
         let unknown = Desired::Installed(Installed { program: vec![1], arguments: None, before: Vec::new() });
         let plan =
-            plan(&unknown, &Observed { paths: whole(), systemd: true, unsafe_folder: None, unwritable: None }).unwrap();
+            plan(&unknown, &Observed { paths: whole(), systemd: true, unsafe_folder: None, unwritable: Vec::new() })
+                .unwrap();
         assert!(plan.0.len() == 1 && !plan.is_certain());
     }
 }

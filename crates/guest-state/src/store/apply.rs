@@ -31,12 +31,12 @@ pub fn predict(wanted: &[Wanted], plan: &Plan, list: &SecretList, lock: LockStat
             Step::Missing => done.entry(wanted, false, None),
         }
     }
-    match (plan.can_be_done(lock), plan.first_add()) {
-        (Err(fault), Some(at)) => {
+    match plan.can_be_done(wanted, list, lock) {
+        Err(fault) => {
             done.entries.iter_mut().for_each(|entry| entry.changed = false);
-            Err(done.failure(fault, at))
+            Err(done.failure(fault, plan.first_change().unwrap_or_default()))
         }
-        _ => Ok(done.outcome("to be added")),
+        Ok(()) => Ok(done.outcome("to be added")),
     }
 }
 
@@ -237,8 +237,15 @@ impl<'a> Done<'a> {
         let indices =
             self.entries.iter().zip(self.wanted).map(|(entry, wanted)| self.index_of(wanted, entry.evidence?));
         let indices: Vec<Option<u16>> = indices.collect();
-        for (entry, index) in self.entries.iter_mut().zip(indices) {
+        let list = &self.list;
+        let is_there = |wanted: &Wanted| {
+            let met = |known_as: Requirement| list.secrets.iter().any(|secret| known_as.is_met_by(&secret.id));
+            !list.is_complete() || wanted.requirement().is_none_or(met)
+        };
+        for ((entry, wanted), index) in self.entries.iter_mut().zip(self.wanted).zip(indices) {
             entry.index = index;
+            // What is to come with another request is not there before that is added.
+            entry.evidence = entry.evidence.filter(|_| is_there(wanted));
             if entry.changed {
                 let subject = entry.id.clone().or_else(|| entry.path.clone()).or_else(|| entry.kind.clone());
                 let kind = entry.kind.clone().unwrap_or_else(|| "unknown".into());

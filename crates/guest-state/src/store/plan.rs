@@ -3,6 +3,7 @@
 use super::record::{Fate, Record};
 use super::report::Evidence;
 use super::request::{Given, Loaded, Wanted};
+use super::requirement::Requirement;
 use fault::{Fault, Result};
 use pv_guest::codes as uv;
 use pv_guest::uv::{LockState, Secret, SecretList};
@@ -50,17 +51,28 @@ impl Plan {
         self.0.iter().position(|planned| planned.step == Step::Add)
     }
 
+    /// The first that is to be added, or may have to be.
+    pub fn first_change(&self) -> Option<usize> {
+        self.0.iter().position(|planned| matches!(planned.step, Step::Add | Step::Later))
+    }
+
     /// Whether nothing is to be done.
     pub fn is_empty(&self) -> bool {
         self.0.iter().all(|planned| matches!(planned.step, Step::Present(_) | Step::Missing))
     }
 
-    /// The fault that a locked store is for this plan.
+    /// The fault that a locked store is for this plan. A request that is not there yet cannot help a locked store either, if
+    /// its secret is known not to be in it.
     ///
     /// # Errors
     /// `uv.store_locked`.
-    pub fn can_be_done(&self, lock: LockState) -> Result<()> {
-        if lock != LockState::Locked || self.first_add().is_none() {
+    pub fn can_be_done(&self, wanted: &[Wanted], list: &SecretList, lock: LockState) -> Result<()> {
+        let is_missing = |known_as: &Requirement| !list.secrets.iter().any(|s| known_as.is_met_by(&s.id));
+        let comes_too_late = |(wanted, planned): (&Wanted, &Planned)| {
+            planned.step == Step::Later && list.is_complete() && wanted.known_as.as_ref().is_some_and(is_missing)
+        };
+        let adds = self.first_add().is_some() || wanted.iter().zip(&self.0).any(comes_too_late);
+        if lock != LockState::Locked || !adds {
             return Ok(());
         }
         Err(Fault::new(
@@ -379,10 +391,17 @@ mod tests {
 
     #[test]
     fn a_locked_store_stops_only_who_has_something_to_add() {
-        let plan_of =
-            |ids: &[u8]| plan(&[wanted(&request(Some(1), "a"), false)], &store(ids), &Record::default()).unwrap();
-        assert_eq!(plan_of(&[1]).can_be_done(LockState::Locked), Ok(()));
-        assert_eq!(plan_of(&[]).can_be_done(LockState::Unlocked), Ok(()));
-        assert_eq!(plan_of(&[]).can_be_done(LockState::Locked).unwrap_err().code, uv::STORE_LOCKED);
+        let later = Given::Later(Fault::new(fault::file::MISSING, "It is not there yet."));
+        let pending = Wanted { request: later, ..expected(1) };
+        for wanted in [wanted(&request(Some(1), "a"), false), pending] {
+            let wanted = [wanted];
+            let can = |ids: &[u8], lock| {
+                let plan = plan(&wanted, &store(ids), &Record::default()).unwrap();
+                plan.can_be_done(&wanted, &store(ids), lock).map_err(|fault| fault.code)
+            };
+            assert_eq!(can(&[1], LockState::Locked), Ok(()));
+            assert_eq!(can(&[], LockState::Unlocked), Ok(()));
+            assert_eq!(can(&[], LockState::Locked), Err(uv::STORE_LOCKED));
+        }
     }
 }

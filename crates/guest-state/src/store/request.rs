@@ -94,10 +94,20 @@ impl Wanted {
         self.known_as.is_none() && matches!(self.request, Given::Later(_))
     }
 
-    /// What the lock must find in the store: the secret by what it is known, else by its request. `None` for types that
-    /// are never listed.
+    /// What the lock must find in the store: the secret that its request brings, else by what it is known. `None` for types
+    /// that are never listed.
     pub fn requirement(&self) -> Option<Requirement> {
-        self.known_as.clone().or_else(|| self.loaded()?.id.map(Requirement::Id))
+        match self.loaded() {
+            // The id is exact; a name could be met by another secret that has the name itself for an id.
+            Some(loaded) => loaded.id.map(Requirement::Id),
+            None => self.known_as.clone(),
+        }
+    }
+
+    /// How messages call it.
+    pub fn called(&self) -> String {
+        let requirement = self.known_as.clone().or_else(|| self.requirement());
+        requirement.map_or_else(|| "a secret that is never listed".to_owned(), |known_as| known_as.to_string())
     }
 }
 

@@ -20,10 +20,8 @@ pub fn verify(wanted: &[Wanted], plan: &Plan, list: &SecretList, proved_only: bo
         (_, Some(known_as)) => !list.is_complete() || list.secrets.iter().any(|s| known_as.is_met_by(&s.id)),
         (_, None) => true,
     };
-    let names = |found: Vec<&Wanted>| -> String {
-        let names = found.into_iter().filter_map(Wanted::requirement).map(|known_as| known_as.to_string());
-        names.collect::<Vec<_>>().join(", ")
-    };
+    let names =
+        |found: Vec<&Wanted>| -> String { found.into_iter().map(Wanted::called).collect::<Vec<_>>().join(", ") };
     let missing: Vec<&Wanted> = each().filter(|(w, planned)| !is_there(w, &planned.step)).map(|(w, _)| w).collect();
     if !missing.is_empty() {
         return Err(Fault::new(uv::SECRET_MISSING, format!("The secret store lacks {}.", names(missing)))

@@ -8,7 +8,7 @@ use crate::store::Wanted;
 use crate::{boot_files, lock, store};
 use ansible_contract::{Failure, Outcome, warning};
 use fault::{Fault, Result};
-use pv_guest::uv::SecretList;
+use pv_guest::uv::{LockState, SecretList};
 
 /// What is planned for a room, with what is told of it before it is done.
 pub type Planned<P, R> = std::result::Result<(P, Outcome<R>), Failure<R>>;
@@ -140,9 +140,11 @@ fn plan_store(desired: &Desired, seen: &StoreSeen, plan: &mut Plan) -> SecretLis
             Ok((planned, told))
         }
         Err(_) if desired.secrets.iter().any(Wanted::may_be_any) => {
-            let mut told = lock::predict(&lock::Plan::Lock, &predicted, seen.lock);
+            let is_locked = seen.lock == LockState::Locked;
+            let planned = if is_locked { lock::Plan::LockedAlready } else { lock::Plan::Lock };
+            let mut told = lock::predict(&planned, &predicted, seen.lock);
             told.predicted_partial = true;
-            Ok((lock::Plan::Lock, told))
+            Ok((planned, told))
         }
         Err(fault) => Err(lock::unmet(fault, &predicted, seen.lock)),
     });

@@ -72,8 +72,8 @@ pub(super) fn tell(wanted: &Queues, plan: &Plan, report: &mut Report) -> Steps {
             steps.not_yet(Step::Verify, "Every secret is in the store once the requests are added.");
         }
         if told.predicted_partial {
-            steps.unknown(Step::Add, None);
-            steps.unknown(Step::Verify, None);
+            steps.unknown_unless_wrong(Step::Add);
+            steps.unknown_unless_wrong(Step::Verify);
         }
     }
     if let Some(planned) = &plan.lock {
@@ -180,6 +180,7 @@ fn apply_store(
             Ok(now) => list = now,
             Err(fault) => {
                 steps.take(Step::Verify, checked(Err(fault), VERIFIED));
+                steps.unknown(Step::Verify, None);
                 return list;
             }
         }

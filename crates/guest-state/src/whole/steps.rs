@@ -150,6 +150,14 @@ impl Steps {
         }
     }
 
+    /// The same, unless the step is known to be wrong.
+    pub fn unknown_unless_wrong(&mut self, step: Step) {
+        let failed = self.reports.iter().any(|told| told.step == step && told.state == State::Failed);
+        if !failed {
+            self.unknown(step, None);
+        }
+    }
+
     /// A step that is fine once those before it are done, and is not yet.
     pub fn not_yet(&mut self, step: Step, detail: &str) {
         if let Some(told) = self.reports.iter_mut().find(|told| told.step == step && told.right == Some(true)) {
