@@ -130,7 +130,7 @@ def _secrets(answer: Json) -> list[Json]:
     wanted = [mapping(request) for request in items(answer.get("requests"))]
     asked = [
         {
-            "name": text(request.get("name")) or text(request.get("label")),
+            "name": _called(request),
             "id": text(request.get("id")),
             "status": "found" if request.get("evidence") else "missing",
             "evidence": text(request.get("evidence")),
@@ -161,11 +161,7 @@ def _entry(entry: Json) -> Json:
 def _queues(facts: Json, answer: Json) -> list[Json]:
     """What the guest holds, each with the name of the secret whose index it is associated with."""
     requests = [mapping(request) for request in items(answer.get("requests"))]
-    names = {
-        index: text(request.get("name")) or text(request.get("label"))
-        for request in requests
-        if isinstance(index := request.get("index"), int)
-    }
+    names = {index: _called(request) for request in requests if isinstance(index := request.get("index"), int)}
     entries = [mapping(entry) for entry in items(answer.get("entries"))]
     serving = {text(entry.get("apqn")): at for at, entry in enumerate(entries) if entry.get("status") == "served"}
     queues = []
@@ -184,6 +180,10 @@ def _queues(facts: Json, answer: Json) -> list[Json]:
             "entry": serving.get(text(queue.get("apqn"))),
         })  # fmt: skip
     return queues
+
+
+def _called(request: Json) -> str | None:
+    return text(request.get("name")) or text(request.get("label"))
 
 
 def mapping(value: Any) -> Json:

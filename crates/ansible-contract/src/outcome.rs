@@ -56,6 +56,14 @@ impl<R> From<Fault> for Failure<R> {
     }
 }
 
+impl<R> Failure<R> {
+    /// A task that came to an end over a fault, with what was done before.
+    pub fn over(fault: Fault, done: Outcome<R>) -> Self {
+        let Outcome { changed, warnings, diff, report, .. } = done;
+        Self { fault, changed, warnings, diff, report: Some(Box::new(report)), facts: Map::new() }
+    }
+}
+
 /// A fault that does not stop the task, as a line of `warnings` that ends with its code.
 pub fn warning(fault: &Fault) -> String {
     format!("{fault} [{}]", fault.code.name)

@@ -29,7 +29,7 @@ impl Module for SecretAdd {
         let boot = BootRecord::of_this_boot()?;
         // Held to the end: of two runs at once the second sees what the first added.
         let _alone = if context.check_mode { None } else { Some(boot.alone_on_store(timeout)?) };
-        let list = SecretList::read(&device)?;
+        let mut list = SecretList::read(&device)?;
         let record: Record = boot.load(Topic::Requests)?;
 
         let plan = store::plan(&wanted, &list, &record)?;
@@ -38,7 +38,7 @@ impl Module for SecretAdd {
             let lock = if plan.first_add().is_some() { device.probe_lock()? } else { LockState::Unknown };
             store::predict(&wanted, &plan, &list, lock)
         } else {
-            Apply { device: &device, boot: &boot, timeout }.run(&wanted, &plan, record, list)
+            Apply { device: &device, boot: &boot, timeout }.run(&wanted, &plan, record, &mut list)
         }
     }
 }

@@ -60,12 +60,7 @@ pub fn apply(desired: &Desired, plan: &Plan) -> Answer {
             Wanted::Unknown(_) => Ok(()),
         };
         if let Err(fault) = made {
-            let so_far = outcome(desired, plan, done + usize::from(changed));
-            let mut failure = Failure::from(fault);
-            failure.changed = so_far.changed;
-            failure.diff = so_far.diff;
-            failure.report = Some(Box::new(so_far.report));
-            return Err(failure);
+            return Err(Failure::over(fault, outcome(desired, plan, done + usize::from(changed))));
         }
     }
     if !plan.0.is_empty() && Path::new("/run/systemd/system").exists() {

@@ -32,24 +32,20 @@ impl Plan {
 /// # Errors
 /// `boot.no_systemd`, `boot.unsafe_folder`, `boot.not_ours`, `file.unwritable`.
 pub fn plan(desired: &Desired, observed: &Observed) -> Result<Plan> {
-    let differs = |((path, wanted), at): ((&'static str, Wanted), &At)| {
-        let words = (before(at), after(&wanted, at));
-        (!is(at, &wanted)).then_some(Change { path, wanted, words })
-    };
-    let mut changes: Vec<Change> = desired.paths().into_iter().zip(&observed.paths).filter_map(differs).collect();
-    let in_the_way = |(change, at): (&Change, &At)| matches!((&change.wanted, at), (Wanted::Link(_), At::File { .. }));
-    let at = |change: &Change| desired.paths().iter().position(|(path, _)| *path == change.path);
-    for change in &changes {
-        if let Some(Some(fault)) = at(change).and_then(|at| observed.unwritable.get(at)) {
+    let mut changes = Vec::new();
+    for (at, ((path, wanted), found)) in desired.paths().into_iter().zip(&observed.paths).enumerate() {
+        if is(found, &wanted) {
+            continue;
+        }
+        if let Some(Some(fault)) = observed.unwritable.get(at) {
             return Err(fault.clone());
         }
-        if at(change).and_then(|at| observed.paths.get(at)).is_some_and(|at| in_the_way((change, at))) {
-            return Err(Fault::new(
-                codes::NOT_OURS,
-                format!("{} is a file where a link is to be; it is left as it is.", change.path),
-            )
-            .hint("Move it away."));
+        if let (Wanted::Link(_), At::File { .. }) = (&wanted, found) {
+            let detail = format!("{path} is a file where a link is to be; it is left as it is.");
+            return Err(Fault::new(codes::NOT_OURS, detail).hint("Move it away."));
         }
+        let words = (before(found), after(&wanted, found));
+        changes.push(Change { path, wanted, words });
     }
     match desired {
         Desired::Removed => changes.reverse(),

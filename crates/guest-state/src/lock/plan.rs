@@ -41,8 +41,8 @@ impl Guard {
     /// # Errors
     /// `uv.list_incomplete` if something is not seen that may be among the secrets the kernel does not show.
     fn unmet(&self, list: &SecretList) -> Result<Option<String>> {
-        let seen = |wanted: &Requirement| list.secrets.iter().any(|secret| wanted.is_met_by(&secret.id));
-        let missing: Vec<_> = self.require.iter().filter(|wanted| !seen(wanted)).map(ToString::to_string).collect();
+        let missing: Vec<_> =
+            self.require.iter().filter(|wanted| !wanted.is_met_in(list)).map(ToString::to_string).collect();
         if !list.is_complete() && (!missing.is_empty() || self.exact) {
             return Err(list.incomplete());
         }

@@ -7,7 +7,7 @@ use super::situation::Situation;
 use super::transitions::release::release;
 use super::transitions::take;
 use super::unbind;
-use ansible_contract::warning;
+use ansible_contract::{Failure, warning};
 use fault::{Fault, Result};
 use pv_guest::ap::Apqn;
 
@@ -53,7 +53,7 @@ fn finish(mut situation: Situation<'_>, mut served: Vec<Served>, mut faults: Vec
     warnings.retain(|warning| first.as_ref().is_none_or(|first| first.detail != warning.detail));
     let outcome = report::answer(situation, served, false, |o| o.seen.state);
     match (first, outcome) {
-        (Some(fault), Ok(outcome)) => Err(report::failure(fault, outcome)),
+        (Some(fault), Ok(outcome)) => Err(Failure::over(fault, outcome)),
         (Some(fault), Err(mut failed)) => {
             failed.warnings.push(warning(&fault));
             Err(failed)

@@ -162,22 +162,12 @@ pub fn answer(
     // What could be served but was left undone is not why the task fails.
     let cause = unserved.iter().find(|fault| fault.code != codes::LEFT_UNDONE).cloned();
     match cause {
-        Some(fault) if desired.strict => Err(failure(fault, outcome)),
+        Some(fault) if desired.strict => Err(Failure::over(fault, outcome)),
         _ => {
             outcome.warnings.extend(unserved.iter().map(warning));
             Ok(outcome)
         }
     }
-}
-
-/// A task that came to an end over a fault, with what was done.
-pub fn failure(fault: Fault, outcome: Outcome<Report>) -> Failure<Report> {
-    let mut failure = Failure::from(fault);
-    failure.changed = outcome.changed;
-    failure.warnings = outcome.warnings;
-    failure.diff = outcome.diff;
-    failure.report = Some(Box::new(outcome.report));
-    failure
 }
 
 fn summary(served: &[Served], changes: usize, predicted: bool, aim: Aim) -> String {

@@ -11,6 +11,7 @@ use pv_guest::boot_record::{BootRecord, Topic};
 use pv_guest::uv::{Device, LockState, Request, Secret, SecretList};
 use pv_guest::{codes as uv, firmware};
 use pv_wire::RequestView;
+use serde_json::Map;
 use std::time::{Duration, Instant};
 
 /// What came of it, or why it came to an end.
@@ -52,12 +53,12 @@ pub struct Apply<'a> {
 }
 
 impl Apply<'_> {
-    /// Adds what is to be added, in order; stops at the first that cannot be.
+    /// Adds what is to be added, in order; stops at the first that cannot be. `list` is the store before and after.
     ///
     /// # Errors
     /// The first refusal, with what was added before.
-    pub fn run(&self, wanted: &[Wanted], plan: &Plan, mut record: Record, list: SecretList) -> Answer {
-        let mut done = Done::new(wanted, list);
+    pub fn run(&self, wanted: &[Wanted], plan: &Plan, mut record: Record, list: &mut SecretList) -> Answer {
+        let mut done = Done::new(wanted, list.clone());
         for (at, (wanted, planned)) in wanted.iter().zip(&plan.0).enumerate() {
             done.warnings.extend(planned.warnings.iter().map(warning));
             match (&planned.step, wanted.loaded()) {
@@ -70,8 +71,8 @@ impl Apply<'_> {
                             done.entry(wanted, false, None);
                         }
                         // What was added before is there: show the store as it is now, if it can still be read.
-                        if let Ok(list) = SecretList::read(self.device) {
-                            done.list = list;
+                        if let Ok(now) = SecretList::read(self.device) {
+                            done.list = now;
                         }
                         return Err(done.failure(fault, at));
                     }
@@ -81,7 +82,10 @@ impl Apply<'_> {
         }
         if done.changed() {
             match SecretList::read(self.device) {
-                Ok(list) => done.list = list,
+                Ok(now) => {
+                    done.list = now;
+                    list.clone_from(&done.list);
+                }
                 // They are added all the same.
                 Err(fault) => return Err(done.failure(fault, wanted.len())),
             }
@@ -195,28 +199,23 @@ impl<'a> Done<'a> {
     }
 
     /// The failure over the request at `at`.
-    fn failure(mut self, fault: Fault, at: usize) -> Failure<Report> {
-        let mut failure = Failure::from(fault);
-        if failure.fault.code == uv::STORE_LOCKED {
-            failure.facts.insert("reboot_required".into(), true.into());
+    fn failure(mut self, mut fault: Fault, at: usize) -> Failure<Report> {
+        let mut facts = Map::new();
+        if fault.code == uv::STORE_LOCKED {
+            facts.insert("reboot_required".into(), true.into());
         }
-        if failure.fault.code == uv::NOT_FOR_THIS_GUEST {
+        if fault.code == uv::NOT_FOR_THIS_GUEST {
             let request = self.wanted.get(at).and_then(Wanted::loaded);
             let matches = request.and_then(|loaded| host_key_match(&loaded.bytes));
             if let Some(matches) = matches {
-                failure.fault.hint = what_to_build_again(matches).into();
+                fault.hint = what_to_build_again(matches).into();
             }
-            failure.facts.insert("host_key_match".into(), matches.into());
+            facts.insert("host_key_match".into(), matches.into());
         }
         if let Some(entry) = self.entries.get_mut(at) {
-            entry.error = Some(fault_json(&failure.fault));
+            entry.error = Some(fault_json(&fault));
         }
-        let outcome = self.outcome("");
-        failure.changed = outcome.changed;
-        failure.warnings = outcome.warnings;
-        failure.diff = outcome.diff;
-        failure.report = Some(Box::new(outcome.report));
-        failure
+        Failure { facts, ..Failure::over(fault, self.outcome("")) }
     }
 
     /// The place in the store of a secret that is there, if it is clear which it is.
@@ -239,8 +238,7 @@ impl<'a> Done<'a> {
         let indices: Vec<Option<u16>> = indices.collect();
         let list = &self.list;
         let is_there = |wanted: &Wanted| {
-            let met = |known_as: Requirement| list.secrets.iter().any(|secret| known_as.is_met_by(&secret.id));
-            !list.is_complete() || wanted.requirement().is_none_or(met)
+            !list.is_complete() || wanted.requirement().is_none_or(|known_as| known_as.is_met_in(list))
         };
         for ((entry, wanted), index) in self.entries.iter_mut().zip(self.wanted).zip(indices) {
             entry.index = index;

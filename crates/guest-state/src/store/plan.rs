@@ -67,7 +67,7 @@ impl Plan {
     /// # Errors
     /// `uv.store_locked`.
     pub fn can_be_done(&self, wanted: &[Wanted], list: &SecretList, lock: LockState) -> Result<()> {
-        let is_missing = |known_as: &Requirement| !list.secrets.iter().any(|s| known_as.is_met_by(&s.id));
+        let is_missing = |known_as: &Requirement| !known_as.is_met_in(list);
         let comes_too_late = |(wanted, planned): (&Wanted, &Planned)| {
             planned.step == Step::Later && list.is_complete() && wanted.known_as.as_ref().is_some_and(is_missing)
         };
@@ -89,7 +89,7 @@ impl Plan {
         for (wanted, planned) in wanted.iter().zip(&self.0) {
             let (id, secret_type) = match (&planned.step, &wanted.request, &wanted.known_as) {
                 (Step::Add, Given::Read(Loaded { id: Some(id), secret_type, .. }), _) => (*id, *secret_type),
-                (Step::Later, _, Some(known_as)) if list.secrets.iter().all(|s| !known_as.is_met_by(&s.id)) => {
+                (Step::Later, _, Some(known_as)) if !known_as.is_met_in(&list) => {
                     (known_as.id(), SecretType::ASSOCIATION)
                 }
                 _ => continue,

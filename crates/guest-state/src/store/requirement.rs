@@ -2,6 +2,7 @@
 
 use ansible_contract::{HexText, NameText, codes as args, hex_from_number, no_name};
 use fault::Fault;
+use pv_guest::uv::SecretList;
 use pv_wire::SecretId;
 use serde::de::{self, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -48,6 +49,11 @@ impl Requirement {
             Self::Name(name) => SecretId::of_name(name),
             Self::Id(id) => *id,
         }
+    }
+
+    /// Whether such a secret is among those that are shown.
+    pub fn is_met_in(&self, list: &SecretList) -> bool {
+        list.secrets.iter().any(|secret| self.is_met_by(&secret.id))
     }
 
     /// Whether a secret of this id is the one.

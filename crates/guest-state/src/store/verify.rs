@@ -17,7 +17,7 @@ pub fn verify(wanted: &[Wanted], plan: &Plan, list: &SecretList, proved_only: bo
     let is_there = |wanted: &Wanted, step: &Step| match (step, wanted.requirement()) {
         (Step::Missing, _) => false,
         // What is not shown was taken by the ultravisor, or the record of this boot knows it.
-        (_, Some(known_as)) => !list.is_complete() || list.secrets.iter().any(|s| known_as.is_met_by(&s.id)),
+        (_, Some(known_as)) => !list.is_complete() || known_as.is_met_in(list),
         (_, None) => true,
     };
     let names =

@@ -49,6 +49,13 @@ impl Desired {
     }
 }
 
+impl Queues {
+    /// Whether an entry needs a secret.
+    fn needs_secrets(&self) -> bool {
+        matches!(self, Self::Wanted(queues) if queues.needs_secrets())
+    }
+}
+
 /// What is wanted of a guest's queues.
 #[derive(Clone, Debug)]
 pub enum Queues {

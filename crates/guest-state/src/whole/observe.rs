@@ -59,8 +59,7 @@ impl Hands {
         let boot = BootRecord::of_this_boot()?;
         let mut hands =
             Self { device: None, boot, store: Ok(()), queues: Ok(()), _store_lock: None, _queues_lock: None };
-        let needs_secrets = matches!(&desired.queues, Queues::Wanted(queues) if queues.needs_secrets());
-        if !desired.secrets.is_empty() || needs_secrets {
+        if !desired.secrets.is_empty() || desired.queues.needs_secrets() {
             hands.device = Some(Device::open());
         }
         if !check_mode && !desired.secrets.is_empty() {

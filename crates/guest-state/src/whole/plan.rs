@@ -97,7 +97,7 @@ fn unseen(desired: &Desired, observed: &Observed<'_>) -> Vec<Step> {
     let mut unseen = Vec::new();
     if let Some(Err(_)) = &observed.store {
         unseen.extend([Step::Add, Step::Verify, Step::Lock]);
-        if matches!(&desired.queues, Queues::Wanted(queues) if queues.needs_secrets()) {
+        if desired.queues.needs_secrets() {
             unseen.push(Step::Bind);
         }
     }

@@ -102,8 +102,7 @@ pub(super) fn tell(wanted: &Queues, plan: &Plan, report: &mut Report) -> Steps {
 /// Takes up how it went with the queues. An entry that is not served is wrong, also where `strict` does not ask for it.
 fn take_bind(steps: &mut Steps, report: &mut Report, bound: queues::Answer) {
     report.queues(steps.take(Step::Bind, bound));
-    let is_unserved = |entry: &&queues::EntryReport| entry.status == queues::Status::Unserved;
-    if report.entries.iter().flatten().any(|entry| is_unserved(&entry)) {
+    if report.entries.iter().flatten().any(|entry| entry.status == queues::Status::Unserved) {
         steps.not_yet(Step::Bind, "What can be done is done, and not every wanted queue is served.");
     }
 }
@@ -169,21 +168,13 @@ fn apply_store(
     let Some(Ok((add, _))) = add else { return seen.list };
     let StoreSeen { mut list, record, lock: mut state } = seen;
     let apply = Apply { device, boot: &hands.boot, timeout: desired.timeout };
-    report.store(steps.take(Step::Add, apply.run(&desired.secrets, add, record, list.clone())));
+    report.store(steps.take(Step::Add, apply.run(&desired.secrets, add, record, &mut list)));
     if steps.is_over() {
         return list;
     }
     if add.first_add().is_some() {
         // What was added was not locked out.
         state = LockState::Unlocked;
-        match SecretList::read(device) {
-            Ok(now) => list = now,
-            Err(fault) => {
-                steps.take(Step::Verify, checked(Err(fault), VERIFIED));
-                steps.unknown(Step::Verify, None);
-                return list;
-            }
-        }
     }
     steps.take(Step::Verify, checked(store::verify(&desired.secrets, add, &list, desired.proved_only), VERIFIED));
     let (false, Some(guard)) = (steps.is_over(), &desired.guard) else { return list };

@@ -126,7 +126,7 @@ impl Steps {
                 (failure.report.map(|report| *report), State::Failed, Some(failure.fault), right, detail)
             }
         };
-        if let Some(told) = self.reports.iter_mut().find(|told| told.step == step) {
+        if let Some(told) = self.of(step) {
             *told = StepReport {
                 step,
                 state,
@@ -139,9 +139,13 @@ impl Steps {
         report
     }
 
+    fn of(&mut self, step: Step) -> Option<&mut StepReport> {
+        self.reports.iter_mut().find(|told| told.step == step)
+    }
+
     /// Takes back the verdict on a step: it cannot be known. `why` is told, if a fault does not say it already.
     pub fn unknown(&mut self, step: Step, why: Option<&Fault>) {
-        if let Some(told) = self.reports.iter_mut().find(|told| told.step == step) {
+        if let Some(told) = self.of(step) {
             told.right = None;
             if let Some(fault) = why {
                 told.code = Some(fault.code.name.to_owned());
@@ -152,15 +156,14 @@ impl Steps {
 
     /// The same, unless the step is known to be wrong.
     pub fn unknown_unless_wrong(&mut self, step: Step) {
-        let failed = self.reports.iter().any(|told| told.step == step && told.state == State::Failed);
-        if !failed {
-            self.unknown(step, None);
+        if let Some(told) = self.of(step).filter(|told| told.state != State::Failed) {
+            told.right = None;
         }
     }
 
     /// A step that is fine once those before it are done, and is not yet.
     pub fn not_yet(&mut self, step: Step, detail: &str) {
-        if let Some(told) = self.reports.iter_mut().find(|told| told.step == step && told.right == Some(true)) {
+        if let Some(told) = self.of(step).filter(|told| told.right == Some(true)) {
             told.right = Some(false);
             told.detail = Some(detail.to_owned());
         }
