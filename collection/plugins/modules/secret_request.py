@@ -48,7 +48,9 @@ options:
     description:
     - 'For O(type=association), whether to make a random secret where O(secret_file) does not exist. Back it up then: the
         warning that says so is given once, and is not repeated after a run that was killed before it could give it. A
-        secret that was there when the request was made and is gone is not made anew, unless O(replace_secret=true).'
+        secret that was there once is never made again, unless O(replace_secret=true): where a request, a manifest or an
+        id file in the request''s folder or in O(history) shows that one of its id existed, or O(held) says so, its file
+        was lost, or is in another folder. That is found out for all requests before the first secret is made.'
     type: bool
   crls:
     description:
@@ -86,6 +88,17 @@ options:
     description:
     - Group of the request, name or number.
     type: str
+  held:
+    description:
+    - Ids of secrets that guests hold, each a dictionary with V(id) and V(by), which names the guest; see
+        O(create_secret).
+    elements: dict
+    type: list
+  history:
+    description:
+    - More folders with requests that were built earlier, and folders of such folders; see O(create_secret).
+    elements: path
+    type: list
   host_key_hashes:
     description:
     - SHA-256 hashes of the only host keys that are acceptable, 64 hex digits each. So "a machine of IBM's make" becomes "my
@@ -107,6 +120,12 @@ options:
     description:
     - The guest's boot image, or the Secure Execution header cut out of it. Required.
     type: path
+  inputs_complete:
+    default: false
+    description:
+    - Whether no earlier task makes any of the files that are read. Then a file that is missing fails the task in check
+        mode, too.
+    type: bool
   label:
     description:
     - Echoed in the results, to tell one request from another.
@@ -185,8 +204,8 @@ options:
     - absent
     default: present
     description:
-    - Whether the request is to be there. V(absent) removes the request and its manifest, and the file of O(id_file)
-        unless another manifest beside it names that; never a secret.
+    - Whether the request is to be there. V(absent) removes the request, those that O(backup) kept of it, and its
+        manifest, and the file of O(id_file) unless another manifest beside it names that; never a secret.
     type: str
   type:
     choices:

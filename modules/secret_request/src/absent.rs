@@ -1,5 +1,6 @@
 //! A request that is not to be there.
 
+use crate::apply::is_backup;
 use crate::codes;
 use crate::manifest::{Manifest, Recorded, SUFFIX};
 use crate::plan::check_ours;
@@ -13,6 +14,7 @@ use pv_request::IdFile;
 use pv_wire::layout;
 use std::collections::{BTreeSet, HashMap};
 use std::fs;
+use std::io::ErrorKind;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 
@@ -56,6 +58,7 @@ pub fn absent(
         }
     }
     remove.extend(found.is_some().then(|| path.clone()));
+    remove.extend(kept(path)?);
     match recorded {
         Recorded::Absent => {}
         Recorded::Untrusted(None) if found.is_none() => {
@@ -71,6 +74,30 @@ pub fn absent(
         }
     }
     Ok(())
+}
+
+/// The requests that O(backup) kept when this one was replaced: as long as they are there, the secret can be had from them.
+fn kept(path: &Path) -> Result<Vec<PathBuf>> {
+    let identity = files::identity(path);
+    let folder = identity.parent().unwrap_or(Path::new("/"));
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(e) => return Err(files::unreadable(folder, &e)),
+    };
+    let mut kept = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(|e| files::unreadable(folder, &e))?;
+        if !entry.file_name().to_str().is_some_and(|name| is_backup(name, path)) {
+            continue;
+        }
+        let found = files::read(&entry.path(), layout::MAX_REQUEST_LEN as u64, codes::NOT_OURS)?;
+        if found.is_some_and(|found| found.bytes.starts_with(&layout::MAGIC)) {
+            kept.push(entry.path());
+        }
+    }
+    kept.sort();
+    Ok(kept)
 }
 
 /// Why an id file is not to be removed: it belongs to another request, or it is none or another secret's.

@@ -197,7 +197,7 @@ fn backup_path(path: &Path) -> PathBuf {
 }
 
 /// Whether a name beside a request is one that [`backup_path`] gives.
-fn is_backup(name: &str, request: &Path) -> bool {
+pub fn is_backup(name: &str, request: &Path) -> bool {
     let rest = request.file_name().and_then(|own| own.to_str()).and_then(|own| name.strip_prefix(own));
     rest.is_some_and(|rest| rest.starts_with('.') && rest.ends_with('~'))
 }

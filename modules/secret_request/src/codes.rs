@@ -11,6 +11,8 @@ fault::codes! {
     ON_GUEST = "request.on_guest", "Requests are built on a trusted machine; this is a Secure Execution guest.";
     NOT_OURS = "request.not_ours", "The file in the request's place is no add-secret request; it is not overwritten.";
     SECRET_MISSING = "request.secret_missing", "The file with the secret is not there.";
+    SECRET_EXISTED = "request.secret_existed", "A secret is not made: a request, a manifest or an id file shows that one of its id existed before.";
+    SECRET_HELD = "request.secret_held", "A secret is not made: a guest holds one of its id.";
     SECRET_CHANGED = "request.secret_changed", "The secret is another one than that from which the request was made.";
     SECRET_LOCKED = "request.secret_locked", "The file with the secret is encrypted, and no key to read it is given.";
     SECRET_IN_CLEAR = "request.secret_in_clear", "The file with the secret is in the clear, though it is to be encrypted.";

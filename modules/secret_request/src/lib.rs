@@ -5,6 +5,7 @@ mod apply;
 mod builders;
 pub mod codes;
 pub mod cuid;
+mod history;
 mod hosts;
 pub mod manifest;
 mod material;
@@ -21,6 +22,7 @@ mod wanted;
 
 use ansible_contract::{Context, Failure, Module, Outcome};
 use fault::Code;
+use history::History;
 use options::{Options, Requests};
 use report::Report;
 use task::Task;
@@ -39,7 +41,7 @@ impl Module for SecretRequest {
         let requests = Requests::new(options)?;
         task::refuse_duplicates(&requests)?;
 
-        let mut task = Task::new(context)?;
+        let mut task = Task::new(context, History::gather(&requests))?;
         task.requests(requests);
         task.finish()
     }

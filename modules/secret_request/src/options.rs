@@ -3,6 +3,7 @@
 use ansible_contract::Mode;
 use ansible_contract::{HexText, NameText, NoLog, PathText};
 use serde::{Deserialize, Serialize};
+use std::path::Path;
 
 /// Declares the options once: each may be given for the task and again for one of its requests, so each is an
 /// `Option`. Where there is a default, a method of the option's name gives its value.
@@ -50,8 +51,8 @@ options! {
         /// without locks not C(.NAME.seguest-tmpPID), which may be another machine's and is yours to remove.
         path: PathText,
         /// Whether the request is to be there.
-        /// V(absent) removes the request and its manifest, and the file of O(id_file) unless another manifest beside it
-        /// names that; never a secret.
+        /// V(absent) removes the request, those that O(backup) kept of it, and its manifest, and the file of O(id_file) unless
+        /// another manifest beside it names that; never a secret.
         state: State = State::Present,
         /// What the secret is. pvsecret's spellings V(plain), V(aes-xts), V(hmac-sha), V(update-cck) and V(cck) are
         /// taken as well.
@@ -97,9 +98,19 @@ options! {
         /// For O(type=association), whether to make a random secret where O(secret_file) does not exist.
         /// Back it up then: the warning that says so is given once, and is not repeated after a run that was killed before
         /// it could give it.
-        /// A secret that was there when the request was made and is gone is not made anew, unless
-        /// O(replace_secret=true).
+        /// A secret that was there once is never made again, unless O(replace_secret=true): where a request, a manifest or
+        /// an id file in the request's folder or in O(history) shows that one of its id existed, or O(held) says so, its
+        /// file was lost, or is in another folder. That is found out for all requests before the first secret is made.
         create_secret: bool = false,
+        /// More folders with requests that were built earlier, and folders of such folders; see O(create_secret).
+        history: Vec<PathText>,
+        /// Ids of secrets that guests hold, each a dictionary with V(id) and V(by), which names the guest; see
+        /// O(create_secret).
+        #[cfg_attr(feature = "docs", schemars(with = "Option<Vec<serde_json::Map<String, serde_json::Value>>>"))]
+        held: Vec<Held>,
+        /// Whether no earlier task makes any of the files that are read. Then a file that is missing fails the task in check
+        /// mode, too.
+        inputs_complete: bool = false,
         /// Whether the secret may be another one than that from which the request was made.
         replace_secret: bool = false,
         /// Certificates for which O(secret_file) is encrypted: each of their private keys opens it, as does
@@ -191,11 +202,48 @@ impl Requests {
         self.own.len()
     }
 
+    /// Those that may make their secret.
+    pub fn creations(&self) -> impl Iterator<Item = Creation<'_>> {
+        let shared = &self.shared;
+        self.own.iter().filter_map(|own| {
+            own.create_secret.or(shared.create_secret).filter(|may| *may)?;
+            Some(Creation {
+                secret_file: own.secret_file.as_ref().or(shared.secret_file.as_ref())?.as_path(),
+                path: own.path.as_ref().or(shared.path.as_ref()).map(PathText::as_path),
+                history: own.history.as_ref().or(shared.history.as_ref()).map_or(&[], Vec::as_slice),
+                held: own.held.as_ref().or(shared.held.as_ref()).map_or(&[], Vec::as_slice),
+            })
+        })
+    }
+
     /// All options of each request. Made one after the other: there may be thousands.
     pub fn each(self) -> impl Iterator<Item = Options> {
         let Self { shared, own } = self;
         own.into_iter().map(move |own| own.laid_over(&shared))
     }
+}
+
+/// A request that may make its secret.
+#[derive(Clone, Copy, Debug)]
+pub struct Creation<'a> {
+    /// Where the secret would be.
+    pub secret_file: &'a Path,
+    /// Where the request is.
+    pub path: Option<&'a Path>,
+    /// Folders that may show that it existed.
+    pub history: &'a [PathText],
+    /// Secrets that guests hold.
+    pub held: &'a [Held],
+}
+
+/// A secret that a guest holds.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Held {
+    /// The secret's id.
+    pub id: HexText<64, 64>,
+    /// The guest's name.
+    pub by: NameText,
 }
 
 /// Whether a request is to be there.

@@ -2,6 +2,7 @@
 
 use crate::apply::Apply;
 use crate::codes;
+use crate::history::History;
 use crate::hosts::KnownHosts;
 use crate::manifest::{Hidden, Manifest, Recorded};
 use crate::material::{KnownImages, Material, SecretState};
@@ -35,6 +36,8 @@ pub struct Shared {
     pub check_mode: bool,
     /// The host keys that were read so far.
     pub known: KnownHosts,
+    /// Secrets that existed before this task.
+    pub history: History,
     /// Secrets that this task made, by the identity of their files.
     pub created: HashMap<PathBuf, Private>,
     /// The images that were read so far.
@@ -87,6 +90,9 @@ impl Prepared {
         let desired = desire(&wanted, &material, &observed, shared.key.as_ref())?;
 
         let plan = plan(&desired, &observed)?;
+        if let (Some(secret_file), false) = (&desired.create_secret, desired.replace_secret) {
+            shared.history.check_new(&wanted, secret_file)?;
+        }
         progress.warn_all(&plan.warnings);
         progress.warn_all(&material.warnings);
         if let (true, SecretState::Locked, Some(path)) = (plan.build, &material.secret, wanted.secret_file()) {
@@ -256,11 +262,13 @@ fn tell_hosts(wanted: &Present, material: &Material, progress: &mut Progress) {
 
 fn tell_created(path: &Path, check_mode: bool, progress: &mut Progress) {
     progress.entry.secret_created = true;
-    let verb = if check_mode { "would be made" } else { "was made" };
-    let detail = format!("A new secret {verb}; {} is the only place where it is.", path.display());
-    let warning = Fault::new(codes::SECRET_CREATED, detail)
-        .hint("Back it up now: without it no other request for this secret can ever be made.");
-    progress.warn(&warning);
+    if !check_mode {
+        // In check mode there is nothing yet to be backed up.
+        let detail = format!("A new secret was made; {} is the only place where it is.", path.display());
+        let warning = Fault::new(codes::SECRET_CREATED, detail)
+            .hint("Back it up now: without it no other request for this secret can ever be made.");
+        progress.warn(&warning);
+    }
     let after = format!("content: {} random bytes\nmode: 0600\n", private_file::CREATED_LEN);
     progress.changed(Diff { subject: path.display().to_string(), before: String::new(), after });
 }

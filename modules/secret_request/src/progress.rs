@@ -7,6 +7,8 @@ use fault::Fault;
 /// What has come about so far.
 #[derive(Default)]
 pub struct Progress {
+    /// Whether no earlier task makes what it reads.
+    pub inputs_complete: bool,
     /// Its entry.
     pub entry: Entry,
     /// Things the operator should know.

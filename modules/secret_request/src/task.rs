@@ -3,6 +3,7 @@
 use crate::absent::{IdFileUsers, absent};
 use crate::builders::{Builders, Built};
 use crate::codes;
+use crate::history::History;
 use crate::hosts::KnownHosts;
 use crate::material::KnownImages;
 use crate::options::{Options, Requests, State};
@@ -58,11 +59,12 @@ impl Task {
     ///
     /// # Errors
     /// `request.state_key`.
-    pub fn new(context: &Context) -> Result<Self> {
+    pub fn new(context: &Context, history: History) -> Result<Self> {
         Ok(Self {
             shared: Shared {
                 check_mode: context.check_mode,
                 known: KnownHosts::default(),
+                history,
                 created: HashMap::new(),
                 images: KnownImages::default(),
                 key_path: StateKey::path()?,
@@ -97,6 +99,7 @@ impl Task {
     /// Begins one request, or does it; why it could not be done is in its entry.
     fn request(&mut self, options: &Options, builders: &Builders) {
         let mut progress = Progress {
+            inputs_complete: options.inputs_complete(),
             entry: Entry {
                 label: options.label.clone(),
                 path: options.path.as_ref().map(ToString::to_string),
@@ -152,7 +155,8 @@ impl Task {
     /// Enters how one request went.
     fn note(&mut self, mut progress: Progress, done: Result<()>) {
         if let Err(fault) = done {
-            if self.shared.check_mode && MADE_BY_AN_EARLIER_TASK.contains(&fault.code.name) {
+            if self.shared.check_mode && !progress.inputs_complete && MADE_BY_AN_EARLIER_TASK.contains(&fault.code.name)
+            {
                 progress.warn(&fault);
                 progress.entry.changed = true;
                 self.partial = true;

@@ -6,6 +6,7 @@ mod at_once;
 mod downloads;
 mod durable;
 mod folders;
+mod history;
 mod hosts;
 mod killed;
 mod manifests;
