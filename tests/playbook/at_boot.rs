@@ -2,7 +2,7 @@
 
 use crate::support::{MAKE, Single, associated, secrets, steps};
 use anyhow::{Context, Result, ensure};
-use e2e::{Guest, Play, can_simulate};
+use e2e::{Guest, Play, can_simulate, request_of};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::process::Output;
@@ -37,9 +37,9 @@ fn run(guest: &Guest, command: &str) -> Result<Output> {
 }
 
 fn role(single: &Single, at_boot: bool, arguments: &[&str]) -> Result<Play> {
-    let request = |name: &str| single.world.path(&format!("trusted/requests/{name}.request"));
+    let request = |name: &str| request_of(&single.world, "image.hdr", name).map(|path| path.display().to_string());
     let vars = json!({
-        "guest_secrets": [{"name": "cluster key", "src": request("common")}, {"name": "key of guest1", "src": request("guest1")}],
+        "guest_secrets": [{"name": "cluster key", "src": request("cluster_key")?}, {"name": "key of guest1", "src": request("key_of_guest1")?}],
         "guest_queues": "{{ provision_queues }}", "guest_at_boot": at_boot});
     let tasks = json!([{"name": "Include", "ansible.builtin.import_role": {"name": "seguest.pv.guest"}, "vars": vars}]);
     single.controller.tasks("guests", &tasks, arguments)

@@ -1,9 +1,10 @@
 //! The other playbooks: a new image, a guest that is retired, facts that make groups, the compliance report.
 
-use crate::support::{Single, associated, contents, effects, secrets};
+use crate::support::{Single, associated, contents, effects, fleet, secrets};
 use anyhow::{Context, Result, ensure};
-use e2e::{Controller, Guest, Host, Play, World, can_simulate, fleet_cards, place, variables};
+use e2e::{Controller, Guest, Host, Play, World, can_simulate, fleet_cards, place, request_of, variables};
 use serde_json::{Value, json};
+use std::path::Path;
 use std::process::Command;
 
 /// Runs a playbook that must succeed.
@@ -23,11 +24,9 @@ fn a_rotation_builds_beside_the_old_requests_and_serves_guests_of_both_images() 
     ok(controller, "provision.yml", &json!({}))?;
     let before = contents(&world.path("trusted"))?;
     world.image("image2", &[])?;
-    let rotation =
-        json!({"rotate_image": world.path("image2.hdr"), "rotate_requests": world.path("trusted/requests-2")});
+    let rotation = json!({"rotate_image": world.path("image2.hdr")});
 
-    let over = json!({"rotate_image": world.path("image2.hdr"), "rotate_requests": world.path("trusted/requests")});
-    for refused in [json!({}), over] {
+    for refused in [json!({}), json!({"rotate_image": world.path("image.hdr")}), json!({"rotate_image": ["a"]})] {
         let play = controller.playbook("rotate.yml", &["--extra-vars", &refused.to_string()])?;
         assert!(!play.ok && play.output.contains("Give the new image"), "{}", play.output);
     }
@@ -37,17 +36,18 @@ fn a_rotation_builds_beside_the_old_requests_and_serves_guests_of_both_images() 
     assert!(rotated.changes().iter().all(|change| change.starts_with("localhost: ")), "{:?}", rotated.changes());
     let after = contents(&world.path("trusted"))?;
     assert!(before.iter().all(|file| after.contains(file)), "something that was there is not as it was");
-    assert!(after.iter().any(|(path, _)| path.ends_with("requests-2/guest1.request")));
+    request_of(world, "image2.hdr", "key_of_guest1")?;
     assert_eq!(ok(controller, "rotate.yml", &rotation)?.changes(), Vec::<String>::new());
 
     // The guest is started anew from the new image: the old requests are not for it, the new ones are.
     let new = &Guest::start_image(world, "guest1-2", "machine1", "image2", &fleet_cards())?;
-    let hosts = [Host::guest("guest1", new)?];
-    let moved = Controller::new(&world.path("controller2"), &Host::controller(), &hosts, &variables(world))?;
-    assert!(!moved.playbook("provision.yml", &[])?.ok);
-    let provision =
-        json!({"provision_image": world.path("image2.hdr"), "provision_requests": world.path("trusted/requests-2")});
-    ok(&moved, "provision.yml", &provision)?;
+    let moved =
+        |host: Host| Controller::new(&world.path("controller"), &Host::controller(), &[host], &variables(world));
+    let play = moved(Host::guest("guest1", new)?)?.playbook("provision.yml", &[])?;
+    assert!(!play.ok && play.output.contains("FAILED uv.request_not_for_this_guest, 1: guest1"), "{}", play.output);
+    let of_new_image = Host::guest("guest1", new)?.with(json!({"provision_image": world.path("image2.hdr")}));
+    let provisioned = ok(&moved(of_new_image)?, "provision.yml", &json!({}))?;
+    assert!(provisioned.changes().iter().all(|change| change.starts_with("guest1: ")), "{:?}", provisioned.changes());
     assert_eq!((associated(new)?, secrets(new)?), (associated(old)?, secrets(old)?));
     // And one of the old image still is repaired with the old ones.
     old.reboot()?;
@@ -63,14 +63,14 @@ fn a_lost_secret_is_not_made_anew_by_a_rotation() -> Result<()> {
     }
     let Single { world, controller, .. } = &Single::new(json!({}))?;
     ok(controller, "provision.yml", &json!({}))?;
-    std::fs::remove_file(world.path("trusted/secrets/common"))?;
+    std::fs::remove_file(world.path("trusted/secrets/cluster_key"))?;
     world.image("image2", &[])?;
-    let rotation =
-        json!({"rotate_image": world.path("image2.hdr"), "rotate_requests": world.path("trusted/requests-2")});
+    let rotation = json!({"rotate_image": world.path("image2.hdr")});
     let play = controller.playbook("rotate.yml", &["--extra-vars", &rotation.to_string()])?;
     assert!(!play.ok);
     assert_eq!(play.result("localhost", "Build the requests")?["error"]["code"], "request.secret_missing");
-    assert!(!world.path("trusted/secrets/common").exists());
+    assert!(play.output.contains("1 of 2 requests could not be built"), "{}", play.output);
+    assert!(!world.path("trusted/secrets/cluster_key").exists());
     Ok(())
 }
 
@@ -90,23 +90,58 @@ fn a_retired_guest_loses_its_queues_and_requests_and_its_secret_only_on_demand()
         json!({"retire_guest": "guest1", "retire_destroy_secret": "common"}),
     ] {
         let play = controller.playbook("retire.yml", &["--extra-vars", &refused.to_string()])?;
-        assert!(!play.ok && play.output.contains("name of one guest"), "{}", play.output);
+        assert!(!play.ok && play.output.contains("names of guests"), "{}", play.output);
     }
     let check = controller.playbook("retire.yml", &["--check", "-e", "retire_guest=guest1"])?;
     assert!(check.ok, "{}", check.output);
     assert_eq!((guest.state()?, contents(&world.path("trusted"))?), (state, files));
 
-    ok(controller, "retire.yml", &json!({"retire_guest": "guest1"}))?;
+    // Copies that the collection made: of a request that was replaced, and of a rotation.
+    let request = request_of(world, "image.hdr", "key_of_guest1")?;
+    std::fs::copy(&request, request.with_file_name("key_of_guest1.request.77.2026-01-01@00:00:00~"))?;
+    world.image("image2", &[])?;
+    ok(controller, "rotate.yml", &json!({"rotate_image": world.path("image2.hdr")}))?;
+    let of_guest = |path: &Path| path.display().to_string().contains("key_of_guest1");
+
+    let retired = ok(controller, "retire.yml", &json!({"retire_guest": "guest1"}))?;
+    assert!(retired.output.contains("Kept, for other guests name them"), "{}", retired.output);
     assert!(guest.state()?["queues"].as_array().context("no queues")?.iter().all(|queue| queue["state"] == "unbound"));
-    assert!(!world.path("trusted/requests/guest1.request").exists());
-    assert!(world.path("trusted/requests/common.request").exists());
-    assert!(world.path("trusted/secrets/guest1").exists(), "nobody asked to destroy the secret");
+    let left: Vec<_> = contents(&world.path("trusted/requests"))?.into_iter().map(|(path, _)| path).collect();
+    assert!(!left.iter().any(|path| of_guest(path)), "{left:?}");
+    assert!(world.path("trusted/secrets/key_of_guest1").exists(), "nobody asked to destroy the secret");
     assert_eq!(ok(controller, "retire.yml", &json!({"retire_guest": "guest1"}))?.changes(), Vec::<String>::new());
 
     let destroy = json!({"retire_guest": "guest1", "retire_destroy_secret": "guest1"});
-    assert_eq!(ok(controller, "retire.yml", &destroy)?.changes(), ["localhost: Destroy the guest's own secret"]);
-    assert!(!world.path("trusted/secrets/guest1").exists());
-    assert!(world.path("trusted/secrets/common").exists());
+    let changes = ok(controller, "retire.yml", &destroy)?.changes();
+    // No other guest of this inventory names the cluster's key, so it is this guest's own, too.
+    assert!(changes.iter().all(|change| change == "localhost: Destroy their own secrets"), "{changes:?}");
+    assert!(!world.path("trusted/secrets/key_of_guest1").exists());
+    Ok(())
+}
+
+#[test]
+fn of_two_guests_one_or_both_are_retired_and_what_they_share_stays_as_long_as_one_is_left() -> Result<()> {
+    const TEST: &str = "of_two_guests_one_or_both_are_retired_and_what_they_share_stays_as_long_as_one_is_left";
+    if !can_simulate(TEST) {
+        return Ok(());
+    }
+    let (fleet, _dir) = fleet()?;
+    ok(&fleet.controller, "provision.yml", &json!({}))?;
+    let world = &fleet.world;
+    let limited = fleet.controller.playbook("retire.yml", &["--limit", "guest2", "-e", "retire_guest=guest1"])?;
+    assert!(!limited.ok && limited.output.contains("--limit trusted,guest1"), "{}", limited.output);
+    let one = json!({"retire_guest": "guest1", "retire_destroy_secret": "guest1"});
+    let play = ok(&fleet.controller, "retire.yml", &one)?;
+    assert!(play.output.contains("Kept, for other guests name them: cluster key."), "{}", play.output);
+    let secrets_left =
+        |names: &[&str]| names.iter().all(|name| world.path(&format!("trusted/secrets/{name}")).exists());
+    assert!(secrets_left(&["cluster_key", "key_of_guest2"]) && !secrets_left(&["key_of_guest1"]));
+    assert_eq!(associated(&fleet.second)?, secrets(&fleet.second)?, "the other guest was touched");
+
+    let both = json!({"retire_guest": ["guest1", "guest2"], "retire_destroy_secret": "guest2, guest1"});
+    ok(&fleet.controller, "retire.yml", &both)?;
+    assert_eq!(contents(&world.path("trusted/secrets"))?, []);
+    assert!(associated(&fleet.second)?.is_empty());
     Ok(())
 }
 

@@ -63,7 +63,7 @@ fn only_requests_leave_the_trusted_machine() -> Result<()> {
     let output = world.path("trusted");
     let folder = output.to_str().context("not UTF-8")?;
     let names = String::from_utf8(shell(&trusted, &format!("ls '{folder}/secrets'"), b"")?)?;
-    assert_eq!(names.split_whitespace().collect::<Vec<_>>(), ["common", "guest1", "guest2"]);
+    assert_eq!(names.split_whitespace().collect::<Vec<_>>(), ["cluster_key", "key_of_guest1", "key_of_guest2"]);
     assert!(!controller.home().join(".local/state/seguest-pv").exists(), "the key of manifests is on the controller");
     for name in ["trusted", "pki", "image.hdr"] {
         assert!(!world.path(name).exists(), "{name} is on the controller");

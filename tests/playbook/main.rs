@@ -6,6 +6,7 @@ mod command_line;
 mod domains;
 mod examples;
 mod fleet_care;
+mod fleet_runs;
 mod machines;
 mod over_ssh;
 mod provisioning;

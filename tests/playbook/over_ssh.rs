@@ -2,7 +2,7 @@
 
 use crate::support::{OPEN_STORE_PROBED, asked, associated, effects, error, secrets};
 use anyhow::{Context, Result, ensure};
-use e2e::{Controller, Guest, Host, PASSWORD, Play, Ssh, World, can_ssh, fleet_cards, variables};
+use e2e::{Controller, Guest, Host, PASSWORD, Play, Ssh, World, can_ssh, fleet_cards, request_of, variables};
 use serde_json::{Value, json};
 use std::path::Path;
 use tempfile::TempDir;
@@ -174,7 +174,7 @@ fn check_mode_environment_no_log_and_delegation_keep_their_meaning() -> Result<(
     let behind = &Behind::new("root", json!({}))?;
     built(behind)?;
     // src is on the controller only: in the guest, /tmp is its own.
-    let request = behind.world.path("trusted/requests/common.request");
+    let request = request_of(&behind.world, "image.hdr", "cluster_key")?;
     let queues = behind.world.path("queues.yml");
     std::fs::write(&queues, "- mode: accel\n")?;
     let tasks = json!([

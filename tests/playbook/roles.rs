@@ -2,7 +2,7 @@
 
 use crate::support::{MAKE, Single, asked, associated, secrets, steps};
 use anyhow::Result;
-use e2e::{Play, can_simulate};
+use e2e::{Play, can_simulate, request_of};
 use serde_json::{Value, json};
 
 /// The role `guest` with these variables, in a play of its own.
@@ -13,8 +13,9 @@ fn role(single: &Single, vars: &Value, arguments: &[&str]) -> Result<Play> {
 
 /// What the role is given by `provision.yml`, with the requests as files on the controller.
 fn provisioned(single: &Single) -> Value {
-    let request = |name: &str| single.world.path(&format!("trusted/requests/{name}.request"));
-    json!({"guest_secrets": [{"name": "cluster key", "src": request("common")}, {"name": "key of guest1", "src": request("guest1")}],
+    let request = |name: &str| request_of(&single.world, "image.hdr", name).expect("it was built");
+    json!({"guest_secrets": [{"name": "cluster key", "src": request("cluster_key")},
+                             {"name": "key of guest1", "src": request("key_of_guest1")}],
            "guest_queues": "{{ provision_queues }}"})
 }
 

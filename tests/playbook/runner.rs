@@ -5,7 +5,7 @@ use crate::support::{MAKE, Single, associated, contents, effects, fleet, secrets
 use anyhow::{Context, Result, ensure};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
-use e2e::{Controller, World, can_simulate, place};
+use e2e::{Controller, OWN_SECRET, WANTED_KEY, World, can_simulate, place, request_of};
 use pv_wire::{SecretId, encode_hex};
 use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
@@ -132,7 +132,9 @@ fn a_runner_tells_what_changed_and_that_nothing_did_and_keeps_no_secret() -> Res
         return Ok(());
     }
     let (fleet, _dir) = fleet()?;
-    let extra = json!({"provision_common_secret": "named by the extra variables"});
+    let extra = json!({"provision_secrets": [{"name": "named by the extra variables"}, {"name": OWN_SECRET}],
+        "provision_queues": [{"name": "named by the extra variables", "mode": "ep11", "mkvp": WANTED_KEY},
+                             {"name": OWN_SECRET, "mode": "ep11", "mkvp": WANTED_KEY}]});
     let data = Data::new("runner", &fleet.world, &fleet.controller, &extra)?;
     let first = data.run("first", &[])?;
     first.went_well()?;
@@ -160,7 +162,7 @@ fn a_runner_tells_what_changed_and_that_nothing_did_and_keeps_no_secret() -> Res
         assert_eq!(holding(&data.folder, &secret)?, Vec::<PathBuf>::new(), "{}", path.display());
     }
     // The same search finds what is there: requests are in results, encrypted as they are.
-    let request = std::fs::read(fleet.world.path("trusted/requests/guest1.request"))?;
+    let request = std::fs::read(request_of(&fleet.world, "image.hdr", "key_of_guest1")?)?;
     assert!(!holding(&first.0, &request[64..96])?.is_empty());
     Ok(())
 }
@@ -223,11 +225,15 @@ fn two_runners_at_once_share_a_fleet_by_slices_and_make_each_secret_once() -> Re
         let ended = run.events("runner_on_ok")?;
         let requests = ended.iter().filter_map(|event| event["res"]["requests"].as_array()).flatten();
         let made = requests.filter(|request| request["secret_created"] == true);
-        Ok(made.filter_map(|request| request["label"].as_str().map(str::to_owned)).collect())
+        Ok(made.filter_map(|request| request["name"].as_str().map(str::to_owned)).collect())
     };
     let mut labels = [made(&runs[0])?, made(&runs[1])?].concat();
     labels.sort();
-    assert_eq!(labels, ["common", "guest1", "guest2"], "each of the three secrets is made by one of the two");
+    assert_eq!(
+        labels,
+        ["cluster key", "key of guest1", "key of guest2"],
+        "each of the three secrets is made by one of the two"
+    );
 
     let files = contents(&fleet.world.path("trusted"))?;
     for run in together(slices, "second")? {

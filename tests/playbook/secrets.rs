@@ -2,10 +2,8 @@
 
 use crate::support::{MAKE, Single, associated, contents, error, secrets};
 use anyhow::Result;
-use e2e::{Controller, Guest, Host, can_simulate, fleet_cards, variables};
+use e2e::{Controller, Guest, Host, can_simulate, fleet_cards, request_of, variables};
 use serde_json::json;
-
-const BUILD: &str = "Build the requests";
 
 #[test]
 fn a_lost_secret_is_reported_and_never_made_anew() -> Result<()> {
@@ -15,20 +13,23 @@ fn a_lost_secret_is_reported_and_never_made_anew() -> Result<()> {
     let Single { world, guest, controller, .. } = &Single::new(json!({}))?;
     let first = controller.playbook("provision.yml", &[])?;
     assert!(first.ok, "{}", first.output);
-    std::fs::remove_file(world.path("trusted/secrets/common"))?;
-    let (files, state, log) = (contents(&world.path("trusted"))?, guest.state()?, guest.log()?.len());
+    std::fs::remove_file(world.path("trusted/secrets/cluster_key"))?;
+    let (files, state) = (contents(&world.path("trusted"))?, guest.state()?);
 
-    // The playbook sets create_secret.
-    let second = controller.playbook("provision.yml", &[])?;
-    assert!(!second.ok);
-    let error = error(&second, "localhost", BUILD)?;
-    assert_eq!(error["code"], "request.secret_missing", "{}", second.output);
-    let told = format!("{} {}", error["detail"], error["hint"]);
-    assert!(told.contains("secrets/common") && told.contains("backup"), "{told}");
-    assert_eq!(second.changes(), Vec::<String>::new());
-    // No new secret, the requests as they were, and the guest was not even asked.
-    assert_eq!(contents(&world.path("trusted"))?, files);
-    assert_eq!((guest.state()?, guest.log()?.len()), (state, log));
+    // Even where secrets may be made.
+    for create in ["provision_create_secrets=true", "provision_create_secrets=false"] {
+        let second = controller.playbook("provision.yml", &["-e", create])?;
+        assert!(!second.ok);
+        let error = error(&second, "guest1", MAKE)?;
+        assert_eq!(error["code"], "request.secret_missing", "{}", second.output);
+        let told = format!("{} {}", error["detail"], error["hint"]);
+        assert!(told.contains("secrets/cluster_key") && told.contains("backup"), "{told}");
+        assert!(second.output.contains("FAILED request.secret_missing, 1: guest1"), "{}", second.output);
+        assert_eq!(second.changes(), Vec::<String>::new());
+        // No new secret, the requests as they were, and the guest as it was.
+        assert_eq!(contents(&world.path("trusted"))?, files);
+        assert_eq!(guest.state()?, state);
+    }
     Ok(())
 }
 
@@ -41,19 +42,19 @@ fn a_new_image_gets_the_same_secrets_and_old_guests_stay_as_they_are() -> Result
     let first = controller.playbook("provision.yml", &[])?;
     assert!(first.ok, "{}", first.output);
     let kept = contents(&world.path("trusted/secrets"))?;
-    let request = std::fs::read(world.path("trusted/requests/common.request"))?;
+    let request = std::fs::read(request_of(world, "image.hdr", "cluster_key")?)?;
     let state = old.state()?;
 
     world.image("image2", &[])?;
     let new = &Guest::start_image(world, "guest2", "machine2", "image2", &fleet_cards())?;
-    let mut vars = variables(world);
-    vars["provision_image"] = json!(world.path("image2.hdr"));
-    let hosts = [Host::guest("guest1", old)?, Host::guest("guest2", new)?];
-    let controller = Controller::new(&world.path("controller"), &Host::controller(), &hosts, &vars)?;
+    // Each by its own image, in one inventory.
+    let image2 = json!({"provision_image": world.path("image2.hdr")});
+    let hosts = [Host::guest("guest1", old)?, Host::guest("guest2", new)?.with(image2)];
+    let controller = Controller::new(&world.path("controller"), &Host::controller(), &hosts, &variables(world))?;
     let second = controller.playbook("provision.yml", &[])?;
     assert!(second.ok, "{}", second.output);
 
-    assert_ne!(std::fs::read(world.path("trusted/requests/common.request"))?, request, "it was not built for image2");
+    assert_ne!(std::fs::read(request_of(world, "image2.hdr", "cluster_key")?)?, request, "it was not built for image2");
     let secrets_now = contents(&world.path("trusted/secrets"))?;
     assert!(kept.iter().all(|file| secrets_now.contains(file)), "a secret was replaced");
     assert_eq!(associated(new)?, secrets(new)?);

@@ -36,8 +36,7 @@ fn what_is_built_from_text_is_what_is_built_from_lists_and_booleans() -> Result<
         "provision_crls": [pki("ibm.crl"), pki("inter_ca.crl"), pki("root_ca.crl")],
         "provision_cck_file": cck,
         "provision_download_crls": false,
-        "request_verify_host_keys": true,
-        "request_backup": false,
+        "provision_lock": true,
     });
     let first = built(single, &typed)?;
     assert!(first.ok, "{}", first.output);
@@ -69,6 +68,19 @@ fn what_is_built_from_text_is_what_is_built_from_lists_and_booleans() -> Result<
     Ok(())
 }
 
+/// Runs the role `request` by itself, with these variables over its own.
+fn role(single: &Single, vars: &Value) -> Result<Play> {
+    let of = |name: &str| format!("{{{{ provision_{name} }}}}");
+    let folder = |name: &str| single.world.path(&format!("trusted/{name}"));
+    let usual = json!({"request_secrets": [{"name": "cluster key"}], "request_image": of("image"),
+        "request_host_keys": of("host_keys"), "request_certificates": of("certificates"), "request_crls": of("crls"),
+        "request_root_ca": of("root_ca"), "request_create_secret": true,
+        "request_folder": folder("requests"), "request_secret_folder": folder("secrets")});
+    let tasks =
+        json!([{"name": "Build", "ansible.builtin.import_role": {"name": "seguest.pv.request"}, "vars": usual}]);
+    single.controller.tasks("trusted", &tasks, &["--extra-vars", &vars.to_string()])
+}
+
 #[test]
 fn variables_of_the_wrong_kind_are_named_and_nothing_is_built() -> Result<()> {
     if !can_simulate("variables_of_the_wrong_kind_are_named_and_nothing_is_built") {
@@ -81,6 +93,9 @@ fn variables_of_the_wrong_kind_are_named_and_nothing_is_built() -> Result<()> {
         ("request_crls", json!({"a": 1})),
         ("request_host_key_hashes", json!({"a": 1})),
         ("request_root_ca", json!(["a"])),
+        ("request_history", json!({"a": 1})),
+        ("request_held", json!("perhaps")),
+        ("request_inputs_complete", json!("perhaps")),
         ("request_download_crls", json!("perhaps")),
         ("request_verify_host_keys", json!("perhaps")),
         ("request_cck_file", json!({"a": 1})),
@@ -94,11 +109,14 @@ fn variables_of_the_wrong_kind_are_named_and_nothing_is_built() -> Result<()> {
         ("request_image", json!({"a": 1})),
         ("request_secrets", json!("common")),
     ] {
-        let play = built(single, &json!({variable: wrong}))?;
+        let play = role(single, &json!({variable: wrong}))?;
         assert!(!play.ok && play.output.contains(variable), "{variable}: {}", play.output);
         let made = single.world.path("trusted");
         assert!(!made.exists() || contents(&made)?.is_empty(), "{variable}");
     }
+    let unclear = built(single, &json!({"provision_create_secrets": "perhaps"}))?;
+    assert!(!unclear.ok && unclear.output.contains("provision_create_secrets"), "{}", unclear.output);
+    assert!(role(single, &json!({}))?.ok, "what was refused is all that was wrong");
     Ok(())
 }
 
@@ -178,7 +196,7 @@ fn names_that_yaml_changed_are_refused_with_the_advice_to_quote_them() -> Result
             assert!(error["detail"].as_str().is_some_and(|detail| detail.contains("in quotes")), "{error}");
         }
     }
-    let secret = json!({"provision_common_secret": 1.1}).to_string();
+    let secret = json!({"provision_secrets": [{"name": 1.1}]}).to_string();
     let play = single.controller.playbook("provision.yml", &["--limit", "trusted", "--extra-vars", &secret])?;
     assert_eq!(play.result("localhost", BUILD)?["error"]["code"], "args.quote_name", "{}", play.output);
     Ok(())

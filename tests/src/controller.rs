@@ -38,8 +38,7 @@ impl Host {
     /// # Errors
     /// If the simulator is not built.
     pub fn guest(name: &str, guest: &Guest) -> Result<Self> {
-        let own = json!({"ansible_python_interpreter": "/nonexistent/python", "ansible_become": false,
-                         "provision_own_secret": format!("key of {name}")});
+        let own = json!({"ansible_python_interpreter": "/nonexistent/python", "ansible_become": false});
         Ok(Self::simulated(name, guest)?.with(own))
     }
 

@@ -1,12 +1,14 @@
 //! Two guests of one image on two machines, and a controller that can provision them.
 
 use crate::{Controller, Guest, Host, World};
-use anyhow::Result;
+use anyhow::{Result, bail};
 use serde_json::{Value, json};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The master key that the entries ask for.
 pub const WANTED_KEY: &str = "db3c3b3c3f097dd55ec7eb0e7fdbcb93";
+/// What each guest's own secret is called, as a template.
+pub const OWN_SECRET: &str = "key of {{ inventory_hostname }}";
 /// Another one, which half of the queues have.
 pub const OTHER_KEY: &str = "00112233445566778899aabbccddeeff";
 
@@ -35,6 +37,24 @@ impl Fleet {
         let guests = [Host::guest("guest1", &first)?, Host::guest("guest2", &second)?];
         let controller = Controller::new(&dir.join("controller"), &Host::controller(), &guests, &variables(&world))?;
         Ok(Self { world, first, second, controller })
+    }
+}
+
+/// Where `provision.yml` has put the request of this name for guests of this image, given by the name of its file.
+///
+/// # Errors
+/// If there is none, or more than one.
+pub fn request_of(world: &World, image: &str, name: &str) -> Result<PathBuf> {
+    let mut found = Vec::new();
+    for folder in std::fs::read_dir(world.path("trusted/requests"))? {
+        let folder = folder?;
+        let of_image = folder.file_name().to_str().is_some_and(|of| of.starts_with(&format!("{image}-")));
+        let request = folder.path().join(format!("{name}.request"));
+        found.extend((of_image && request.is_file()).then_some(request));
+    }
+    match found.as_slice() {
+        [request] => Ok(request.clone()),
+        _ => bail!("requests {name} for {image}: {found:?}"),
     }
 }
 
@@ -73,10 +93,11 @@ pub fn variables(world: &World) -> Value {
         "provision_root_ca": pki("root_ca.crt"),
         "provision_image": world.path("image.hdr"),
         "provision_output": world.path("trusted"),
-        "provision_common_secret": "cluster key",
+        "provision_create_secrets": true,
+        "provision_secrets": [{"name": "cluster key"}, {"name": OWN_SECRET}],
         "provision_queues": [
-            entry("{{ provision_common_secret }}"),
-            entry("{{ provision_own_secret }}"),
+            entry("cluster key"),
+            entry(OWN_SECRET),
             {"mode": "accel", "description": "for clear keys, so without a secret"},
         ],
     })

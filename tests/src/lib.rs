@@ -14,7 +14,7 @@ mod tarball;
 mod world;
 
 pub use controller::{Controller, Host, Play, Record};
-pub use fleet::{Fleet, OTHER_KEY, WANTED_KEY, fleet_cards, variables};
+pub use fleet::{Fleet, OTHER_KEY, OWN_SECRET, WANTED_KEY, fleet_cards, request_of, variables};
 pub use guest::Guest;
 pub use ssh::{PASSWORD, Ssh, can_ssh};
 pub use tarball::provision_from_tarball;

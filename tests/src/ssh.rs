@@ -144,7 +144,7 @@ impl Ssh {
             json!({"ansible_connection": "ssh", "ansible_host": self.address.ip(), "ansible_port": self.address.port(),
                    "ansible_user": user, "ansible_ssh_private_key_file": file("client_key"),
                    "ansible_ssh_common_args": options, "ansible_python_interpreter": "/nonexistent/python",
-                   "ansible_become": false, "provision_own_secret": format!("key of {name}")}),
+                   "ansible_become": false}),
         )
     }
 

@@ -153,10 +153,10 @@ fn galaxy(arguments: &[&str], folder: &Path) -> Result<()> {
     quietly(Command::new(program).arg("collection").args(arguments).arg(folder)).map(|_| ())
 }
 
-/// The playbooks with their variables, and the example inventory; not `ansible.cfg`, which is for working here.
+/// The playbooks with the tasks that they share, and the example inventory; not `ansible.cfg`, which is for working here.
 fn copy_playbooks(from: &Path, stage: &Path) -> Result<()> {
     let to = stage.join("playbooks");
-    copy_folder(&from.join("vars"), &to.join("vars"))?;
+    copy_folder(&from.join("tasks"), &to.join("tasks"))?;
     // Beside the playbook `inventory`, Ansible would take the folder of that name for it.
     copy_folder(&from.join("inventory"), &stage.join("docs/inventory"))?;
     for entry in fs::read_dir(from)? {

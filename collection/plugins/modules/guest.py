@@ -72,6 +72,12 @@ options:
     description:
     - Whether it is locked only if nothing else is in it.
     type: bool
+  note_warnings:
+    default: false
+    description:
+    - Whether warnings are only returned, as C(noted), and left to whoever reports on all guests together; else Ansible
+        shows each for each guest. Done by the collection's action plugin.
+    type: bool
   proved_only:
     default: false
     description:
@@ -141,6 +147,11 @@ options:
         description:
         - Its request in base64, as RV(seguest.pv.secret_request#module:requests[].content) gives it.
         type: str
+      error:
+        description:
+        - Why there is no request, as RV(seguest.pv.secret_request#module:requests[].error) says. The task fails with it,
+            and the guest is not asked. Only through the collection's action plugin.
+        type: dict
       force:
         default: false
         description:
@@ -167,8 +178,9 @@ options:
       pending:
         default: false
         description:
-        - 'Check mode only: the request is not there yet. Set by the collection''s action plugin where V(content) is null
-            or V(src) does not exist.'
+        - 'Check mode only: the request is not there yet, and will be. Set by the collection''s action plugin where
+            V(content) is null, as M(seguest.pv.secret_request) gives it for a request that it would build, or V(src)
+            does not exist.'
         type: bool
       src:
         description:
@@ -664,6 +676,12 @@ lock:
   - How it stands with the lock.
   returned: success
   type: dict
+noted:
+  description:
+  - The warnings, with O(note_warnings).
+  elements: str
+  returned: success
+  type: list
 queues:
   contains:
     after:

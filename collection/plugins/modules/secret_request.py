@@ -50,7 +50,8 @@ options:
         warning that says so is given once, and is not repeated after a run that was killed before it could give it. A
         secret that was there once is never made again, unless O(replace_secret=true): where a request, a manifest or an
         id file in the request''s folder or in O(history) shows that one of its id existed, or O(held) says so, its file
-        was lost, or is in another folder. That is found out for all requests before the first secret is made.'
+        was lost, or is in another folder. That is found out for all requests before the first secret is made. Given for
+        a task, it counts for those of its O(requests) whose secret can be made.'
     type: bool
   crls:
     description:

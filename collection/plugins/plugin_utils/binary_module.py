@@ -19,6 +19,7 @@ from typing import Any
 
 from ansible.errors import AnsibleFileNotFound, AnsibleValueOmittedError
 from ansible.module_utils.common.json import AnsibleJSONEncoder
+from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 
 from . import target_output, target_script
@@ -49,23 +50,31 @@ class BinaryModule(ActionBase):
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Run the module; what it says, or why it cannot run, is the task's result."""
         super().run(tmp, task_vars)
+        # In check mode an earlier task of the play may still make what is missing.
+        not_yet: list[Failure] | None = [] if self._task.check_mode else None
         try:
-            arguments = self._arguments(task_vars or {})
-            return self._run_module(arguments)
+            options, arguments = self._arguments(task_vars or {}, not_yet)
+            result = self._run_module(arguments)
         except Failure as failure:
-            if failure.code == MISSING and self._task.check_mode:
+            if failure.code == MISSING and not failure.final and self._task.check_mode:
                 return prediction(failure)
             return failure.result()
+        if not_yet:
+            result["warnings"] = [*result.get("warnings", []), *(missing.warning() for missing in not_yet)]
+        if _is_true(options.get("note_warnings")):
+            result["noted"] = result.pop("warnings", [])
+        return result
 
-    def _arguments(self, task_vars: dict[str, Any]) -> bytes:
+    def _arguments(self, task_vars: dict[str, Any], not_yet: list[Failure] | None) -> tuple[dict[str, Any], bytes]:
+        """The options as they are given, and all that goes to the module."""
         given, variables = self._with_variables(dict(self._task.args), task_vars)
-        args = with_contents(self.MODULE, given, self._find_file, bool(self._task.check_mode))
+        args = with_contents(self.MODULE, given, self._find_file, not_yet)
         self._update_module_args(f"seguest.pv.{self.MODULE}", args, task_vars)
         if variables := {**self._variables_of_role(task_vars), **variables}:
             # So that messages name what the user has set.
             args["_ansible_seguest_variables"] = variables
         # The encoder knows values from a vault and Ansible's own kinds of strings.
-        return json.dumps(args, cls=AnsibleJSONEncoder).encode()
+        return args, json.dumps(args, cls=AnsibleJSONEncoder).encode()
 
     def _variables_of_role(self, task_vars: dict[str, Any]) -> dict[str, str]:
         """A role's variables that are called like the module's options."""
@@ -198,6 +207,13 @@ class BinaryModule(ActionBase):
         )
 
 
+def _is_true(value: Any) -> bool:
+    # What is no boolean the module refuses.
+    with contextlib.suppress(TypeError):
+        return bool(boolean(value, strict=False))
+    return False
+
+
 def prediction(missing: Failure) -> dict[str, Any]:
     """Check mode's result where what is to be sent does not exist yet."""
     # An earlier task of the play may make the file, and in check mode has not.
@@ -205,5 +221,5 @@ def prediction(missing: Failure) -> dict[str, Any]:
         "changed": True,
         "predicted": "partial",
         "msg": "What would change cannot be told yet.",
-        "warnings": [f"{missing.detail} {missing.hint} [{missing.code}]"],
+        "warnings": [missing.warning()],
     }

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,27 +18,32 @@ LIMIT = 1024 * 1024  # bytes; requests and queue configurations are a few kiloby
 
 
 def with_contents(
-    module: str, args: dict[str, Any], find: Callable[[str], str], check_mode: bool = False
+    module: str, args: dict[str, Any], find: Callable[[str], str], not_yet: list[Failure] | None = None
 ) -> dict[str, Any]:
     """The arguments with each ``src`` replaced by what is in that file.
 
     :param find: the path of a file on the controller, searched as ansible.builtin.copy does
-    :param check_mode: a request that is not built yet is marked as such, for the module to predict with
+    :param not_yet: in check mode, takes what is missing and an earlier task may still make; the request is marked for the
+        module to predict with. One that is known to be built by then is marked, and is none of these.
     """
     if module == "secret_add":
-        args = _request(args, find, check_mode)
+        args = _request(args, find, not_yet)
     if option := {"secret_add": "requests", "guest": "secrets"}.get(module):
         entries = as_list(args.get(option), commas=False)
         if entries is not None:
-            args[option] = [_request(each, find, check_mode) if isinstance(each, dict) else each for each in entries]
+            args[option] = [_request(each, find, not_yet) if isinstance(each, dict) else each for each in entries]
     if option := {"ap_bind": "src", "guest": "queues_src"}.get(module):
         args = _replaced(args, option, "config_content", find, _text)
     return args
 
 
-def _request(options: dict[str, Any], find: Callable[[str], str], check_mode: bool) -> dict[str, Any]:
+def _request(options: dict[str, Any], find: Callable[[str], str], not_yet: list[Failure] | None) -> dict[str, Any]:
+    if isinstance(error := options.get("error"), Mapping):
+        code, detail, hint = (str(error.get(key) or "") for key in ("code", "detail", "hint"))
+        label = options.get("label") or options.get("name") or "a secret"
+        raise Failure(code or "args.invalid", f"There is no request for {label}: {detail}", hint or None, final=True)
     if "content" in options and all(options.get(option) is None for option in ("content", "path", "src")):
-        if check_mode:
+        if not_yet is not None:
             return {**options, "pending": True}
         raise Failure(
             MISSING,
@@ -48,8 +53,9 @@ def _request(options: dict[str, Any], find: Callable[[str], str], check_mode: bo
     try:
         return _replaced(options, "src", "content", find, _base64)
     except Failure as failure:
-        if failure.code != MISSING or not check_mode:
+        if failure.code != MISSING or not_yet is None:
             raise
+        not_yet.append(failure)
         return {**{key: value for key, value in options.items() if key != "src"}, "pending": True}
 
 

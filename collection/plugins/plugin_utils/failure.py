@@ -9,13 +9,21 @@ from typing import Any
 
 
 class Failure(Exception):
-    """Ends the task; ``code`` is stable, so playbooks can test it."""
+    """Ends the task; ``code`` is stable, so playbooks can test it.
 
-    def __init__(self, code: str, detail: str, hint: str) -> None:
+    :param final: that no earlier task of a play can still mend it
+    """
+
+    def __init__(self, code: str, detail: str, hint: str | None = None, *, final: bool = False) -> None:
         super().__init__(detail)
         self.code = code
         self.detail = detail
         self.hint = hint
+        self.final = final
+
+    def warning(self) -> str:
+        """The same as a warning."""
+        return f"{self.detail}{f' {self.hint}' if self.hint else ''} [{self.code}]"
 
     def result(self) -> dict[str, Any]:
         """The task's result."""

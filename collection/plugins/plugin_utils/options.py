@@ -64,6 +64,7 @@ OPTIONS: dict[str, tuple[str, ...]] = {
         "host_key_hashes",
         "lock",
         "lock_exact",
+        "note_warnings",
         "proved_only",
         "queues",
         "queues_config",

@@ -42,6 +42,7 @@ RESULT_KEYS: dict[str, tuple[str, ...]] = {
         "entries",
         "inspected",
         "lock",
+        "noted",
         "queues",
         "requests",
         "secrets",

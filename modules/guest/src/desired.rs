@@ -30,7 +30,11 @@ pub fn desired(options: Options, check_mode: bool) -> Result<Desired> {
     let mut secrets = Vec::new();
     for (at, secret) in options.secrets.iter().cloned().enumerate() {
         let who = format!("secrets[{at}]");
-        let Secret { name, id, path, content, src, label, force, pending } = secret;
+        let Secret { name, id, path, content, src, label, error, force, pending } = secret;
+        if error.is_some() {
+            return Err(Fault::new(args::SRC_NEEDS_COLLECTION, format!("{who} has no request, but the error with which it was built."))
+                .hint("Call the module by its full name, seguest.pv.guest, so that the collection's action plugin reports it."));
+        }
         let known_as = Requirement::of(&who, name, id)?;
         let request = Request { path, content, src, label, pending };
         secrets.push(store::load(&who, request, known_as, force, check_mode)?);

@@ -50,6 +50,9 @@ pub struct Options {
     /// Beginnings of names of variables, such as V(guest_), from which options are taken that are not given here: O(lock) from
     /// C(guest_lock), if that is set. Of several the first that is set counts. Done by the collection's action plugin.
     pub variables_from: Vec<String>,
+    /// Whether warnings are only returned, as C(noted), and left to whoever reports on all guests together; else Ansible shows each
+    /// for each guest. Done by the collection's action plugin.
+    pub note_warnings: bool,
     /// Facts that are returned beside, as O(seguest.pv.facts#module:gather_subset) names them. Not given, none are.
     pub gather_subset: Vec<String>,
 }
@@ -74,6 +77,7 @@ impl Default for Options {
             at_boot_before: vec!["pkcsslotd.service".into()],
             host_key_hashes: Vec::new(),
             variables_from: Vec::new(),
+            note_warnings: false,
             gather_subset: Vec::new(),
         }
     }
@@ -99,10 +103,13 @@ pub struct Secret {
     pub src: Option<String>,
     /// Echoed in the results.
     pub label: Option<String>,
+    /// Why there is no request, as RV(seguest.pv.secret_request#module:requests[].error) says. The task fails with it, and the
+    /// guest is not asked. Only through the collection's action plugin.
+    pub error: Option<serde_json::Map<String, serde_json::Value>>,
     /// Whether to add it although one of its type and id is in the store already, as
     /// O(seguest.pv.secret_add#module:force).
     pub force: bool,
-    /// Check mode only: the request is not there yet. Set by the collection's action plugin where V(content) is null or
-    /// V(src) does not exist.
+    /// Check mode only: the request is not there yet, and will be. Set by the collection's action plugin where V(content) is
+    /// null, as M(seguest.pv.secret_request) gives it for a request that it would build, or V(src) does not exist.
     pub pending: bool,
 }

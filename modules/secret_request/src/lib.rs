@@ -19,6 +19,7 @@ pub mod seal;
 pub mod state_key;
 mod task;
 mod wanted;
+mod warnings;
 
 use ansible_contract::{Context, Failure, Module, Outcome};
 use fault::Code;

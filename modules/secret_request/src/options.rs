@@ -101,6 +101,7 @@ options! {
         /// A secret that was there once is never made again, unless O(replace_secret=true): where a request, a manifest or
         /// an id file in the request's folder or in O(history) shows that one of its id existed, or O(held) says so, its
         /// file was lost, or is in another folder. That is found out for all requests before the first secret is made.
+        /// Given for a task, it counts for those of its O(requests) whose secret can be made.
         create_secret: bool = false,
         /// More folders with requests that were built earlier, and folders of such folders; see O(create_secret).
         history: Vec<PathText>,
@@ -167,6 +168,13 @@ options! {
     }
 }
 
+impl Options {
+    /// Whether it is a secret that can be made: random bytes, in a file.
+    fn can_create(&self) -> bool {
+        self.r#type() == Kind::Association && self.secret.is_none() && self.state() == State::Present
+    }
+}
+
 /// The requests of a task: what they share, and what each has of its own.
 #[derive(Debug)]
 pub struct Requests {
@@ -181,7 +189,9 @@ impl Requests {
     /// # Errors
     /// `args.unknown_option` for requests within requests.
     pub fn new(mut options: Options) -> fault::Result<Self> {
-        let own = options.requests.take().unwrap_or_else(|| vec![Box::default()]);
+        let Some(own) = options.requests.take() else {
+            return Ok(Self { shared: Options::default(), own: vec![Box::new(options)] });
+        };
         if let Some(at) = own.iter().position(|entry| entry.requests.is_some()) {
             return Err(fault::Fault::new(
                 ansible_contract::codes::UNKNOWN_OPTION,
@@ -207,6 +217,7 @@ impl Requests {
         let shared = &self.shared;
         self.own.iter().filter_map(|own| {
             own.create_secret.or(shared.create_secret).filter(|may| *may)?;
+            own.r#type.or(shared.r#type).is_none_or(|kind| kind == Kind::Association).then_some(())?;
             Some(Creation {
                 secret_file: own.secret_file.as_ref().or(shared.secret_file.as_ref())?.as_path(),
                 path: own.path.as_ref().or(shared.path.as_ref()).map(PathText::as_path),
@@ -219,7 +230,13 @@ impl Requests {
     /// All options of each request. Made one after the other: there may be thousands.
     pub fn each(self) -> impl Iterator<Item = Options> {
         let Self { shared, own } = self;
-        own.into_iter().map(move |own| own.laid_over(&shared))
+        own.into_iter().map(move |own| {
+            let (said, mut all) = (own.create_secret, own.laid_over(&shared));
+            if said.is_none() && !all.can_create() {
+                all.create_secret = None;
+            }
+            all
+        })
     }
 }
 

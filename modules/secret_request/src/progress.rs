@@ -1,7 +1,7 @@
 //! How far one request is: its entry in the results, and what the task as a whole tells of it.
 
 use crate::report::Entry;
-use ansible_contract::{Diff, warning};
+use ansible_contract::Diff;
 use fault::Fault;
 
 /// What has come about so far.
@@ -12,7 +12,7 @@ pub struct Progress {
     /// Its entry.
     pub entry: Entry,
     /// Things the operator should know.
-    pub warnings: Vec<String>,
+    pub warnings: Vec<Fault>,
     /// What was changed, or would be.
     pub diff: Vec<Diff>,
 }
@@ -20,7 +20,7 @@ pub struct Progress {
 impl Progress {
     /// Adds a warning.
     pub fn warn(&mut self, fault: &Fault) {
-        self.warnings.push(warning(fault));
+        self.warnings.push(fault.clone());
     }
 
     /// Adds warnings.

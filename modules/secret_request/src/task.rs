@@ -13,6 +13,7 @@ use crate::progress::Progress;
 use crate::report::{Entry, Report};
 use crate::state_key::StateKey;
 use crate::wanted::{Absent, Wanted};
+use crate::warnings::Warnings;
 use ansible_contract::files;
 use ansible_contract::{Context, Diff, Failure, Outcome, codes as args, fault_json};
 use fault::{Fault, Result};
@@ -47,7 +48,7 @@ pub struct Task {
     /// Requests that are being built, in their order.
     under_way: VecDeque<(Progress, Receiver<Built>)>,
     entries: Vec<Entry>,
-    warnings: Vec<String>,
+    warnings: Warnings,
     diff: Vec<Diff>,
     partial: bool,
     /// Why the first that failed did.
@@ -74,7 +75,7 @@ impl Task {
             with_diff: context.diff,
             under_way: VecDeque::new(),
             entries: Vec::new(),
-            warnings: Vec::new(),
+            warnings: Warnings::default(),
             diff: Vec::new(),
             partial: false,
             fault: None,
@@ -166,11 +167,8 @@ impl Task {
                 self.fault.get_or_insert(fault);
             }
         }
-        for warning in progress.warnings {
-            if !self.warnings.contains(&warning) {
-                self.warnings.push(warning);
-            }
-        }
+        let label = progress.entry.label.as_deref().or(progress.entry.path.as_deref()).unwrap_or("a request");
+        self.warnings.take(label, &progress.warnings);
         if self.with_diff {
             self.diff.extend(progress.diff);
         }
@@ -182,7 +180,8 @@ impl Task {
     /// # Errors
     /// Why the first that failed did.
     pub fn finish(self) -> std::result::Result<Outcome<Report>, Failure<Report>> {
-        let Self { shared, entries: requests, mut warnings, diff, partial, fault, .. } = self;
+        let Self { shared, entries: requests, warnings, diff, partial, fault, .. } = self;
+        let mut warnings = warnings.told(requests.len());
         let changed = requests.iter().any(|entry| entry.changed);
         if requests.iter().any(|entry| entry.path.is_some()) {
             // What is refused there has failed the requests already.

@@ -23,7 +23,7 @@ pub fn predict(wanted: &[Wanted], plan: &Plan, list: &SecretList, lock: LockStat
     for (wanted, planned) in wanted.iter().zip(&plan.0) {
         done.warnings.extend(planned.warnings.iter().map(warning));
         if let Given::Later(fault) = &wanted.request {
-            done.warnings.push(warning(fault));
+            done.warnings.extend(fault.as_ref().map(warning));
             done.predicted_partial = true;
         }
         match planned.step {

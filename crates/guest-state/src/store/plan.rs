@@ -391,7 +391,7 @@ mod tests {
 
     #[test]
     fn a_locked_store_stops_only_who_has_something_to_add() {
-        let later = Given::Later(Fault::new(fault::file::MISSING, "It is not there yet."));
+        let later = Given::Later(Some(Fault::new(fault::file::MISSING, "It is not there yet.")));
         let pending = Wanted { request: later, ..expected(1) };
         for wanted in [wanted(&request(Some(1), "a"), false), pending] {
             let wanted = [wanted];

@@ -78,7 +78,7 @@ pub enum Given {
     /// It was read.
     Read(Loaded),
     /// Check mode: it is not there yet, and this is to be told of it.
-    Later(Fault),
+    Later(Option<Fault>),
     /// There is none: the secret must be in the store already.
     None,
 }
@@ -141,7 +141,8 @@ pub fn load(
         (None, None) => None,
     };
     let request = match read {
-        None if pending && check_mode => Given::Later(not_built(who)),
+        // Whoever says so builds it before this: there is nothing to warn of.
+        None if pending && check_mode => Given::Later(None),
         None if known_as.is_some() => Given::None,
         None => {
             return Err(Fault::new(
@@ -149,7 +150,7 @@ pub fn load(
                 format!("{who} names no request: one of path, content and src is required."),
             ));
         }
-        Some((_, Err(fault))) if check_mode && fault.code == file::MISSING => Given::Later(fault),
+        Some((_, Err(fault))) if check_mode && fault.code == file::MISSING => Given::Later(Some(fault)),
         Some((name, bytes)) => Given::Read(bytes.and_then(|bytes| {
             Loaded::parse(bytes).map_err(|mut fault| {
                 fault.detail = format!("{name}: {}", fault.detail);
@@ -162,11 +163,6 @@ pub fn load(
         (Some(known_as), Some(id)) if !known_as.is_met_by(&id) => Err(other_secret(who, known_as, id)),
         _ => Ok(wanted),
     }
-}
-
-fn not_built(who: &str) -> Fault {
-    Fault::new(file::MISSING, format!("{who}: its request is not there yet."))
-        .hint("An earlier task may still make it: in check mode, secret_request gives null for a request that it would build.")
 }
 
 fn other_secret(who: &str, known_as: &Requirement, id: SecretId) -> Fault {
@@ -233,7 +229,8 @@ mod tests {
     fn only_check_mode_bears_a_request_that_is_not_there_yet() {
         for (json, name) in [(r#"{"path": "/nonexistent/req"}"#, None), (r#"{"pending": true}"#, Some("a"))] {
             let wanted = loaded(json, name, true).unwrap();
-            assert!(matches!(wanted.request, Given::Later(fault) if fault.code == file::MISSING), "{json}");
+            let Given::Later(fault) = wanted.request else { panic!("{json}") };
+            assert_eq!(fault.map(|fault| fault.code), name.is_none().then_some(file::MISSING), "{json}");
         }
         assert_eq!(loaded(r#"{"pending": true}"#, None, false).unwrap_err().code, args::MISSING);
     }

@@ -30,6 +30,9 @@ pub struct Report {
     pub inspected: Option<Vec<String>>,
     /// What the guest runs at each boot.
     pub at_boot: Option<boot_files::Report>,
+    /// The warnings, with O(note_warnings).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub noted: Option<Vec<String>>,
     /// The facts that O(gather_subset) asks for, as M(seguest.pv.facts) returns them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ansible_facts: Option<AnsibleFacts>,

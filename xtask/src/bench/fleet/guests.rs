@@ -3,7 +3,7 @@
 use super::FORKS;
 use crate::bench::processes;
 use anyhow::{Result, ensure};
-use e2e::{Controller, Guest, Host, Play, World, variables};
+use e2e::{Controller, Guest, Host, OWN_SECRET, Play, World, variables};
 use pv_wire::{SecretId, encode_hex};
 use serde_json::{Value, json};
 use std::fs;
@@ -18,7 +18,6 @@ const FACTS: &str = "Ask how it stands";
 pub const TASKS: [(&str, bool); 4] = [(ADD, true), (LOCK, true), (BIND, true), (FACTS, false)];
 /// What the one secret of [`Fleet::modules`] is called.
 pub const SECRET: &str = "cluster key";
-const OWN_SECRET: &str = "{{ provision_own_secret }}";
 const KEY: &str = "db3c3b3c3f097dd55ec7eb0e7fdbcb93";
 
 /// What one play took.
@@ -66,7 +65,7 @@ impl Fleet {
         told["provision_host_keys"] = json!([world.path("pki/machine1.crt")]);
         told["provision_output"] = json!(folder.join("trusted"));
         told["compliance_folder"] = json!(folder);
-        told["provision_common_secret"] = SECRET.into();
+        told["provision_secrets"] = json!([{"name": SECRET}, {"name": OWN_SECRET}]);
         told["provision_queues"] = json!([{"name": OWN_SECRET, "mode": "ep11", "mkvp": KEY}]);
         let controller = Controller::new(&folder, &Host::controller(), &hosts, &told)?;
         // Each guest has a home of its own, and with it a cache.

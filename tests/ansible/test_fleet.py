@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How the descriptions of guests become requests, and the results of guests a summary."""
+
+from __future__ import annotations
+
+import unittest
+from typing import Any
+
+import lab
+
+
+def setUpModule() -> None:
+    lab.import_collection()
+
+
+class HostVars:
+    """As far as Ansible's hostvars are used for values without templates."""
+
+    _loader = None
+
+    def __init__(self, hosts: dict[str, dict[str, Any]]) -> None:
+        self._hosts = hosts
+
+    def raw_get(self, host: str) -> dict[str, Any]:
+        return self._hosts[host]
+
+
+def described(**more: Any) -> dict[str, Any]:
+    return {
+        "provision_output": "/out",
+        "provision_image": "/images/guest.img",
+        "provision_host_keys": ["/a.crt", "/b.crt"],
+        "provision_secrets": [{"name": "cluster key"}],
+        **{f"provision_{name}": value for name, value in more.items()},
+    }
+
+
+def plan(*hosts: dict[str, Any]) -> dict[str, Any]:
+    from ansible_collections.seguest.pv.plugins.plugin_utils import fleet
+
+    named = {f"guest{at}": host for at, host in enumerate(hosts, 1)}
+    return fleet.plan(named, HostVars(named))
+
+
+def folders(planned: dict[str, Any]) -> set[str]:
+    return {request["path"].split("/")[-2] for request in planned["requests"]}
+
+
+class Plans(unittest.TestCase):
+    def test_guests_that_agree_share_a_request_and_those_that_do_not_have_their_own(self) -> None:
+        same = plan(described(), described())
+        self.assertEqual(len(same["requests"]), 1)
+        self.assertEqual([*same["guests"]], ["guest1", "guest2"])
+        for different in (
+            {"image": "/images/other.img"},
+            {"host_keys": ["/a.crt"]},
+            {"cck_file": "/cck"},
+            {"extension_secret_file": "/ext"},
+        ):
+            with self.subTest(different):
+                apart = plan(described(), described(**different))
+                self.assertEqual((len(apart["requests"]), len(folders(apart))), (2, 2))
+                # The secret is one.
+                self.assertEqual({entry["secret_file"] for entry in apart["requests"]}, {"/out/secrets/cluster_key"})
+
+    def test_a_list_is_the_same_however_it_is_written(self) -> None:
+        written = (["/a.crt", "/b.crt"], ["/b.crt", "/a.crt"], "/a.crt,/b.crt", '["/a.crt", "/b.crt"]')
+        self.assertEqual(len({folders(plan(described(host_keys=each))).pop() for each in written}), 1)
+        listed = plan(described(secrets='[{"name": "cluster key"}]'))
+        self.assertEqual(listed["requests"], plan(described())["requests"])
+
+    def test_a_folder_is_called_after_its_image(self) -> None:
+        self.assertRegex(folders(plan(described())).pop(), r"^guest\.img-[0-9a-f]{8}$")
+        self.assertRegex(folders(plan(described(image="/x/\u00e9 $(x)"))).pop(), r"^[0-9a-f]{64}$")
+
+    def test_no_name_leads_out_of_the_folder(self) -> None:
+        for name in ("../x", "a/b", "/x", ".hidden", "-rf", "a\nb", "x" * 101, "\u00e9", "\0"):
+            with self.subTest(name):
+                (request,) = plan(described(secrets=[{"name": name}]))["requests"]
+                self.assertRegex(request["secret_file"], r"^/out/secrets/[0-9a-f]{64}$")
+                self.assertRegex(request["id_file"], r"^/out/requests/guest\.img-[0-9a-f]{8}/[0-9a-f]{64}\.yaml$")
+
+    def test_two_secrets_of_one_file_and_two_requests_that_differ_are_refused(self) -> None:
+        with self.assertRaisesRegex(ValueError, "'a b' and 'a_b'"):
+            plan(described(secrets=[{"name": "a b"}, {"name": "a_b"}]))
+        with self.assertRaisesRegex(ValueError, "guest1 and guest2 both have"):
+            plan(described(), described(secrets=[{"name": "cluster key", "flags": ["disable_dump"]}]))
+
+    def test_a_description_that_cannot_be_read_is_its_guests_row(self) -> None:
+        for broken in ({"secrets": "x"}, {"secrets": None}, {"secrets": ["x"]}, {"output": None}, {"output": ["x"]}):
+            with self.subTest(broken):
+                planned = plan(described(), described(**broken))
+                self.assertEqual([*planned["guests"]], ["guest1"])
+                self.assertEqual(planned["failed"]["guest2"]["code"], "args.missing")
+
+    def test_types_without_a_secret_have_no_file_of_one(self) -> None:
+        planned = plan(described(secrets=[{"type": "meta"}, {"type": "aes", "name": "a", "secret": "eA=="}]))
+        self.assertFalse(any("secret_file" in request for request in planned["requests"]))
+
+    def test_each_guest_gets_its_own_requests_in_order_and_only_its_own_error(self) -> None:
+        from ansible_collections.seguest.pv.plugins.plugin_utils import fleet
+
+        planned = plan(described(secrets=[{"name": "b"}, {"name": "a"}]), described(secrets=[{"name": "c"}]))
+        built = [{"label": entry["label"], "content": entry["name"]} for entry in planned["requests"]]
+        error = {"code": "request.secret_missing", "detail": "Gone.", "hint": "Restore it."}
+        built[-1].update(failed=True, error=error, content=None)
+        contents = fleet.contents(planned, {"requests": built})
+        self.assertEqual([(each["name"], each["content"]) for each in contents["guest1"]], [("b", "b"), ("a", "a")])
+        self.assertEqual([each["error"] for each in contents["guest2"]], [error])
+
+
+class Leaving(unittest.TestCase):
+    def test_only_what_no_other_guest_names_goes_with_a_guest_from_every_folder(self) -> None:
+        from ansible_collections.seguest.pv.plugins.plugin_utils import fleet
+
+        own = [{"name": "cluster key"}, {"name": "key of one"}]
+        hosts = {"one": described(secrets=own), "two": described()}
+        found = fleet.own_files(["one"], hosts, HostVars(hosts), ["/out/requests/old", "/out/requests/new"])
+        self.assertEqual(found["secrets"], ["/out/secrets/key_of_one"])
+        self.assertEqual(found["shared"], ["cluster key"])
+        paths = [request["path"] for request in found["requests"]]
+        self.assertEqual(paths[1:], [f"/out/requests/{folder}/key_of_one.request" for folder in ("old", "new")])
+
+
+class Mistakes(unittest.TestCase):
+    def mistakes(self, hosts: dict[str, Any], in_run: list[str], **groups: list[str]) -> str:
+        from ansible_collections.seguest.pv.plugins.plugin_utils import fleet
+
+        return " ".join(fleet.mistakes(groups, HostVars(hosts), in_run, ["trusted", "guests"]))
+
+    def test_what_cannot_be_meant_is_said_all_at_once(self) -> None:
+        good = {"t": {}, "g": described()}
+        self.assertEqual(self.mistakes(good, ["t", "g"], trusted=["t"], guests=["g"]), "")
+        self.assertIn("no host in the group trusted", self.mistakes({}, []))
+        self.assertIn("no host in the group guests", self.mistakes({}, []))
+        self.assertIn("--limit trusted,guest1", self.mistakes(good, ["g"], trusted=["t"], guests=["g"]))
+        bad = {"t": {}, "g": described(imge="/x", create_secrets="perhaps")}
+        said = self.mistakes(bad, ["t", "g"], trusted=["t"], guests=["g"])
+        self.assertIn("provision_imge: did you mean provision_image?", said)
+        self.assertIn("provision_create_secrets must be true or false", said)
+
+
+class Summaries(unittest.TestCase):
+    def told(self, results: dict[str, Any]) -> dict[str, Any]:
+        from ansible_collections.seguest.pv.plugins.plugin_utils.summary import summary
+
+        return summary(results, results)
+
+    def test_three_hundred_guests_fit_on_a_screen_of_eighty_columns(self) -> None:
+        results: dict[str, Any] = {f"guest{at:03}": {"changed": False} for at in range(300)}
+        failure = {"failed": True, "error": {"code": "uv.store_locked", "detail": "x " * 400, "hint": "y"}}
+        results.update({f"guest{at:03}": failure for at in range(100)})
+        results["guest200"] = {"unreachable": True, "msg": "no route\x1b[2J"}
+        results["guest201"] = {"failed": True, "msg": "sudo: a password is required"}
+        results["guest202"] = {"changed": True, "noted": ["It may differ. [uv.secret_may_differ]"]}
+        results["guest203"] = None
+        told = self.told(results)
+        self.assertEqual(told["counts"], {"guests": 300, "changed": 1, "unchanged": 196, "failed": 102, "not_begun": 1})
+        self.assertEqual([kind["code"] for kind in told["failed"]], ["uv.store_locked", "failed", "unreachable"])
+        self.assertEqual(len(told["failed"][0]["hosts"]), 100)
+        self.assertEqual(told["warnings"][0]["code"], "uv.secret_may_differ")
+        self.assertLess(len(told["lines"]), 40)
+        self.assertTrue(all(len(line) <= 68 and "\x1b" not in line for line in told["lines"]), told["lines"])
+        self.assertIn("and 60 more", " ".join(" ".join(told["lines"]).split()))
+
+    def test_an_answer_of_any_shape_is_a_row(self) -> None:
+        odd: list[Any] = [
+            {},
+            {"error": 1, "failed": True},
+            {"noted": 7},
+            {"noted": [1]},
+            [],
+            "x",
+            3,
+            {"error": {"code": []}},
+        ]
+        told = self.told({f"g{at}": each for at, each in enumerate(odd)})
+        self.assertEqual(told["counts"]["guests"], len(odd))
+
+
+if __name__ == "__main__":
+    unittest.main()
