@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import getpass
 import json
+import os
 import re
 import socket
 import unittest
@@ -79,10 +80,13 @@ class Reasons(unittest.TestCase):
 
     def test_the_reason_of_each_fail_and_unknown_is_in_the_guests_row(self) -> None:
         failed = good("failed")
-        failed["answer"]["steps"][2] = {**rules.step("verify", "failed", False, "uv.secret_missing"), "detail": "No two."}
+        failed["answer"]["steps"][2] = {
+            **rules.step("verify", "failed", False, "uv.secret_missing"),
+            "detail": "No two.",
+        }
         gone = {"host": "gone", "answer": {"unreachable": True, "msg": "No route to host"}}
         made = page(report(failed, gone))
-        rows = dict(re.findall(r'<tr role="row" data-at="\d+" data-verdict="(\w+)".*?>(.*?)</tr>', made, re.S))
+        rows = dict(re.findall(r'<tr role="row" data-at="\d+" data-verdict="(\w+)".*?>(.*?)</tr>', made, re.DOTALL))
         self.assertIn("No two. [uv.secret_missing]", rows["fail"])
         self.assertIn("No route to host", rows["unknown"])
 
@@ -97,7 +101,9 @@ class NotAsked(unittest.TestCase):
 
     def test_a_guest_that_was_asked_and_left_no_answer_is_unknown(self) -> None:
         made = report(good("one"), about=about(["one", "lost"]))
-        self.assertEqual([(guest["host"], guest["verdict"]) for guest in made["guests"]], [("lost", "unknown"), ("one", "pass")])
+        self.assertEqual(
+            [(guest["host"], guest["verdict"]) for guest in made["guests"]], [("lost", "unknown"), ("one", "pass")]
+        )
         self.assertEqual((made["guests"][0]["cause"], made["not_asked"]), ("no_answer", []))
 
     def test_no_guest_at_all_is_no_pass(self) -> None:
@@ -134,14 +140,17 @@ class Policies(unittest.TestCase):
         self.assertIn("It is not known what was asked.", shown)
 
     def test_a_policy_of_any_form_is_shown(self) -> None:
-        for asks in (None, [], "x", {"secrets": 1, "queues": "x"}, {"queues": [1, {"mkvp": 10**30, "mode": ["ep11"]}]}):
+        odd: list[Any] = [None, [], "x", {"secrets": 1, "queues": "x"}, {"queues": [1, {"mkvp": 10**30, "mode": [1]}]}]
+        for asks in odd:
             known = about(["one"], policies=[{"host": "one", "asks": asks}, 1, None])
             self.assertIn("Queues", seen(report(good("one"), about=known)))
         known = about(["one"], policies=[{"host": "one", "asks": {"queues": '[{"mode": "accel"}]', "lock": "no"}}])
         self.assertEqual(report(good("one"), about=known)["policies"][0]["asks"]["queues"], [{"mode": "accel"}])
         mkvp = {"queues": [{"mkvp": int(rules.KEY, 16)}]}
         known = about(["one"], policies=[{"host": "one", "asks": mkvp}])
-        self.assertEqual(report(good("one"), about=known)["policies"][0]["asks"]["queues"], [{"mkvp": f"0x{rules.KEY}"}])
+        self.assertEqual(
+            report(good("one"), about=known)["policies"][0]["asks"]["queues"], [{"mkvp": f"0x{rules.KEY}"}]
+        )
 
     def test_policies_are_of_bounded_number(self) -> None:
         names = [f"guest{at}" for at in range(80)]
@@ -158,7 +167,9 @@ class Policies(unittest.TestCase):
         text = (lab.REPOSITORY / "collection/plugins/modules/guest.py").read_text()
         options = yaml.safe_load(text.split('r"""')[1].split('"""')[0])["options"]
         module = {name: options[name].get("default") for name in DEFAULTS}
-        self.assertEqual({name: None if value is None else str(value).lower() for name, value in module.items()}, DEFAULTS)
+        self.assertEqual(
+            {name: None if value is None else str(value).lower() for name, value in module.items()}, DEFAULTS
+        )
 
 
 class Documents(unittest.TestCase):
@@ -214,7 +225,7 @@ class Run(unittest.TestCase):
 
         with mock.patch.dict("os.environ"):
             for name in ("SUDO_USER", "USER", "LOGNAME", "LNAME", "USERNAME"):
-                lab.os.environ.pop(name, None)
+                os.environ.pop(name, None)
             made = report(good("one"))
             expected = getpass.getuser()
         version = yaml.safe_load((lab.REPOSITORY / "collection/galaxy.yml").read_text())["version"]
@@ -237,6 +248,7 @@ class Run(unittest.TestCase):
 class Template(unittest.TestCase):
     def test_what_is_missing_in_a_report_is_an_error_and_no_gap(self) -> None:
         from ansible.errors import AnsibleFilterError
+
         from ansible_collections.seguest.pv.plugins.filter.compliance import FilterModule
 
         filters = FilterModule().filters()
@@ -255,7 +267,8 @@ class Template(unittest.TestCase):
                      ["policies", 0, "asks", "lock"], ["documents", "found", 0, "warning"]):  # fmt: skip
             with self.subTest(path), self.assertRaises(AnsibleFilterError):
                 filters["compliance_page"](without(made, path))
-        for wrong in ("x", [1], [{}]):
+        wrongs: tuple[Any, ...] = ("x", [1], [{}])
+        for wrong in wrongs:
             with self.assertRaises(AnsibleFilterError):
                 filters["compliance_report"](wrong, "2026-01-02T00:00:00Z")
 

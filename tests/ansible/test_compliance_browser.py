@@ -57,7 +57,10 @@ def large_fleet() -> tuple[list[dict[str, Any]], dict[str, Any]]:
             rules.step("verify", "failed", False, "uv.secret_missing"),
             rules.step("lock", "failed", False, "uv.locked_incomplete"),
         ]
-        guests[at + 5]["answer"] = {"unreachable": True, "msg": "Failed to connect to the host via ssh: Connection timed out"}
+        guests[at + 5]["answer"] = {
+            "unreachable": True,
+            "msg": "Failed to connect to the host via ssh: Connection timed out",
+        }
     return guests, rules.about(names, group=[*names, "spare.example.com"])
 
 

@@ -44,9 +44,7 @@ _NO_ROOT = re.compile(
 )
 
 
-def report(
-    inputs: Iterable[Mapping[str, Any]], generated_at: str, about: Mapping[str, Any] | None = None
-) -> Json:
+def report(inputs: Iterable[Mapping[str, Any]], generated_at: str, about: Mapping[str, Any] | None = None) -> Json:
     """The report on a fleet, problems first.
 
     :param inputs: for each guest what row() takes

@@ -74,7 +74,6 @@ def _collection_version() -> str:
     return "unknown"
 
 
-
 def policies(given: Any, names: Iterable[str]) -> Json:
     """What the guests were held against: each distinct policy once, with the guests that it applies to.
 
@@ -179,7 +178,7 @@ def _warning(what: str, ends: str | None, now: datetime.datetime | None) -> str 
 
 def _time(said: str) -> datetime.datetime | None:
     try:
-        at = datetime.datetime.fromisoformat(said.replace("Z", "+00:00"))
+        at = datetime.datetime.fromisoformat(said)
     except ValueError:
         return None
     return at if at.tzinfo else at.replace(tzinfo=datetime.UTC)

@@ -129,7 +129,7 @@ def _state(queue: Mapping[str, Any]) -> str:
 
 def _yes_no(asks: Mapping[str, Any], option: str) -> str:
     """An option of the policy in words; the module's own default, where none was given."""
-    given = asks[option]
+    given: str | None = asks[option]
     if given is not None:
         return _WORDS.get(given.lower(), given)
     default = DEFAULTS[option]

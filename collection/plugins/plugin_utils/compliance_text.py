@@ -19,13 +19,8 @@ SENTENCE = 600  # characters of a reason
 
 _BREAKS = re.compile(r"[\t\r\n]+")
 # Characters that Python calls printable, but that show nothing: fillers, joiners, selectors of variants.
-_BLANK = frozenset(
-    map(
-        chr,
-        [0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x2800, 0x3164, 0xFFA0]
-        + [*range(0x180B, 0x1810), *range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0)],
-    )
-)
+_SINGLE = (0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x2800, 0x3164, 0xFFA0)
+_BLANK = frozenset(map(chr, (*_SINGLE, *range(0x180B, 0x1810), *range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0))))
 _MARKS = 2  # on one letter; more of them run into the lines above and below
 
 Json = dict[str, Any]
