@@ -71,16 +71,20 @@ class Playbook(lab.Lab):
             rules.VALIDATOR.validate(made)
         return made
 
-    def verdicts(self, made: dict[str, Any]) -> dict[str, tuple[str, str | None]]:
-        return {guest["host"]: (guest["verdict"], guest["cause"]) for guest in made["guests"]}
-
-    def test_good_bad_unreachable_and_sudoless_guests_are_told_apart_and_named(self) -> None:
+    def without_sudo(self) -> dict[str, Any]:
+        """Variables of a host that lets nobody become root."""
         sudo = self.shared / "no-sudo"
         sudo.write_text("#!/bin/sh\necho 'sudo: a password is required' >&2\nexit 1\n")
         sudo.chmod(0o755)
         # Tests may be run by root, who need not become root.
         self.environment["ANSIBLE_BECOME_ALLOW_SAME_USER"] = "true"
-        self.hosts["sudoless"] = {"ansible_become": True, "ansible_become_exe": str(sudo)}
+        return {"ansible_become": True, "ansible_become_exe": str(sudo)}
+
+    def verdicts(self, made: dict[str, Any]) -> dict[str, tuple[str, str | None]]:
+        return {guest["host"]: (guest["verdict"], guest["cause"]) for guest in made["guests"]}
+
+    def test_good_bad_unreachable_and_sudoless_guests_are_told_apart_and_named(self) -> None:
+        self.hosts["sudoless"] = self.without_sudo()
         self.hosts["gone"] = {"ansible_connection": "ssh", "ansible_host": "127.0.0.1", "ansible_port": 1}
         self.hosts["odd"] = {"provision_queues": "{{ nothing_of_that_name }}"}
         made = self.run_compliance()
@@ -148,9 +152,10 @@ class Playbook(lab.Lab):
         kept = self.run_compliance("-e", "compliance_cached=true", **cache)
         self.assertEqual(self.verdicts(kept), {"good": ("pass", None), "bad": ("unknown", "other_boot")}, self.output)
         self.assertTrue(kept["run"]["kept"])
-        self.hosts["new"] = {}
+        self.hosts.update(new={}, good=self.without_sudo())
         kept = self.run_compliance("-e", "compliance_cached=true", **cache)
         self.assertEqual(self.verdicts(kept)["new"], ("unknown", "not_kept"))
+        self.assertEqual(self.verdicts(kept)["good"], ("unknown", "no_sudo"), self.output)
 
     def test_what_a_guest_says_is_no_template(self) -> None:
         evil = good()["answer"]
