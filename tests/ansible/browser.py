@@ -76,9 +76,9 @@ class Browser:
         while "Page.loadEventFired" not in self._events:
             self._next()
 
-    def value(self, expression: str) -> Any:
-        """What a JavaScript expression is in the page."""
-        answer = self.ask("Runtime.evaluate", expression=expression, returnByValue=True)
+    def value(self, expression: str, wait: bool = False) -> Any:
+        """What a JavaScript expression is in the page; with ``wait``, what it promises."""
+        answer = self.ask("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=wait)
         if "exceptionDetails" in answer:
             raise RuntimeError(f"{expression}: {answer['exceptionDetails']}")
         return answer["result"].get("value")

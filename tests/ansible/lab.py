@@ -82,6 +82,12 @@ class Lab(unittest.TestCase):
     def playbook(self, plays: list[dict[str, Any]], args: tuple[str, ...] = ()) -> list[dict[str, Any]]:
         book = self.root / "book.yml"
         book.write_text(yaml.safe_dump(plays, sort_keys=False))
+        results = self.run_book(str(book), args)
+        self.assertTrue(results, self.output)
+        return results
+
+    def run_book(self, book: str, args: tuple[str, ...] = ()) -> list[dict[str, Any]]:
+        """Runs a playbook, a file or one of the collection; ``code`` is its exit code."""
         record = self.root / "record"
         record.write_text("")
         (self.root / "inventory.yml").write_text(yaml.safe_dump(self.inventory))
@@ -99,14 +105,12 @@ class Lab(unittest.TestCase):
             "ANSIBLE_NOCOLOR": "true",
             **self.environment,
         }
-        command = [str(BIN / "ansible-playbook"), "-i", str(self.root / "inventory.yml"), *args, str(book)]
+        command = [str(BIN / "ansible-playbook"), "-i", str(self.root / "inventory.yml"), *args, book]
         done = subprocess.run(
             command, env=environment, capture_output=True, text=True, timeout=120, cwd=self.root, check=False
         )
-        self.output = done.stdout + done.stderr
-        results = [json.loads(line) for line in record.read_text().splitlines()]
-        self.assertTrue(results, self.output)
-        return results
+        self.output, self.code = done.stdout + done.stderr, done.returncode
+        return [json.loads(line) for line in record.read_text().splitlines()]
 
     def one(self, *tasks: dict[str, Any], **options: Any) -> dict[str, Any]:
         """The last result of these tasks, without what surrounds it."""

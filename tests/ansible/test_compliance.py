@@ -17,6 +17,7 @@ import lab
 BOOT = "6f1c2a52-0000-4000-8000-000000000001"
 KEY = "db3c3b3c3f097dd55ec7eb0e7fdbcb93"
 SCHEMA = json.loads((lab.REPOSITORY / "collection/docs/compliance-report.schema.json").read_text())
+VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
 
 
 def setUpModule() -> None:
@@ -85,11 +86,27 @@ def facts_of(given: dict[str, Any]) -> dict[str, Any]:
     return facts
 
 
-def report(*inputs: dict[str, Any]) -> dict[str, Any]:
+def about(names: list[str], **more: Any) -> dict[str, Any]:
+    """What the playbook knows beside the answers: two secrets and two queues for each, the second its own."""
+    policies = []
+    for name in names:
+        wanted = ("cluster key", f"key of {name}")
+        queues = [{"name": secret, "mode": "ep11", "mkvp": f"0x{KEY}"} for secret in wanted]
+        asks = {"secrets": [{"name": secret, "label": secret} for secret in wanted], "queues": queues, "lock": None}
+        policies.append({"host": name, "asks": asks})
+    document = {
+        "file": "/etc/seguest/HKD-8561-0123456.crt", "hash": f"0x{'ab' * 32}", "serial": "0123456",
+        "not_after": "2027-01-01T00:00:00Z", "crl_next_update": "2026-06-01T00:00:00Z",
+    }  # fmt: skip
+    documents = {"changed": False, "requests": [{"failed": False, "error": None, "host_keys": [document]}]}
+    return {"group": names, "asked": names, "policies": policies, "documents": documents, "run": {}, **more}
+
+
+def report(*inputs: dict[str, Any], about: dict[str, Any] | None = None) -> dict[str, Any]:
     from ansible_collections.seguest.pv.plugins.plugin_utils.compliance import report as make
 
-    made = make(inputs, "2026-01-02T00:00:00Z")
-    jsonschema.validate(made, SCHEMA)
+    made = make(inputs, "2026-01-02T00:00:00Z", about)
+    VALIDATOR.validate(made)
     return made
 
 
@@ -249,7 +266,7 @@ class Page(unittest.TestCase):
         page = self.page(good())
         policy = re.search(r'Content-Security-Policy" content="([^"]*)"', page)
         assert policy is not None
-        self.assertTrue(policy[1].startswith("default-src &#x27;none&#x27;;"), policy[1])
+        self.assertTrue(policy[1].startswith("default-src &#39;none&#39;;"), policy[1])
         self.assertNotIn("unsafe", policy[1])
         for forbidden in ("http://", "https://", "style=", "src=", "url("):
             self.assertNotIn(forbidden, page)

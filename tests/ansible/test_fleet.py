@@ -16,10 +16,11 @@ def setUpModule() -> None:
 class HostVars:
     """As far as Ansible's hostvars are used for values without templates."""
 
-    _loader = None
-
     def __init__(self, hosts: dict[str, dict[str, Any]]) -> None:
+        from ansible.parsing.dataloader import DataLoader
+
         self._hosts = hosts
+        self._loader = DataLoader()
 
     def raw_get(self, host: str) -> dict[str, Any]:
         return self._hosts[host]
@@ -39,7 +40,9 @@ def plan(*hosts: dict[str, Any]) -> dict[str, Any]:
     from ansible_collections.seguest.pv.plugins.plugin_utils import fleet
 
     named = {f"guest{at}": host for at, host in enumerate(hosts, 1)}
-    return fleet.plan(named, HostVars(named))
+    hostvars = HostVars(named)
+    planned = fleet.plan(named, hostvars)
+    return {**planned, "requests": fleet.requests(planned["guests"], hostvars)}
 
 
 def folders(planned: dict[str, Any]) -> set[str]:
@@ -96,6 +99,16 @@ class Plans(unittest.TestCase):
     def test_types_without_a_secret_have_no_file_of_one(self) -> None:
         planned = plan(described(secrets=[{"type": "meta"}, {"type": "aes", "name": "a", "secret": "eA=="}]))
         self.assertFalse(any("secret_file" in request for request in planned["requests"]))
+
+    def test_a_plan_looks_no_secret_up(self) -> None:
+        from ansible_collections.seguest.pv.plugins.plugin_utils import fleet
+
+        hosts = {"g": described(secrets=[{"name": "a", "secret": "{{ 1 / 0 }}", "flags": "{{ nothing }}"}])}
+        planned = fleet.plan(hosts, HostVars(hosts))
+        self.assertEqual([each["name"] for each in planned["guests"]["g"]], ["a"])
+        plain = {"g": described(secrets=[{"name": "a", "secret": "c2VjcmV0"}])}
+        self.assertNotIn("c2VjcmV0", str(fleet.plan(plain, HostVars(plain))))
+        self.assertIn("c2VjcmV0", str(fleet.requests(plain, HostVars(plain))))
 
     def test_each_guest_gets_its_own_requests_in_order_and_only_its_own_error(self) -> None:
         from ansible_collections.seguest.pv.plugins.plugin_utils import fleet

@@ -29,6 +29,14 @@ def fleet_plan(hosts: Any, hostvars: Any, instead: Any = None) -> dict[str, Any]
         raise AnsibleFilterError(f"provision_secrets: {fault}") from fault
 
 
+def fleet_requests(hosts: Any, hostvars: Any, instead: Any = None) -> list[dict[str, Any]]:
+    """See fleet_requests.yml."""
+    try:
+        return fleet.requests(hosts, hostvars, instead)
+    except ValueError as fault:
+        raise AnsibleFilterError(f"provision_secrets: {fault}") from fault
+
+
 def fleet_contents(planned: Any, built: Any) -> dict[str, Any]:
     """See fleet_contents.yml."""
     return fleet.contents(planned, built)
@@ -60,6 +68,24 @@ def fleet_names(value: Any) -> list[str]:
         raise AnsibleFilterError(f"retire_guest, retire_destroy_secret: {fault}") from fault
 
 
+def fleet_expected(value: Any) -> list[dict[str, Any]]:
+    """See fleet_expected.yml."""
+    try:
+        return fleet.expected(value)
+    except ValueError as fault:
+        raise AnsibleFilterError(str(fault)) from fault
+
+
+def fleet_policies(hosts: Any, hostvars: Any) -> list[dict[str, Any]]:
+    """See fleet_policies.yml."""
+    return fleet.policies(hosts, hostvars)
+
+
+def fleet_documents(hosts: Any, hostvars: Any) -> list[dict[str, Any]]:
+    """See fleet_documents.yml."""
+    return fleet.documents(hosts, hostvars)
+
+
 def fleet_summary(hosts: Any, hostvars: Any, name: str, check_mode: bool = False) -> dict[str, Any]:
     """See fleet_summary.yml."""
     return summary.summary(hosts, _registered(hosts, hostvars, name), check_mode)
@@ -73,10 +99,14 @@ class FilterModule:
         return {
             "fleet_mistakes": fleet_mistakes,
             "fleet_plan": fleet_plan,
+            "fleet_requests": fleet_requests,
             "fleet_contents": fleet_contents,
             "fleet_lost": fleet_lost,
             "fleet_held": fleet_held,
             "fleet_own": fleet_own,
             "fleet_names": fleet_names,
+            "fleet_expected": fleet_expected,
+            "fleet_policies": fleet_policies,
+            "fleet_documents": fleet_documents,
             "fleet_summary": fleet_summary,
         }

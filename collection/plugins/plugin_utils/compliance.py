@@ -4,18 +4,25 @@
 """The verdicts of the module guest, put into the rows of a report. Nothing is judged here.
 
 What a guest answers is hostile until it is looked at: no part of it is taken to be there or to be of the right type, and what
-is not there is unknown, which never counts as pass.
+is not there is unknown, which never counts as pass. Whatever it says is its own row, of bounded size.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-SCHEMA = "seguest.pv/compliance-report/2"
+from .compliance_about import documents, policies, run
+from .compliance_text import Json, mapping, mappings, number, sentence, text
+
+SCHEMA = "seguest.pv/compliance-report/3"
 PASS, FAIL, UNKNOWN = "pass", "fail", "unknown"
 _WORST_FIRST = (FAIL, UNKNOWN, PASS)
 _VERDICTS = {True: PASS, False: FAIL}
+# How much of a guest's answer is in its row. Of what is cut, the row says how much there is.
+LIMITS = {"secrets": 200, "entries": 500, "queues": 2000, "problems": 20}
+_STEPS = 32
 
 # Each rule by its id, in the order of the page: its heading and what it asks. All but the last are steps of the module.
 RULES: dict[str, tuple[str, str]] = {
@@ -28,27 +35,70 @@ RULES: dict[str, tuple[str, str]] = {
     "readable": ("Readable", "All facts could be read"),
 }
 
-Json = dict[str, Any]
+_BOOT_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+# What Ansible and the programs that it becomes root with say if they do not let it.
+_NO_ROOT = re.compile(
+    r"(missing|incorrect|invalid) \S{1,20} password|a (password|terminal) is required|not in the sudoers|"
+    r"not allowed to (execute|run)|waiting for (become|privilege escalation)|(sudo|doas|su|pbrun|dzdo):.{0,60}not found|"
+    r"(sudo|doas): permission denied|sudo: unable to",
+    re.IGNORECASE,
+)
 
 
-def report(inputs: Iterable[Mapping[str, Any]], generated_at: str) -> Json:
+def report(inputs: Iterable[Mapping[str, Any]], generated_at: str, about: Mapping[str, Any] | None = None) -> Json:
     """The report on a fleet, problems first.
 
     :param inputs: for each guest what row() takes
     :param generated_at: when, UTC
+    :param about: what is known beside the answers: ``group``, the names of all guests; ``asked``, of those that were in this
+        run; and what policies(), documents() and run() take, under their names
     """
+    about = mapping(about)
     guests = [row(each) for each in inputs]
+    answered = {guest["host"] for guest in guests}
+    asked = [name for name in map(_host, about.get("asked") or []) if name not in answered]
+    guests += [row({"host": name, "lost": True}) for name in asked]
     guests.sort(key=lambda guest: (_WORST_FIRST.index(guest["verdict"]), guest["host"]))
     counts = {verdict: sum(guest["verdict"] == verdict for guest in guests) for verdict in _WORST_FIRST}
+    names = [guest["host"] for guest in guests]
     return {
         "schema": SCHEMA,
         "generated_at": generated_at,
         # No attestation stands behind any of it.
         "self_reported": True,
         "attested": False,
+        "run": run(mapping(about.get("run"))),
         "rules": [{"id": rule, "heading": heading, "asks": asks} for rule, (heading, asks) in RULES.items()],
         "counts": {"guests": len(guests), **counts},
         "guests": guests,
+        "not_asked": sorted({*map(_host, about.get("group") or [])}.difference(names)),
+        **policies(about.get("policies"), names),
+        "documents": documents(about.get("documents"), generated_at),
+    }
+
+
+def answers(hosts: Iterable[str], hostvars: Any, kept: bool) -> list[Json]:
+    """What row() takes, for each guest, from what the playbook has registered.
+
+    :param hostvars: Ansible's hostvars
+    :param kept: whether it is the answers of an earlier run
+    """
+    return [{"host": host, **(_kept if kept else _given)(hostvars.raw_get(host))} for host in hosts]
+
+
+def _given(variables: Mapping[str, Any]) -> Json:
+    return {"answer": variables.get("guest_result")}
+
+
+def _kept(variables: Mapping[str, Any]) -> Json:
+    boot = mapping(variables.get("compliance_boot"))
+    said = [text(boot.get(key)) or "" for key in ("stderr", "stdout", "msg")]
+    # Of all that is printed: servers and shells may say something of their own first.
+    found = _BOOT_ID.search(said[1])
+    return {
+        "boot_id": found[0] if found else "",
+        "boot_said": next(filter(None, said), ""),
+        "answer": boot if boot.get("unreachable") else variables.get("compliance_answer", {}),
     }
 
 
@@ -56,78 +106,134 @@ def row(given: Mapping[str, Any]) -> Json:
     """One guest's row.
 
     :param given: ``host``; ``answer``, the result of the module guest in check mode, with all facts; ``boot_id``, that which
-        the guest has now, where the answer is an older one that was kept
+        the guest has now, where the answer is an older one that was kept, and ``boot_said``, what was printed in its place;
+        ``lost``, if the guest was asked and nothing is known of what came of it
     """
+    try:
+        return _row(given)
+    except Exception as fault:  # whatever it is, it is this guest's doing and must not end the others' report
+        return _no_row(given, "unreadable", f"Its answer cannot be read: {type(fault).__name__}.")
+
+
+def _row(given: Mapping[str, Any]) -> Json:
     answer = mapping(given.get("answer"))
     facts = mapping(mapping(answer.get("ansible_facts")).get("ansible_secure_execution"))
-    steps = [rule for step in items(answer.get("steps")) for rule in _step(mapping(step))]
-    reason = _unusable(given, answer, facts, steps)
+    steps = _steps(answer)
+    unusable = _unusable(given, answer, facts, steps)
     rules = [*steps, _readable(facts)]
-    if reason:
-        facts, answer = {}, {}
-        asked = {rule["id"] for rule in rules}
-        rules = [_rule(rule, UNKNOWN, reason) for rule in RULES if rule in asked]
+    if unusable:
+        return _no_row(given, *unusable, asked=[rule["id"] for rule in rules])
     verdicts = {rule["verdict"] for rule in rules}
+    requests, _ = mappings(answer.get("requests"), LIMITS["secrets"])
+    entries, more_entries = mappings(answer.get("entries"), LIMITS["entries"])
+    held, more_queues = mappings(mapping(facts.get("ap")).get("queues"), LIMITS["queues"])
+    problems, more_problems = mappings(facts.get("problems"), LIMITS["problems"])
+    secrets, more_secrets = _secrets(answer)
     return {
-        "host": str(given.get("host")),
+        "host": _host(given.get("host")),
         "verdict": next(verdict for verdict in _WORST_FIRST if verdict in verdicts),
-        "reason": reason,
+        "cause": None,
+        "reason": None,
         "boot_id": text(facts.get("boot_id")),
         "gathered_at": text(facts.get("gathered_at")),
         "rules": rules,
-        "secrets": _secrets(answer),
-        "entries": [_entry(mapping(entry)) for entry in items(answer.get("entries"))],
-        "queues": _queues(facts, answer),
-        "problems": [
-            {key: text(mapping(problem).get(key)) for key in ("code", "detail", "hint")}
-            for problem in items(facts.get("problems"))
-        ],
+        "secrets": secrets,
+        "entries": [_entry(entry) for entry in entries],
+        "queues": _queues(held, requests, entries),
+        "problems": [{key: sentence(problem.get(key)) for key in ("code", "detail", "hint")} for problem in problems],
+        "more": {"secrets": more_secrets, "entries": more_entries, "queues": more_queues, "problems": more_problems},
     }
 
 
-def _unusable(given: Mapping[str, Any], answer: Json, facts: Json, steps: list[Json]) -> str | None:
-    """Why nothing can be concluded from an answer."""
+def _no_row(given: Mapping[str, Any], cause: str, reason: str, asked: Iterable[str] = ()) -> Json:
+    """The row of a guest of which nothing can be concluded: what it may have said does not count."""
+    rules = [rule for rule in RULES if rule in asked or rule == "readable"]
+    return {
+        "host": _host(given.get("host")),
+        "verdict": UNKNOWN,
+        "cause": cause,
+        "reason": reason,
+        "boot_id": None,
+        "gathered_at": None,
+        "rules": [_rule(rule, UNKNOWN, reason) for rule in rules],
+        **{part: [] for part in LIMITS},
+        "more": dict.fromkeys(LIMITS, 0),
+    }
+
+
+def _unusable(
+    given: Mapping[str, Any], answer: Mapping[str, Any], facts: Mapping[str, Any], steps: list[Json]
+) -> tuple[str, str] | None:
+    """Why nothing can be concluded from an answer: the cause and a sentence."""
+    if given.get("lost"):
+        return "no_answer", "The guest was asked, but no answer was kept. What Ansible printed in this run says why."
+    said = sentence(answer.get("msg"))
     if answer.get("unreachable"):
-        return "The guest could not be reached."
+        return "unreachable", f"The guest could not be reached. {f'Ansible says: {said}' if said else ''}".strip()
     if not steps:
-        code = text(mapping(answer.get("error")).get("code"))
-        said = text(answer.get("msg")) or "It said nothing."
-        return f"The guest gave no answer that can be used. {said}{f' [{code}]' if code else ''}"
+        return _no_answer("boot_id" in given and not answer, said, text(mapping(answer.get("error")).get("code")))
     if answer.get("failed") and all(rule["verdict"] == PASS for rule in steps):
-        return "The guest failed, and said of no step that it is wrong."
-    now, then = given.get("boot_id"), text(facts.get("boot_id"))
-    if then is None or ("boot_id" in given and text(now) is None):
-        return "Whether the answer is of this boot cannot be known."
-    if "boot_id" in given and str(now).strip() != then:
-        return "The answer is of another boot: the guest was started again since."
+        return "contradiction", "The guest failed, and said of no step that it is wrong."
+    return _of_another_boot(given, facts)
+
+
+def _no_answer(kept: bool, said: str | None, code: str | None) -> tuple[str, str]:
+    if kept:
+        return "not_kept", "No answer of an earlier run is kept of it."
+    if said and _NO_ROOT.search(said):
+        return "no_sudo", f"No sudo: Ansible could not become root on the guest. It was printed: {said}"
+    said = said or "It said nothing."
+    return "no_answer", f"The guest gave no answer that can be used. {said}{f' [{code}]' if code else ''}"
+
+
+def _of_another_boot(given: Mapping[str, Any], facts: Mapping[str, Any]) -> tuple[str, str] | None:
+    then, when = text(facts.get("boot_id")), text(facts.get("gathered_at")) or "an unknown time"
+    if then is None:
+        return "boot_unknown", "Whether the answer is of this boot cannot be known: it names none."
+    if "boot_id" not in given:
+        return None
+    now = (text(given.get("boot_id")) or "").strip()
+    if not now:
+        said = sentence(given.get("boot_said")) or "nothing"
+        if _NO_ROOT.search(said):
+            return "no_sudo", f"No sudo, so whether the answer is of this boot cannot be known. It was printed: {said}"
+        return "boot_unknown", f"Whether the answer is of this boot cannot be known. It was printed: {said}"
+    if now != then:
+        return "other_boot", f"The answer is of another boot, of {when}: the guest was started again since."
     return None
 
 
-def _step(step: Json) -> list[Json]:
-    """A step's verdict, as the module gives it."""
-    rule, right, code = text(step.get("step")), step.get("right"), text(step.get("code"))
-    if rule not in RULES or rule == "readable":
-        return []
-    verdict = _VERDICTS[right] if isinstance(right, bool) else UNKNOWN
-    detail = text(step.get("detail")) or "No reason was given."
-    return [_rule(rule, verdict, f"{detail} [{code}]" if code else detail)]
+def _steps(answer: Mapping[str, Any]) -> list[Json]:
+    """The steps' verdicts, as the module gives them; of a step that is there twice, the worse."""
+    rules: dict[str, Json] = {}
+    for step in mappings(answer.get("steps"), _STEPS)[0]:
+        rule, right, code = text(step.get("step")), step.get("right"), text(step.get("code"))
+        if rule is None or rule not in RULES or rule == "readable":
+            continue
+        verdict = _VERDICTS[right] if isinstance(right, bool) else UNKNOWN
+        detail = sentence(step.get("detail")) or "No reason was given."
+        found = _rule(rule, verdict, f"{detail} [{code}]" if code else detail)
+        rules[rule] = min(rules.get(rule, found), found, key=lambda each: _WORST_FIRST.index(each["verdict"]))
+    return list(rules.values())
 
 
-def _readable(facts: Json) -> Json:
+def _readable(facts: Mapping[str, Any]) -> Json:
     problems = facts.get("problems")
     if not isinstance(problems, list):
         return _rule("readable", UNKNOWN, "Whether there were problems is not known.")
-    codes = ", ".join(text(mapping(problem).get("code")) or "no code" for problem in problems)
-    return _rule("readable", UNKNOWN if problems else PASS, f"Not readable: {codes}." if problems else "No problem.")
+    first, more = mappings(problems, 5)
+    codes = ", ".join(text(problem.get("code")) or "no code" for problem in first)
+    detail = f"Not readable: {codes}{f' and {more} more' if more else ''}." if problems else "No problem."
+    return _rule("readable", UNKNOWN if problems else PASS, detail)
 
 
 def _rule(rule: str, verdict: str, detail: str) -> Json:
     return {"id": rule, "verdict": verdict, "detail": detail}
 
 
-def _secrets(answer: Json) -> list[Json]:
-    """The secrets that were asked for, then what else is in the store."""
-    wanted = [mapping(request) for request in items(answer.get("requests"))]
+def _secrets(answer: Mapping[str, Any]) -> tuple[list[Json], int]:
+    """The secrets that were asked for, then what else is in the store; and how many more there are."""
+    wanted, more_wanted = mappings(answer.get("requests"), LIMITS["secrets"])
     asked = [
         {
             "name": _called(request),
@@ -138,15 +244,16 @@ def _secrets(answer: Json) -> list[Json]:
         for request in wanted
     ]
     known = {secret["id"] for secret in asked}
-    others = [mapping(secret) for secret in items(answer.get("secrets"))]
-    return asked + [
+    stored, more_stored = mappings(answer.get("secrets"), LIMITS["secrets"])
+    others = [
         {"name": text(secret.get("name")), "id": text(secret.get("id")), "status": "other", "evidence": None}
-        for secret in others
+        for secret in stored
         if text(secret.get("id")) not in known
     ]
+    return asked + others, more_wanted + more_stored
 
 
-def _entry(entry: Json) -> Json:
+def _entry(entry: Mapping[str, Any]) -> Json:
     wants = text(entry.get("name")) or text(entry.get("secretid")) or text(entry.get("mode")) or "unknown"
     status = text(entry.get("status"))
     return {
@@ -158,44 +265,34 @@ def _entry(entry: Json) -> Json:
     }
 
 
-def _queues(facts: Json, answer: Json) -> list[Json]:
+def _queues(
+    held: list[Mapping[str, Any]], requests: list[Mapping[str, Any]], entries: list[Mapping[str, Any]]
+) -> list[Json]:
     """What the guest holds, each with the name of the secret whose index it is associated with."""
-    requests = [mapping(request) for request in items(answer.get("requests"))]
-    names = {index: _called(request) for request in requests if isinstance(index := request.get("index"), int)}
-    entries = [mapping(entry) for entry in items(answer.get("entries"))]
+    names = {index: _called(request) for request in requests if (index := number(request.get("index"))) is not None}
     serving = {text(entry.get("apqn")): at for at, entry in enumerate(entries) if entry.get("status") == "served"}
-    queues = []
-    for queue in (mapping(each) for each in items(mapping(facts.get("ap")).get("queues"))):
-        index = queue.get("secret_index")
-        place = {key: number if isinstance(number := queue.get(key), int) else None for key in ("card", "domain")}
-        queues.append({
-            "apqn": str(queue.get("apqn")),
-            **place,
-            "mode": str(queue.get("mode")),
-            "usable": queue.get("usable") is True,
-            "bind": str(queue.get("bind")),
-            "associate": str(queue.get("associate")),
-            "mkvp": text(queue.get("mkvp")),
-            "secret": names.get(index) if isinstance(index, int) else None,
-            "entry": serving.get(text(queue.get("apqn"))),
-        })  # fmt: skip
-    return queues
+    return [_queue(queue, names, serving) for queue in held]
 
 
-def _called(request: Json) -> str | None:
+def _queue(queue: Mapping[str, Any], names: Mapping[int, str | None], serving: Mapping[str | None, int]) -> Json:
+    index, apqn = number(queue.get("secret_index")), text(queue.get("apqn"))
+    return {
+        "apqn": apqn or "unknown",
+        "card": number(queue.get("card")),
+        "domain": number(queue.get("domain")),
+        "mode": text(queue.get("mode")) or "unknown",
+        "usable": queue.get("usable") is True,
+        "bind": text(queue.get("bind")) or "unknown",
+        "associate": text(queue.get("associate")) or "unknown",
+        "mkvp": text(queue.get("mkvp")),
+        "secret": names.get(index) if index is not None else None,
+        "entry": serving.get(apqn) if apqn else None,
+    }
+
+
+def _called(request: Mapping[str, Any]) -> str | None:
     return text(request.get("name")) or text(request.get("label"))
 
 
-def mapping(value: Any) -> Json:
-    """The value if it is a dictionary, else an empty one."""
-    return dict(value) if isinstance(value, Mapping) else {}
-
-
-def items(value: Any) -> list[Any]:
-    """The value if it is a list, else an empty one."""
-    return list(value) if isinstance(value, (list, tuple)) else []
-
-
-def text(value: Any) -> str | None:
-    """The value if it is a text, else None."""
-    return str(value) if isinstance(value, str) else None
+def _host(name: Any) -> str:
+    return text(str(name), 260) or "without a name"

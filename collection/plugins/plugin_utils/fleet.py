@@ -9,6 +9,7 @@ those that agree in all that goes into a request share the request. Nothing is j
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import hashlib
 import json
@@ -44,6 +45,23 @@ _OF_REQUESTS = (
 )
 # What a request is made of beside its secret: whatever differs in it has a folder of its own.
 _MATERIAL = ("image", "host_keys", "cck_file", "extension_secret_file")
+# What names a secret and says where it and its request are. That there is a value is enough.
+_PLACING = ("name", "label", "type", "secret", "path", "secret_file", "id_file", *_MATERIAL)
+# What has the documents looked at, and nothing about secrets.
+_OF_DOCUMENTS = tuple(name for name in _OF_REQUESTS if not name.startswith("secret_"))
+# What a guest is held against.
+_ASKED = (
+    "secrets",
+    "lock",
+    "lock_exact",
+    "proved_only",
+    "queues",
+    "queues_config",
+    "queues_src",
+    "exclusive",
+    "strict",
+    "host_key_hashes",
+)
 _LISTS = ("host_keys", "certificates", "crls", "host_key_hashes", "secret_recipients")
 # Read by the playbooks themselves.
 _OF_PLAYBOOKS = (
@@ -66,17 +84,20 @@ def mistakes(groups: Mapping[str, Any], hostvars: Any, in_run: Iterable[str], ne
     :param groups: Ansible's groups
     :param hostvars: Ansible's hostvars
     :param in_run: the hosts that the run's ``--limit`` leaves
-    :param needed: the groups of which a host must be among them
+    :param needed: the groups of which a host must be among them, and ``localhost``
     """
     found = []
     hosts = set(in_run)
+    wanted = set(needed)
+    if "localhost" in wanted and "localhost" not in hosts:
+        found.append("The report is written on localhost: name it, too, as in --limit guest1,localhost.")
     for group, what in (("trusted", "the machine that builds requests"), ("guests", "the guests")):
-        if not groups.get(group):
+        if not groups.get(group) and (group in wanted or group == "guests"):
             found.append(
                 f"The inventory has no host in the group {group}, {what}: name your inventory with -i, or see the example in the "
                 "collection's docs/inventory."
             )
-        elif group in needed and not hosts.intersection(groups[group] if group == "guests" else groups[group][:1]):
+        elif group in wanted and not hosts.intersection(groups[group] if group == "guests" else groups[group][:1]):
             found.append(
                 f"No host of the group {group}, {what}, is in this run: name it, as in --limit trusted,guest1."
             )
@@ -96,45 +117,55 @@ def mistakes(groups: Mapping[str, Any], hostvars: Any, in_run: Iterable[str], ne
 
 
 def plan(hosts: Iterable[str], hostvars: Any, instead: Mapping[str, Any] | None = None) -> Json:
-    """The requests for some guests.
+    """What some guests need, without any secret: the value of none is looked up.
 
     :param hosts: the guests
     :param hostvars: Ansible's hostvars
     :param instead: options of secret_request that count instead of the guests' own, such as another ``image``
-    :return: ``requests``, options of secret_request for each request, once however many guests share it; ``folders`` that they need;
-        ``guests``, for each of them its secrets in order, each with the ``label`` of its request and its ``name`` or None;
-        ``failed``, the error of each guest whose description cannot be read
-    :raises ValueError: if two secrets or two requests would be one file
+    :return: ``folders`` that the requests need; ``guests``, for each of them its secrets in order, each with the ``label`` of its
+        request and its ``name`` or None; ``failed``, the error of each guest whose description cannot be read
+    :raises ValueError: if two secrets would be one file
     """
-    requests: dict[str, Json] = {}
-    first: dict[str, str] = {}
     owners: dict[str, str] = {}
     folders: dict[str, None] = {}
     guests: dict[str, list[Json]] = {}
     failed: dict[str, Json] = {}
     for host in hosts:
+        described = _Description(host, hostvars)
         try:
-            described = _Description(host, hostvars)
             entries = list(described.requests(instead or {}))
         except Failure as failure:
             failed[host] = failure.result()["error"]
             continue
         for entry in entries:
-            label, name = entry["label"], str(entry.get("name"))
-            secret = entry.get("secret_file")
+            name, secret = str(entry.get("name")), entry.get("secret_file")
             if secret is not None and owners.setdefault(secret, name) != name:
                 raise ValueError(
                     f"the secrets {owners[secret]!r} and {name!r} would both be in the file {secret}: give one of them another name"
                 )
-            if requests.setdefault(label, entry) != entry:
+        guests[host] = [{"label": entry["label"], "name": entry.get("name")} for entry in entries]
+        folders.update(dict.fromkeys(described.folders(entries)))
+    return {"folders": list(folders), "guests": guests, "failed": failed}
+
+
+def requests(hosts: Iterable[str], hostvars: Any, instead: Mapping[str, Any] | None = None) -> list[Json]:
+    """Options of secret_request for each request that some guests need, once however many share it. Never a fact: it may hold secrets.
+
+    :param hosts: guests whose descriptions can be read
+    :raises ValueError: if two requests would be one file
+    """
+    found: dict[str, Json] = {}
+    first: dict[str, str] = {}
+    for host in hosts:
+        for entry in _Description(host, hostvars).requests(instead or {}, whole=True):
+            label = entry["label"]
+            if found.setdefault(label, entry) != entry:
                 raise ValueError(
                     f"the guests {first[label]} and {host} both have the request {label}, and not of the same options: "
                     "give one of the secrets another name"
                 )
             first.setdefault(label, host)
-        guests[host] = [{"label": entry["label"], "name": entry.get("name")} for entry in entries]
-        folders.update(dict.fromkeys(described.folders(entries)))
-    return {"requests": list(requests.values()), "folders": list(folders), "guests": guests, "failed": failed}
+    return list(found.values())
 
 
 def contents(planned: Mapping[str, Any], built: Mapping[str, Any]) -> dict[str, list[Json]]:
@@ -218,6 +249,48 @@ def names(value: Any) -> list[str]:
     return sorted({name.strip() for name in listed} - {""})
 
 
+def expected(value: Any) -> list[Json]:
+    """What a store must hold, known by its names: the option ``secrets`` of the module guest, without requests.
+
+    :param value: ``provision_secrets``; types without a name leave nothing in the store that could be known
+    :raises ValueError: if it is no list of dictionaries
+    """
+    secrets = as_list(value, commas=False)
+    if secrets is None or not all(isinstance(secret, Mapping) for secret in secrets):
+        raise ValueError("provision_secrets must be a list of dictionaries, each with a name")
+    return [{"name": secret["name"], "label": str(secret["name"])} for secret in secrets if "name" in secret]
+
+
+def policies(hosts: Iterable[str], hostvars: Any) -> list[Json]:
+    """What each guest is held against: ``host`` and ``asks``, the options of the module guest as they are set.
+
+    What cannot be read is left out; the guest's own row says so.
+    """
+    found = []
+    for host in hosts:
+        described = _Description(host, hostvars)
+        asks: Json = {}
+        for option in _ASKED:
+            with contextlib.suppress(Failure):
+                asks[option] = described.get(option, ("name", "type") if option == "secrets" else None)
+        with contextlib.suppress(ValueError):
+            asks["secrets"] = expected(asks.get("secrets"))
+        found.append({"host": host, "asks": asks})
+    return found
+
+
+def documents(hosts: Iterable[str], hostvars: Any) -> list[Json]:
+    """Options of secret_request that have each distinct set of host key documents looked at: for a request without a secret."""
+    found: dict[str, Json] = {}
+    for host in hosts:
+        described = _Description(host, hostvars)
+        with contextlib.suppress(Failure):
+            options = {name: value for name in _OF_DOCUMENTS if (value := described.get(name)) is not None}
+            if "host_keys" in options:
+                found.setdefault(json.dumps(options, default=str, sort_keys=True), {"type": "meta", **options})
+    return list(found.values())
+
+
 class _Description:
     """The variables of one guest, each put into its template only if it has one: that takes a millisecond."""
 
@@ -226,14 +299,25 @@ class _Description:
         self._raw = hostvars.raw_get(host)
         self._templated = HostVarsVars(self._raw, loader=hostvars._loader, host=host)
 
-    def get(self, name: str) -> Any:
-        """The value of ``provision_NAME``, None if it is not set."""
+    def get(self, name: str, parts: Iterable[str] | None = None) -> Any:
+        """The value of ``provision_NAME``, None if it is not set.
+
+        :param parts: of a list of dictionaries, the keys that are wanted; the others are not looked up
+        """
         variable = f"{PREFIX}{name}"
         value = self._raw.get(variable)
-        if value is None or _is_plain(value):
-            return value
         try:
-            return _native(self._templated[variable])
+            value = value if value is None or _is_plain(value) else self._templated[variable]
+            if name == "secrets" and isinstance(value, str):
+                value = as_list(value, commas=False)
+            if parts is not None and isinstance(value, (list, tuple)):
+                wanted = [each for each in value if isinstance(each, Mapping)]
+                if len(wanted) == len(value):
+                    return [
+                        {key: None if key == "secret" else _native(each[key]) for key in parts if key in each}
+                        for each in wanted
+                    ]
+            return _native(value)
         except (AnsibleError, UndefinedError) as fault:
             raise Failure(
                 "args.invalid",
@@ -250,27 +334,28 @@ class _Description:
         """What distinguishes a secret from others: its name, or for types without one its file or label."""
         return str(entry.get("name") or entry.get("secret_file") or entry["label"])
 
-    def requests(self, instead: Mapping[str, Any]) -> Iterator[Json]:
-        """The options of secret_request for each secret."""
+    def requests(self, instead: Mapping[str, Any], whole: bool = False) -> Iterator[Json]:
+        """The options of secret_request for each secret; unless they are ``whole``, those that name and place it."""
         output = self.get("output")
         if not isinstance(output, str):
             raise self._missing("output", "the folder of requests and secrets on the trusted machine, as text")
-        secrets = as_list(self.get("secrets"), commas=False)
-        if secrets is None or not all(isinstance(secret, Mapping) for secret in secrets):
+        secrets = self.get("secrets", None if whole else _PLACING)
+        if not isinstance(secrets, list) or not all(isinstance(secret, Mapping) for secret in secrets):
             raise self._missing("secrets", "the secrets of the guest's store, a list of dictionaries, each with a name")
-        described = {name: self._option(name) for name in _OF_REQUESTS}
+        described = {name: self._option(name) for name in (_OF_REQUESTS if whole else _MATERIAL)}
         described = {**{name: value for name, value in described.items() if value is not None}, **instead}
         for secret in secrets:
             options = {**described, **secret}
             file = file_name(secret)
             folder = _folder(options)
             files = {"label": f"{folder}/{file}", "path": f"{output}/requests/{folder}/{file}.request"}
-            if options.get("type") not in WITHOUT_SECRET and options.get("secret") is None:
+            if options.get("type") not in WITHOUT_SECRET and "secret" not in secret:
                 files["secret_file"] = f"{output}/secrets/{file}"
             if "name" in secret and str(secret["name"]).replace(" ", "_") != file:
                 # The module would call it after the name, which no file can have.
                 files["id_file"] = f"{output}/requests/{folder}/{file}.yaml"
-            yield {**files, **options, "history": [f"{output}/requests"]}
+            given = {key: secret[key] for key in ("path", "secret_file", "id_file") if key in secret}
+            yield {**options, **files, **given, "history": [f"{output}/requests"]}
 
     def folders(self, entries: Iterable[Mapping[str, Any]]) -> Iterator[str]:
         """The folders that must be there, the outer ones first."""

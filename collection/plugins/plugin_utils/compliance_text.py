@@ -1,0 +1,70 @@
+# Copyright: the seguest project
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What others say, cut and cleaned for the compliance report.
+
+A guest can say anything, of any type and any length. What leaves this module is of the type that was asked for, of bounded
+length, and shows every character that it has.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+NAME = 160  # characters of a name, an id, a code
+SENTENCE = 600  # characters of a reason
+
+_BREAKS = re.compile(r"[\t\r\n]+")
+# Characters that Python calls printable, but that show nothing: fillers, joiners, selectors of variants.
+_SINGLE = (0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x2800, 0x3164, 0xFFA0)
+_BLANK = frozenset(map(chr, (*_SINGLE, *range(0x180B, 0x1810), *range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0))))
+_MARKS = 2  # on one letter; more of them run into the lines above and below
+
+Json = dict[str, Any]
+
+
+def text(value: Any, limit: int = NAME) -> str | None:
+    """The value, cut and cleaned, if it is a text; else None."""
+    if not isinstance(value, str):
+        return None
+    # Cut first: nothing is done for what is not shown.
+    plain = str(value)
+    shown = visible(plain[:limit])
+    return shown if len(plain) <= limit else f"{shown}… (and {len(plain) - limit} more characters)"
+
+
+def sentence(value: Any) -> str | None:
+    """As text, but for a reason, which may be longer and is None if it is empty."""
+    return text(value, SENTENCE) or None
+
+
+def visible(plain: str) -> str:
+    """The text on one line, with characters written out that cannot be seen, or that change how others are seen."""
+    line = _BREAKS.sub(" ", plain)
+    if line.isascii() and line.isprintable():
+        return line
+    shown, marks = [], 0
+    for character in line:
+        marks = marks + 1 if unicodedata.category(character) in ("Mn", "Me") else 0
+        as_it_is = character.isprintable() and character not in _BLANK and marks <= _MARKS
+        shown.append(character if as_it_is else character.encode("unicode_escape").decode("ascii"))
+    return "".join(shown)
+
+
+def number(value: Any) -> int | None:
+    """The value if it is a number that a position can be, else None."""
+    return int(value) if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 16 else None
+
+
+def mapping(value: Any) -> Mapping[str, Any]:
+    """The value if it is a dictionary, else an empty one."""
+    return value if isinstance(value, Mapping) else {}
+
+
+def mappings(value: Any, limit: int) -> tuple[list[Mapping[str, Any]], int]:
+    """The first elements of a list, each as a dictionary, and how many more there are; of anything else, none."""
+    found = value if isinstance(value, Sequence) and not isinstance(value, (str, bytes)) else ()
+    return [mapping(each) for each in found[:limit]], max(0, len(found) - limit)
