@@ -70,7 +70,7 @@ impl fmt::Debug for Extension {
 fn key(bytes: &[u8], name: &str, what: &str) -> Result<Key> {
     bytes.try_into().map(Zeroizing::new).map_err(|_| {
         Fault::new(codes::EXTENSION_SIZE, format!("{name} holds {} bytes; the {what} has 32.", bytes.len()))
-            .hint("The file must hold the raw bytes: no hex, no base64, no line end.")
+            .hint(crate::secret::HINT_RAW_FILE)
     })
 }
 

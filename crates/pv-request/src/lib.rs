@@ -25,7 +25,7 @@ pub use host_key::{HostKey, HostKeyDocument};
 pub use id_file::IdFile;
 pub use image::ImageTags;
 pub use sealed::{OpeningKey, Recipients, is_sealed};
-pub use secret::{Secret, SecretClass};
+pub use secret::{HINT_RAW_FILE, Secret, SecretClass};
 pub use signature::{Signature, Signer};
 pub use source::Source;
 pub use user_data::UserData;

@@ -55,7 +55,7 @@ impl Reader {
             (None, Some(content)) => match from_base64(content) {
                 Some(bytes) => Ok(Some(Source { name: "content".into(), bytes: bytes.to_vec() })),
                 None => Err(Fault::new(args::INVALID, "The option content is not base64.")
-                    .hint("Pass the content that secret_request returns with return_content, or use path for a file.")),
+                    .hint("It is base64 of a whole request, as secret_request returns it with return_content: true. For a file use path.")),
             },
         }
     }

@@ -17,6 +17,9 @@ use std::path::{Path, PathBuf};
 /// In bytes. Id file and manifest hold the name and must stay readable.
 const LONGEST_NAME: usize = 4096;
 
+/// What the option secret is, and how it is made.
+pub const HINT_BASE64: &str = "The option secret is base64 of the raw secret. In a template: {{ value | b64encode }}; of a file: base64 -w0 FILE.";
+
 /// Where a secret comes from.
 pub enum SecretSource {
     /// There is none.
@@ -275,10 +278,8 @@ fn decode(text: &NoLog) -> Result<Private> {
         return Err(Fault::new(args::INVALID, "The option secret is empty.")
             .hint("Check the lookup that it comes from; an empty plaintext can be given as an empty secret_file."));
     }
-    from_base64(text.expose()).ok_or_else(|| {
-        Fault::new(args::INVALID, "The option secret is not base64.")
-            .hint("Give the raw bytes in base64, for example with the filter b64encode.")
-    })
+    from_base64(text.expose())
+        .ok_or_else(|| Fault::new(args::INVALID, "The option secret is not base64.").hint(HINT_BASE64))
 }
 
 fn hash(text: &ansible_contract::HexText<64, 64>) -> Result<[u8; 32]> {

@@ -112,6 +112,11 @@ fn a_secret_that_is_no_base64_is_not_quoted() {
     let fault = wanted(&format!("{{{json}}}")).err().unwrap();
     assert_eq!(fault.code, args::INVALID);
     assert!(!fault.to_string().contains("s3cret"));
+    // What is expected, and how it is made.
+    assert!(
+        fault.hint.contains("base64 of the raw secret") && fault.hint.contains("{{ value | b64encode }}"),
+        "{fault}"
+    );
 }
 
 #[test]

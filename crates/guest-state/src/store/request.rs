@@ -137,7 +137,7 @@ pub fn load(
             ));
         }
         (Some(path), None) => Some((path.to_string(), read(path))),
-        (None, Some(content)) => Some(("content".to_owned(), decoded(content))),
+        (None, Some(content)) => Some(("content".to_owned(), decoded(who, content))),
         (None, None) => None,
     };
     let request = match read {
@@ -177,10 +177,10 @@ fn other_secret(who: &str, known_as: &Requirement, id: SecretId) -> Fault {
     .hint("Correct the name or id, or give the request that was built for it (seguest.pv.request_info shows what a request is for).")
 }
 
-fn decoded(content: &str) -> Result<Vec<u8>> {
+fn decoded(who: &str, content: &str) -> Result<Vec<u8>> {
     let bytes = from_base64(content).ok_or_else(|| {
-        Fault::new(args::INVALID, "The option content is not base64.")
-            .hint("Pass the content that secret_request returns with return_content, or use src for a file.")
+        Fault::new(args::INVALID, format!("{who}: content is not base64."))
+            .hint("It is base64 of a whole request, as secret_request returns it with return_content: true. For a file use path or src.")
     })?;
     Ok(bytes.to_vec())
 }
@@ -226,7 +226,10 @@ mod tests {
             assert!(fault.detail.contains(device) && fault.detail.contains("not a regular file"), "{fault}");
         }
         assert_eq!(load(r#"{"path": "/proc/self/cmdline"}"#).code.name, "request.malformed");
-        assert_eq!(load(r#"{"content": "not base64!"}"#).code, args::INVALID);
+        let fault = load(r#"{"content": "n0t base64!"}"#);
+        assert_eq!(fault.code, args::INVALID);
+        assert!(fault.detail.starts_with("requests[0]: content") && !fault.to_string().contains("n0t"), "{fault}");
+        assert!(fault.hint.contains("base64 of a whole request") && fault.hint.contains("return_content"), "{fault}");
     }
 
     #[test]
