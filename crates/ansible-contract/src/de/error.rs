@@ -13,7 +13,7 @@ pub(crate) const QUOTE_HEX_MESSAGE: &str =
 
 /// As [`QUOTE_HEX_MESSAGE`].
 pub(crate) const QUOTE_NAME_MESSAGE: &str =
-    "arrived as a number or a boolean, which YAML makes of an unquoted 1.10, 0755 or yes: write the name in quotes";
+    "arrived as a number or a boolean, which YAML makes of an unquoted 1.10, 00.0005, 0755 or yes: write it in quotes";
 
 /// An argument that does not fit: where it stands, and why.
 #[derive(Debug)]

@@ -128,7 +128,11 @@ fn ep11(entry: &Entry, name: Option<&str>) -> std::result::Result<Purpose, Strin
     };
     let serialnr = entry.serialnr.as_deref().map(str::trim).filter(|text| !text.is_empty());
     if serialnr.is_some_and(|text| text.chars().count() != 16 || text.contains(char::is_whitespace)) {
-        return Err("serialnr must be exactly 16 characters without blanks".into());
+        return Err(
+            "serialnr must be exactly 16 characters without blanks; write it in quotes, for YAML makes a number of \
+                    digits, which loses zeros before them"
+                .into(),
+        );
     }
     Ok(Purpose::Ep11 { mkvp, serialnr: serialnr.map(str::to_owned), secret })
 }

@@ -114,6 +114,9 @@ impl<'de> Visitor<'de> for RequirementVisitor {
     }
 
     fn visit_bytes<E: de::Error>(self, decimal: &[u8]) -> Result<Requirement, E> {
+        if !decimal.iter().all(u8::is_ascii_digit) {
+            return Err(no_name());
+        }
         id(&hex_from_number::<E>(decimal, &[64])?)
     }
 
@@ -145,6 +148,28 @@ mod tests {
         let bare = id.to_string().split_off(2);
         assert_eq!(read(&bare), Requirement::Name(bare.clone()));
         assert_eq!(read("0x12"), Requirement::Name("0x12".into()));
+    }
+
+    #[test]
+    fn what_yaml_made_a_number_must_be_quoted() {
+        #[derive(Deserialize, Debug)]
+        struct Options {
+            require: Vec<Requirement>,
+        }
+        let code = |value: &str| {
+            let text = format!(r#"{{"require": [{value}]}}"#);
+            ansible_contract::parse_arguments::<Options>(text.as_bytes())
+                .map(|(options, _)| options.require)
+                .unwrap_err()
+                .code
+        };
+        for value in ["1.10", "493", "true", r#"{"name": 493}"#, r#"{"name": 1.10}"#] {
+            assert_eq!(code(value), args::QUOTE_NAME, "{value}");
+        }
+        let digits = "1234567890".repeat(7);
+        for value in [r#"{"id": 493}"#.to_owned(), r#"{"id": 0.5}"#.to_owned(), format!("{digits}0000000000")] {
+            assert_eq!(code(&value), args::QUOTE_HEX, "{value}");
+        }
     }
 
     #[test]
