@@ -26,13 +26,17 @@ enum Text {
 
 /// Linux takes 255 bytes, of which the temporary name needs some, under which the file is written.
 const MAX_FILE_NAME: usize = 220;
+const ENDING: &str = ".yaml";
 
 impl IdFile {
+    /// The most bytes of a secret's name that give the file its name.
+    pub const LONGEST_NAME: usize = MAX_FILE_NAME - ENDING.len();
+
     /// The file's name for a secret's name: blanks of any kind become `_`, `.yaml` is appended. `None` for a name
     /// that would leave the folder or hide the file: empty, with a leading dot, a `/` or a NUL; or one that is too long.
     pub fn file_name(name: &str) -> Option<String> {
         let usable = !name.is_empty() && !name.starts_with('.') && !name.contains(['/', '\0']);
-        let file = usable.then(|| name.replace(char::is_whitespace, "_") + ".yaml");
+        let file = usable.then(|| name.replace(char::is_whitespace, "_") + ENDING);
         file.filter(|file| file.len() <= MAX_FILE_NAME)
     }
 

@@ -307,10 +307,9 @@ fn id_file(options: &Options, path: Option<&Path>) -> Result<Option<PathBuf>> {
         (Some(id_file), ..) => Ok(Some(id_file.as_path().to_owned())),
         (None, Some(name), Some(path)) => {
             let file = IdFile::file_name(name).ok_or_else(|| {
-                missing(
-                    "id_file",
-                    "a name that is empty or very long, has a leading dot, a / or a NUL gives no file name",
-                )
+                let longest = IdFile::LONGEST_NAME;
+                let why = format!("a name that is empty, longer than {longest} bytes, begins with a dot, or has a / or a NUL in it gives no file name");
+                missing("id_file", &why)
             })?;
             Ok(Some(path.with_file_name(file)))
         }

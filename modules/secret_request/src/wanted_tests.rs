@@ -88,6 +88,8 @@ fn a_name_too_long_for_id_file_and_manifest_is_refused() {
         wanted(&format!("{{{json}, \"id_file\": \"/r/x.yaml\"}}")).err().map(|fault| fault.code)
     };
     assert_eq!((named(4096), named(4097)), (None, Some(args::INVALID)));
+    let json = GOOD.replace("\"name\": \"n\"", &format!("\"name\": \"{}\"", "n".repeat(216)));
+    assert!(wanted(&format!("{{{json}}}")).err().unwrap().detail.contains("longer than 215 bytes"));
 }
 
 #[test]
