@@ -81,6 +81,7 @@ impl HostKeyDocument {
             .public_key()
             .map_err(|_| {
                 Fault::new(codes::WRONG_CURVE, format!("The key in {name} is no host key: OpenSSL cannot read it."))
+                    .hint("Get the machine's host key document from IBM Resource Link.")
             })
             .and_then(|key| HostKey::new(key, &name))?;
         Ok(Self { name, key, certificate })
@@ -89,6 +90,7 @@ impl HostKeyDocument {
 
 pub(crate) fn not_a_certificate(name: &str) -> Fault {
     Fault::new(codes::NOT_A_CERTIFICATE, format!("{name} holds no X.509 certificate, neither DER nor PEM."))
+        .hint("Name the file with the certificate itself; if it is the right one, get it again, for it is damaged.")
 }
 
 /// All certificates in `bytes`: one in DER, or any number in PEM between anything else. Empty if there are none.

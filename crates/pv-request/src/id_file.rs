@@ -53,11 +53,14 @@ impl IdFile {
                 return Err(Fault::new(
                     codes::ID_FILE,
                     format!("A secret of type {} has no id to write.", kind.kind()),
-                ));
+                )
+                .hint("Leave id_file out."));
             }
         };
-        serde_yaml::to_string(&text)
-            .map_err(|e| Fault::new(codes::ID_FILE, format!("The id of {} could not be written: {e}.", self.name)))
+        serde_yaml::to_string(&text).map_err(|e| {
+            Fault::new(codes::ID_FILE, format!("The id of {} could not be written: {e}.", self.name))
+                .hint("Give the secret a name that YAML can hold.")
+        })
     }
 
     /// Reads the text back. `file` is what messages call it. As pvsecret does, only the number of `kind` is read.
@@ -67,6 +70,7 @@ impl IdFile {
     pub fn parse(text: &str, file: &str) -> Result<Self> {
         let malformed = |what: String| {
             Fault::new(codes::ID_FILE, format!("{file} does not name a secret as pvsecret does: {what}."))
+                .hint("Name a file that pvsecret or secret_request wrote.")
         };
         let (kind, name, id) = match serde_yaml::from_str(text).map_err(|e| malformed(e.to_string()))? {
             Text::Association { name, id } => (SecretType::ASSOCIATION, name, id),

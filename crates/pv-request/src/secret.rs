@@ -139,6 +139,7 @@ fn plaintext(bytes: &[u8], name: &str) -> Result<Zeroizing<Vec<u8>>> {
             codes::SECRET_SIZE,
             format!("{name} holds {} bytes; a plaintext secret has at most {PLAINTEXT_MAX}.", bytes.len()),
         )
+        .hint("Split it into several secrets, each with a name of its own.")
     };
     let length = u16::try_from(bytes.len()).ok().filter(|len| usize::from(*len) <= PLAINTEXT_MAX);
     let length = length.ok_or_else(too_long)?.to_be_bytes();

@@ -214,8 +214,10 @@ fn secret_missing(wanted: &Present, path: &Path) -> Fault {
 
 fn key_file(path: &Path, warnings: &mut Vec<Fault>) -> Result<Private> {
     warnings.extend(private_file::folder(path)?);
-    private_file::read(path)?
-        .ok_or_else(|| Fault::new(fault::file::MISSING, format!("{} does not exist.", path.display())))
+    private_file::read(path)?.ok_or_else(|| {
+        Fault::new(fault::file::MISSING, format!("{} does not exist.", path.display()))
+            .hint("Check the path: it is one on the machine where the module runs.")
+    })
 }
 
 /// What is wrong about a secret that is no file's: the hints of `pv_request` are about files.

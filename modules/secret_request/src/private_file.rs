@@ -131,6 +131,7 @@ pub fn create(path: &Path, seal: &Seal, created: &mut bool) -> Result<Private> {
     // Another run was faster; its secret is the one.
     let existing = read(path)?.ok_or_else(|| {
         Fault::new(codes::SECRET_MISSING, format!("{} was there and has just been removed.", path.display()))
+            .hint("Find out what removed it, and run the task again.")
     })?;
     seal.open(existing, path)?.ok_or_else(|| seal::locked(path))
 }

@@ -35,7 +35,10 @@ impl Seal {
         let recipients = (!sources.is_empty()).then(|| Recipients::new(&sources)).transpose()?;
         let key = files.key.as_deref().map(|path| {
             let name = path.display().to_string();
-            let missing = || Fault::new(fault::file::MISSING, format!("{name} does not exist."));
+            let missing = || {
+                Fault::new(fault::file::MISSING, format!("{name} does not exist."))
+                    .hint("Check the path: it is one on the machine where the module runs.")
+            };
             let bytes = private_file::read(path)?.ok_or_else(missing)?;
             OpeningKey::new(&bytes, files.passphrase.as_ref().map(|passphrase| passphrase.expose()), &name)
         });

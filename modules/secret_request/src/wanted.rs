@@ -163,7 +163,7 @@ fn present(options: &Options) -> Result<Present> {
     }
     if let Some(len) = options.name.as_deref().map(str::len).filter(|len| *len > LONGEST_NAME) {
         let detail = format!("The option name has {len} bytes; at most {LONGEST_NAME} are taken.");
-        return Err(Fault::new(args::INVALID, detail));
+        return Err(Fault::new(args::INVALID, detail).hint("Give the secret a shorter name."));
     }
     let id = options
         .name
@@ -321,14 +321,17 @@ fn list(option: &Option<Vec<PathText>>) -> Option<Vec<PathBuf>> {
     option.as_ref().map(|list| list.iter().map(|path| path.as_path().to_owned()).collect())
 }
 
+/// An option that is required has no default.
+const HINT_MISSING: &str = "Give it for the task, or for each of its requests.";
+
 fn required(option: Option<&PathText>, name: &str) -> Result<PathBuf> {
-    option
-        .map(|path| path.as_path().to_owned())
-        .ok_or_else(|| Fault::new(args::MISSING, format!("The option {name} is required and not given.")))
+    option.map(|path| path.as_path().to_owned()).ok_or_else(|| {
+        Fault::new(args::MISSING, format!("The option {name} is required and not given.")).hint(HINT_MISSING)
+    })
 }
 
 fn missing(name: &str, why: &str) -> Fault {
-    Fault::new(args::MISSING, format!("The option {name} is required and not given: {why}."))
+    Fault::new(args::MISSING, format!("The option {name} is required and not given: {why}.")).hint(HINT_MISSING)
 }
 
 impl Present {

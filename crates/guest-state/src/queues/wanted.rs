@@ -65,8 +65,10 @@ pub fn check(option: &str, entries: &[Entry]) -> Result<Vec<Wanted>> {
     let check = |(at, entry): (usize, &Entry)| {
         let name = entry.name.as_ref().map_or_else(String::new, |name| format!(" ({})", name.trim()));
         let called = format!("{option}[{at}]{name}");
-        check_one(entry, &called)
-            .map_err(|what| Fault::new(codes::ENTRY_INVALID, format!("The entry {called}: {what}.")))
+        check_one(entry, &called).map_err(|what| {
+            Fault::new(codes::ENTRY_INVALID, format!("The entry {called}: {what}."))
+                .hint("Correct the field; see the description of the entries with ansible-doc seguest.pv.ap_bind.")
+        })
     };
     entries.iter().enumerate().map(check).collect()
 }

@@ -134,7 +134,8 @@ pub fn load(
             return Err(Fault::new(
                 args::CONFLICT,
                 format!("{who} gives both path and content; only one can be the request."),
-            ));
+            )
+            .hint("Leave one of them out."));
         }
         (Some(path), None) => Some((path.to_string(), read(path))),
         (None, Some(content)) => Some(("content".to_owned(), decoded(who, content))),
@@ -147,7 +148,8 @@ pub fn load(
             return Err(Fault::new(
                 args::MISSING,
                 format!("{who} names no request: one of path, content and src is required."),
-            ));
+            )
+            .hint("Give path for a file on the guest, src for one on the controller, or content for what secret_request returned."));
         }
         Some((_, Err(fault))) if check_mode && fault.code == file::MISSING => Given::Later(fault),
         Some((name, bytes)) => Given::Read(bytes.and_then(|bytes| {
@@ -193,7 +195,9 @@ fn read(path: &PathText) -> Result<Vec<u8>> {
             Err(Fault::new(file::MISSING, format!("The request {path} is not there."))
                 .hint("Transfer it to the guest first, or give it as src or content."))
         }
-        Err(e) => Err(Fault::new(file::UNREADABLE, format!("The request {path} cannot be read: {e}.")).io(&e)),
+        Err(e) => Err(Fault::new(file::UNREADABLE, format!("The request {path} cannot be read: {e}."))
+            .hint("Check the rights of the file, of its folders, and of the user who runs the task.")
+            .io(&e)),
     }
 }
 

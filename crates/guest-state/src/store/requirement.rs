@@ -8,6 +8,9 @@ use serde::de::{self, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 
+/// What an id is.
+const HINT_ID: &str = "The id is in the id file that secret_request writes, and in its result; write it in quotes.";
+
 /// One secret that must be in the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Requirement {
@@ -27,11 +30,15 @@ impl Requirement {
             (Some(_), Some(_)) => Err(Fault::new(
                 args::CONFLICT,
                 format!("{who} gives both name and id; one of them says which secret is meant."),
-            )),
+            )
+            .hint("Leave one of them out.")),
             (Some(name), None) => Ok(Some(Self::Name(name.0))),
             (None, Some(hex)) => {
-                let id =
-                    hex.0.trim().parse().map_err(|what| Fault::new(args::INVALID, format!("{who}: the id {what}.")));
+                let id = hex
+                    .0
+                    .trim()
+                    .parse()
+                    .map_err(|what| Fault::new(args::INVALID, format!("{who}: the id {what}.")).hint(HINT_ID));
                 id.map(|id| Some(Self::Id(id)))
             }
             (None, None) => Ok(None),

@@ -223,7 +223,7 @@ impl Chain<'_> {
                     "{file} leads to no trusted root of {}: OpenSSL refuses {at}, {} ({other}).",
                     self.root.name, refusal.text
                 ),
-                String::new(),
+                "Get the signing key's certificate and those of the authorities above it from IBM Resource Link again, and check that root_ca is their root.".into(),
             ),
         };
         Fault::new(code, detail).hint(hint)

@@ -24,7 +24,8 @@ pub(super) fn read(trust: &Trust) -> Result<Vec<NamedCrl>> {
             return Err(Fault::new(
                 codes::NOT_A_CRL,
                 format!("{} holds no certificate revocation list, neither DER nor PEM.", source.name),
-            ));
+            )
+            .hint("Name revocation lists in crls, and certificates in certificates; if it is the right file, get it again."));
         }
         all.extend(found.into_iter().map(|crl| (source.name.clone(), crl)));
     }
