@@ -20,7 +20,7 @@ mod user_data;
 pub mod verify;
 
 pub use build::{AddSecret, Extension, RequestKeys};
-pub use download::{Downloads, Limits};
+pub use download::{Downloads, Limits, NotFetched, ProxyAnswer, read_proxy_answer};
 pub use host_key::{HostKey, HostKeyDocument};
 pub use id_file::IdFile;
 pub use image::ImageTags;

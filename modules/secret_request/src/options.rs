@@ -79,8 +79,10 @@ options! {
         /// Whether to fetch the revocation lists that are not among O(crls), or are outdated there, from the C(http) and
         /// C(https) addresses in the certificates; also in check mode. A certificate's addresses are asked only after
         /// its signature is verified. Without it, the error for a missing list names the addresses.
-        /// Of the task's environment C(all_proxy), C(https_proxy) or C(http_proxy) counts, whose proxy must take CONNECT,
-        /// and C(no_proxy) and C(SSL_CERT_FILE).
+        /// Of the task's environment C(http_proxy) counts for addresses of C(http) and C(https_proxy) for those of
+        /// C(https), for both C(all_proxy) where it is not set, and then that of the other, and C(no_proxy) and
+        /// C(SSL_CERT_FILE). A proxy is C(http://HOST:PORT) or C(http://USER:PASSWORD@HOST:PORT); for C(https) it must take
+        /// CONNECT.
         download_crls: bool = false,
         /// Whether to verify that the host key documents come from IBM and are not revoked. V(false) warns in every
         /// result.

@@ -7,7 +7,7 @@ use super::{
     names::{crl_uris, shown},
     time::Instant,
 };
-use crate::{Source, codes, crypto::refused, host_key};
+use crate::{NotFetched, Source, codes, crypto::refused, host_key};
 use fault::{Code, Fault, Result};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use openssl::{
@@ -179,9 +179,10 @@ impl Chain<'_> {
             (answer::CRL_HAS_EXPIRED, Some(why)) => (
                 codes::CRL_OUTDATED,
                 format!(
-                    "The revocation list that covers {at} is outdated, and no current one could be fetched: {why}."
+                    "The revocation list that covers {at} is outdated, and no current one could be fetched: {}.",
+                    why.reason
                 ),
-                HINT_NOT_FETCHED.into(),
+                hint_not_fetched(why.code).into(),
             ),
             (answer::UNABLE_TO_GET_CRL, None) => (
                 codes::NO_CRL,
@@ -240,8 +241,19 @@ impl Chain<'_> {
 }
 
 /// What to do about a list that could not be fetched.
-pub(super) const HINT_NOT_FETCHED: &str =
-    "Check the network, and the proxy in the task's environment; or fetch the list elsewhere and name it in crls.";
+pub(super) fn hint_not_fetched(code: Code) -> &'static str {
+    match code {
+        codes::PROXY_LOGIN => {
+            "Give user and password in the proxy's address, in the task's environment: http://USER:PASSWORD@HOST:PORT, other characters than letters and digits as % and two hex digits (the filter urlencode), from a vault; or fetch the list elsewhere and name it in crls."
+        }
+        codes::PROXY_UNUSABLE => {
+            "Correct the variable in the task's environment, as http://HOST:PORT or http://USER:PASSWORD@HOST:PORT, or set it to nothing; or fetch the list elsewhere and name it in crls."
+        }
+        _ => {
+            "Check the network, and the proxy in the task's environment; or fetch the list elsewhere and name it in crls."
+        }
+    }
+}
 
 /// Where to get a list of `whose` that is not there, if anywhere.
 pub(super) fn hint_to_fetch(uris: &[String], whose: &str) -> String {
@@ -252,9 +264,9 @@ pub(super) fn hint_to_fetch(uris: &[String], whose: &str) -> String {
 }
 
 /// That there is no list for `what`, and what came of fetching one.
-pub(super) fn not_fetched(what: &str, why: &str) -> Fault {
-    let detail = format!("No revocation list is there for {what}, and none could be fetched: {why}.");
-    Fault::new(codes::CRL_DOWNLOAD, detail).hint(HINT_NOT_FETCHED)
+pub(super) fn not_fetched(what: &str, why: &NotFetched) -> Fault {
+    let detail = format!("No revocation list is there for {what}, and none could be fetched: {}.", why.reason);
+    Fault::new(why.code, detail).hint(hint_not_fetched(why.code))
 }
 
 fn rules(now: Option<&Instant>, with_crls: bool) -> std::result::Result<X509VerifyParam, ErrorStack> {

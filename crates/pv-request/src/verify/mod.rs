@@ -22,8 +22,8 @@ pub use fetch::Fetch;
 pub use pv_wire::iso8601;
 pub use roots::system_root;
 
-use crate::{HostKeyDocument, Source, codes, crypto::refused, host_key};
-use chain::{Chain, HINT_NOT_FETCHED, hint_to_fetch, not_fetched};
+use crate::{HostKeyDocument, NotFetched, Source, codes, crypto::refused, host_key};
+use chain::{Chain, hint_not_fetched, hint_to_fetch, not_fetched};
 use crls::{CrlState, SignedCrls};
 use fault::{Code, Fault, Result};
 use names::{crl_uris, is_signing_key, same_name, shown};
@@ -161,7 +161,8 @@ impl Verifier {
                 );
                 let (detail, hint) = match missed {
                     Some(why) => {
-                        (format!("{what}, and no current one could be fetched: {why}."), HINT_NOT_FETCHED.to_owned())
+                        let hint = hint_not_fetched(why.code).to_owned();
+                        (format!("{what}, and no current one could be fetched: {}.", why.reason), hint)
                     }
                     None => (format!("{what}."), hint_crl()),
                 };
@@ -202,7 +203,7 @@ impl Verifier {
     }
 
     /// What the revocation lists say of a document whose origin is checked, and why no current one could be fetched.
-    fn revocation(&self, certificate: &X509Ref) -> (CrlState, Option<String>) {
+    fn revocation(&self, certificate: &X509Ref) -> (CrlState, Option<NotFetched>) {
         let mut crls = self.crls.lock().unwrap_or_else(PoisonError::into_inner);
         let mut missed = None;
         if let Some(fetch) = self.fetch.as_ref().filter(|_| !crls.has_current()) {
