@@ -1,6 +1,7 @@
 //! Error codes of building requests and of verifying host key documents.
 
 fault::codes! {
+    SEVERAL_CERTIFICATES = "file.several_certificates", "A file holds several certificates where only one has a meaning.";
     FILE_TOO_LARGE = "file.too_large", "A file is larger than anything that belongs there, and was not read.";
 
     IMAGE_NO_HEADER = "image.no_header", "The file holds no Secure Execution header where one may be.";
@@ -23,8 +24,8 @@ fault::codes! {
     TOO_MANY_HOST_KEYS = "request.too_many_host_keys", "A request has room for 255 host keys.";
     CRYPTO = "request.crypto", "OpenSSL refused a step that should always work.";
 
-    NOT_A_CERTIFICATE = "hkd.not_a_certificate", "The file holds no X.509 certificate.";
-    NOT_A_CRL = "hkd.not_a_crl", "The file holds no certificate revocation list.";
+    NOT_A_CERTIFICATE = "hkd.not_a_certificate", "The file holds no X.509 certificate, or one that is damaged, or something else behind it.";
+    NOT_A_CRL = "hkd.not_a_crl", "The file holds no certificate revocation list, or one that is damaged, or something else behind it.";
     WEAK_KEY = "hkd.weak_key", "The host key document's key gives less than 112 bits of security.";
     WRONG_CURVE = "hkd.wrong_curve", "The host key document's key is not on the curve P-521, so it is no host key.";
     KEY_USAGE = "hkd.key_usage", "The host key document or the IBM signing key says that its key is for another use.";

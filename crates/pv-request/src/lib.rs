@@ -8,6 +8,7 @@
 mod build;
 pub mod codes;
 mod crypto;
+mod der;
 mod download;
 mod host_key;
 mod id_file;

@@ -33,14 +33,14 @@ fn parse(bytes: &[u8]) -> Option<CmsContentInfo> {
 pub struct Recipients(Vec<(String, X509)>);
 
 impl Recipients {
-    /// Takes the first certificate of each file.
+    /// Takes the one certificate of each file.
     ///
     /// # Errors
-    /// [`codes::NOT_A_CERTIFICATE`], and [`codes::SECRET_RECIPIENT`] for a key that cannot decrypt or is too weak.
+    /// [`codes::NOT_A_CERTIFICATE`], [`codes::SEVERAL_CERTIFICATES`], and [`codes::SECRET_RECIPIENT`] for a key that cannot decrypt or is too weak.
     pub fn new(sources: &[Source]) -> Result<Self> {
         let recipient = |source: &Source| {
-            let found = host_key::certificates(&source.bytes).into_iter().next();
-            let certificate = found.ok_or_else(|| host_key::not_a_certificate(&source.name))?;
+            let hint = "Give each recipient a file of its own, without the certificates of authorities.";
+            let certificate = host_key::only_certificate(source, "certificates", hint)?;
             let key = certificate.public_key().ok();
             if !key.is_some_and(|key| [Id::RSA, Id::EC].contains(&key.id()) && key.security_bits() >= SECURITY_BITS) {
                 let detail =

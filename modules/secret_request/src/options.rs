@@ -61,7 +61,7 @@ options! {
         name: NameText,
         /// Whether the id is the name itself, its first 31 bytes, instead of its hash.
         use_name: bool = false,
-        /// Host key documents, one for each machine that the guest may run on. Required.
+        /// Host key documents, one for each machine that the guest may run on, each in a file of its own. Required.
         /// A host key that two of them hold has one slot in the request, with a warning.
         host_keys: Vec<PathText>,
         /// SHA-256 hashes of the only host keys that are acceptable, 64 hex digits each.
@@ -104,7 +104,7 @@ options! {
         create_secret: bool = false,
         /// Whether the secret may be another one than that from which the request was made.
         replace_secret: bool = false,
-        /// Certificates for which O(secret_file) is encrypted: each of their private keys opens it, as does
+        /// Certificates for which O(secret_file) is encrypted, each in a file of its own: each of their private keys opens it, as does
         /// C(openssl cms -decrypt -inform PEM). A secret that is made is never in the clear on disk then, and a file in
         /// the clear is refused. A file that is there is never encrypted anew: one that leaves out a recipient gives a
         /// warning.

@@ -44,11 +44,28 @@ mod answer {
 /// What a chain is built from.
 pub(super) struct Chain<'a> {
     pub(super) certificates: &'a Certificates,
-    pub(super) root: &'a Source,
+    pub(super) root: &'a Roots,
     /// Without lists, revocation is not looked at.
     pub(super) crls: Option<&'a [NamedCrl]>,
     /// What could not be fetched.
     pub(super) missed: &'a [Missed],
+}
+
+/// Trusted root certificates, and the file that they are in.
+pub(super) struct Roots {
+    name: String,
+    certificates: Vec<X509>,
+}
+
+impl Roots {
+    /// All of the file.
+    pub(super) fn read(source: &Source) -> Result<Self> {
+        let certificates = host_key::certificates(source)?;
+        if certificates.is_empty() {
+            return Err(host_key::not_a_certificate(&source.name));
+        }
+        Ok(Self { name: source.name.clone(), certificates })
+    }
 }
 
 /// A chain that leads to a trusted root.
@@ -129,14 +146,10 @@ impl Chain<'_> {
 
     /// Trusted roots, revocation lists and the rules.
     fn store(&self, now: Option<&Instant>) -> Result<X509Store> {
-        let roots = host_key::certificates(&self.root.bytes);
-        if roots.is_empty() {
-            return Err(host_key::not_a_certificate(&self.root.name));
-        }
         let failed = refused("set up a certificate store");
         let mut store = X509StoreBuilder::new().map_err(&failed)?;
-        for root in roots {
-            store.add_cert(root).map_err(&failed)?;
+        for root in &self.root.certificates {
+            store.add_cert(root.clone()).map_err(&failed)?;
         }
         self.load_crls(&mut store)?;
         let rules = rules(now, self.crls.is_some()).map_err(&failed)?;

@@ -1,7 +1,7 @@
 //! Revocation lists.
 
 use super::{Trust, names::same_name, time, time::Instant};
-use crate::codes;
+use crate::{Source, codes, der, host_key::more_behind};
 use fault::{Fault, Result};
 use openssl::{
     asn1::Asn1IntegerRef,
@@ -19,7 +19,7 @@ pub(super) type NamedCrl = (String, X509Crl);
 pub(super) fn read(trust: &Trust) -> Result<Vec<NamedCrl>> {
     let mut all = Vec::new();
     for source in &trust.crls {
-        let found = parse(&source.bytes);
+        let found = parse(source)?;
         if found.is_empty() {
             return Err(Fault::new(
                 codes::NOT_A_CRL,
@@ -30,25 +30,37 @@ pub(super) fn read(trust: &Trust) -> Result<Vec<NamedCrl>> {
         all.extend(found.into_iter().map(|crl| (source.name.clone(), crl)));
     }
     for source in trust.certificates.iter().chain([&trust.root]) {
-        all.extend(parse(&source.bytes).into_iter().map(|crl| (source.name.clone(), crl)));
+        all.extend(parse(source)?.into_iter().map(|crl| (source.name.clone(), crl)));
     }
     Ok(all)
 }
 
-/// All revocation lists in `bytes`: one in DER, or any number in PEM between anything else.
-pub(super) fn parse(bytes: &[u8]) -> Vec<X509Crl> {
-    if let Ok(crl) = X509Crl::from_der(bytes) {
-        return vec![crl];
+/// All revocation lists of a file: in DER one after the other, or any number in PEM between anything else.
+///
+/// # Errors
+/// [`codes::NOT_A_CRL`] where one is damaged, or something else stands behind those in DER: it may be the one that revokes.
+pub(super) fn parse(source: &Source) -> Result<Vec<X509Crl>> {
+    let (mut crls, mut rest) = (Vec::new(), source.bytes.as_slice());
+    while let Some((first, behind)) = der::split_first(rest) {
+        let Ok(crl) = X509Crl::from_der(first) else { break };
+        crls.push(crl);
+        rest = behind;
     }
-    let mut crls = Vec::new();
-    let mut rest = bytes;
+    if !crls.is_empty() {
+        let more = || more_behind(&source.name, rest.len(), "revocation list");
+        return if rest.is_empty() { Ok(crls) } else { Err(more()) };
+    }
     while let Some(begin) = find(rest, PEM_BEGIN) {
         let block = rest.get(begin..).unwrap_or_default();
-        let Some(end) = find(block, PEM_END).map(|end| end + PEM_END.len()) else { break };
-        crls.extend(block.get(..end).and_then(|pem| X509Crl::from_pem(pem).ok()));
-        rest = block.get(end..).unwrap_or_default();
+        let end = find(block, PEM_END).map(|end| end + PEM_END.len());
+        let crl = end.and_then(|end| block.get(..end)).and_then(|pem| X509Crl::from_pem(pem).ok());
+        crls.push(crl.ok_or_else(|| {
+            Fault::new(codes::NOT_A_CRL, format!("A revocation list in {} is damaged.", source.name))
+                .hint("Get the file again from where it came.")
+        })?);
+        rest = end.and_then(|end| block.get(end..)).unwrap_or_default();
     }
-    crls
+    Ok(crls)
 }
 
 fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {

@@ -7,7 +7,7 @@ use super::{
     names::crl_uris,
     time::Instant,
 };
-use crate::{NotFetched, codes, crypto::refused};
+use crate::{NotFetched, Source, codes, crypto::refused};
 use fault::Result;
 use openssl::{
     pkey::{PKeyRef, Public},
@@ -109,7 +109,8 @@ fn usable(
     if scheme != "http" && scheme != "https" {
         return Err("was not asked, for it is neither http nor https".into());
     }
-    let found = crls::parse(&fetch.fetch(uri)?);
+    let answer = Source { name: uri.to_owned(), bytes: fetch.fetch(uri)?.to_vec() };
+    let found = crls::parse(&answer).map_err(|_| "holds a revocation list that is damaged")?;
     let mut reason = match found.len() {
         0 => "holds no revocation list".to_owned(),
         _ => "holds a revocation list that the certificate's issuer has not signed".into(),

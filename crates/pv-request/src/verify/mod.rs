@@ -23,7 +23,7 @@ pub use pv_wire::iso8601;
 pub use roots::system_root;
 
 use crate::{HostKeyDocument, NotFetched, Source, codes, crypto::refused, host_key};
-use chain::{Chain, hint_not_fetched, hint_to_fetch, not_fetched};
+use chain::{Chain, Roots, hint_not_fetched, hint_to_fetch, not_fetched};
 use crls::{CrlState, SignedCrls};
 use fault::{Code, Fault, Result};
 use names::{crl_uris, is_signing_key, same_name, shown};
@@ -109,15 +109,16 @@ impl Verifier {
     pub fn with_fetch(trust: &Trust, now: i64, outdated: Outdated, fetch: Option<Arc<dyn Fetch>>) -> Result<Self> {
         let now = Instant::new(now)?;
         let certificates = Certificates::read(&trust.certificates)?;
+        let roots = Roots::read(&trust.root)?;
         let mut crls = crls::read(trust)?;
         let (signing_file, signing) = certificates.signing_key()?;
         let mut missed = Vec::new();
         if let Some(fetch) = &fetch {
-            let unrevoked = Chain { certificates: &certificates, root: &trust.root, crls: None, missed: &[] };
+            let unrevoked = Chain { certificates: &certificates, root: &roots, crls: None, missed: &[] };
             let chain = unrevoked.check(signing_file, signing, &now, outdated)?;
             missed = fetch::complete(&chain.certificates, &mut crls, fetch.as_ref(), &now)?;
         }
-        let chain = Chain { certificates: &certificates, root: &trust.root, crls: Some(&crls), missed: &missed };
+        let chain = Chain { certificates: &certificates, root: &roots, crls: Some(&crls), missed: &missed };
         let chain_outdated = chain.check(signing_file, signing, &now, outdated)?.outdated;
         check_usage(signing_file, signing, X509KeyUsage::DIGITAL_SIGNATURE, "digitalSignature")?;
         let signing_key = signing.public_key().map_err(refused("read the IBM signing key"))?;
@@ -269,8 +270,10 @@ impl Certificates {
     fn read(sources: &[Source]) -> Result<Self> {
         let mut all: Vec<(String, X509)> = Vec::new();
         for source in sources {
-            let found = host_key::certificates(&source.bytes);
-            if found.is_empty() && crls::parse(&source.bytes).is_empty() {
+            let lists = || crls::parse(source).map(|lists| lists.len());
+            // Bytes that are a list in DER are none of a certificate.
+            let found = host_key::certificates(source)?;
+            if found.is_empty() && lists().unwrap_or(0) == 0 {
                 return Err(host_key::not_a_certificate(&source.name));
             }
             for certificate in found {
