@@ -34,7 +34,7 @@ fault::codes! {
     AUTHORITY_KEY_ID = "hkd.authority_key_id", "The host key document says that another key than the IBM signing key issued it.";
     WRONG_ISSUER = "hkd.wrong_issuer", "The host key document names another issuer than the IBM signing key.";
     SIGNATURE = "hkd.signature", "The host key document is not signed by the IBM signing key: it is forged or damaged.";
-    WEAK_SIGNATURE = "hkd.weak_signature", "The host key document is signed with a digest that can be forged.";
+    WEAK_SIGNATURE = "hkd.weak_signature", "The host key document, a certificate above it or a revocation list is signed with a digest that can be forged, or in a way that is not known here.";
     REVOKED = "hkd.revoked", "IBM has revoked the host key document.";
     NO_CRL = "hkd.no_crl", "No revocation list of the certificate's issuer is there, so revocation cannot be ruled out.";
     CRL_DOWNLOAD = "hkd.crl_download", "No revocation list of the certificate's issuer is there, and none could be fetched from where the certificate says that it is.";

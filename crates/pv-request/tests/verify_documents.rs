@@ -270,7 +270,7 @@ fn a_chain_must_be_valid_signed_and_have_an_intermediate_authority() {
     assert_eq!(refused(&trust_early, &issued_by(&signing)), "hkd.chain_not_yet_valid");
 
     let (signing, weak) = other_signing(|issue| issue.digest = openssl::hash::MessageDigest::sha1());
-    assert_eq!(refused(&weak, &issued_by(&signing)), "hkd.signing_key_invalid");
+    assert_eq!(refused(&weak, &issued_by(&signing)), "hkd.weak_signature");
 
     let issue = PKI.intermediate.usual(PKI.signing.certificate.subject_name(), Role::Signing, 10).unwrap();
     let key = weak_key().unwrap();

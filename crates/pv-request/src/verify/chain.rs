@@ -2,9 +2,10 @@
 
 use super::{
     Certificates, Outdated,
-    crls::NamedCrl,
+    crls::{NamedCrl, Standing, unusable},
     fetch::Missed,
     names::{crl_uris, shown},
+    signed::is_weakly_signed,
     time::Instant,
 };
 use crate::{NotFetched, Source, codes, crypto::refused, host_key};
@@ -39,9 +40,11 @@ mod answer {
     pub(super) const CRL_HAS_EXPIRED: i32 = 12;
     pub(super) const UNABLE_TO_GET_ISSUER_CERT_LOCALLY: i32 = 20;
     pub(super) const CERT_REVOKED: i32 = 23;
+    pub(super) const DIGEST_TOO_WEAK: i32 = 68;
 }
 
 /// What a chain is built from.
+#[derive(Clone, Copy)]
 pub(super) struct Chain<'a> {
     pub(super) certificates: &'a Certificates,
     pub(super) root: &'a Roots,
@@ -87,6 +90,37 @@ struct Refusal {
 impl Chain<'_> {
     /// Checks the chain of the signing key, which is in `file`.
     pub(super) fn check(&self, file: &str, signing: &X509Ref, now: &Instant, outdated: Outdated) -> Result<Checked> {
+        let judged = self.judge(file, signing, now, outdated);
+        // What OpenSSL does not look at. Where it found no chain, nobody is known whose lists would count.
+        let unjudged = Chain { crls: None, missed: &[], ..*self };
+        if let Ok(chain) = unjudged.verify(signing, None)? {
+            self.check_signatures(file, &chain, now)?;
+        }
+        judged
+    }
+
+    /// That neither a certificate of the chain nor a list of one of its authorities is signed weakly. The root's own
+    /// signature says nothing: it is trusted for another reason.
+    fn check_signatures(&self, file: &str, chain: &[X509], now: &Instant) -> Result<()> {
+        let links = chain.iter().zip(chain.iter().skip(1));
+        if let Some((weak, _)) = links.clone().find(|(one, _)| one.to_der().is_ok_and(|der| is_weakly_signed(&der))) {
+            let refusal = Refusal { answer: answer::DIGEST_TOO_WEAK, text: "", at: Some(weak.clone()) };
+            return Err(self.fault(file, &refusal));
+        }
+        let authorities = links.map(|(_, above)| above);
+        for authority in authorities {
+            let key = authority.public_key().map_err(refused("read the key of a certificate's issuer"))?;
+            for (list, crl) in self.crls.unwrap_or_default() {
+                if let Standing::Unusable { code, what } = Standing::of(crl, authority, &key, now) {
+                    return Err(unusable(list, code, what));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What OpenSSL says of the chain.
+    fn judge(&self, file: &str, signing: &X509Ref, now: &Instant, outdated: Outdated) -> Result<Checked> {
         let refusal = match self.verify(signing, Some(now))? {
             Ok(certificates) => {
                 self.check_length(file, &certificates)?;
@@ -226,6 +260,11 @@ impl Chain<'_> {
                 "Get the current certificate from IBM Resource Link.".into(),
             ),
             (answer::CERT_NOT_YET_VALID, _) => (codes::CHAIN_NOT_YET_VALID, format!("{at} is not valid yet."), clock()),
+            (answer::DIGEST_TOO_WEAK, _) => (
+                codes::WEAK_SIGNATURE,
+                format!("{at} is signed with a digest that can be forged, or in a way that is not known."),
+                "Get the current certificate from IBM Resource Link.".into(),
+            ),
             (answer::UNABLE_TO_GET_ISSUER_CERT_LOCALLY, _) => (
                 codes::SIGNING_KEY_INVALID,
                 format!("The issuer of {at} is neither among certificates nor a root of {}.", self.root.name),

@@ -1,8 +1,8 @@
 //! Revocation lists.
 
-use super::{Trust, names::same_name, time, time::Instant};
+use super::{Trust, names::same_name, signed::is_weakly_signed, time, time::Instant};
 use crate::{Source, codes, der, host_key::more_behind};
-use fault::{Fault, Result};
+use fault::{Code, Fault, Result};
 use openssl::{
     asn1::Asn1IntegerRef,
     pkey::{PKeyRef, Public},
@@ -81,6 +81,14 @@ pub(super) enum CrlState {
     None,
 }
 
+const WEAK: &str = "is signed with a digest that can be forged, or in a way that is not known";
+
+/// That a list must not be relied on.
+pub(super) fn unusable(file: &str, code: Code, what: &str) -> Fault {
+    Fault::new(code, format!("The revocation list {file} {what}."))
+        .hint("Get the issuer's current list, and name that in crls; do not name this one.")
+}
+
 /// What one list is worth for the certificates of an issuer.
 pub(super) enum Standing {
     /// It is of now.
@@ -89,6 +97,8 @@ pub(super) enum Standing {
     Outdated { next_update: i64 },
     /// It begins in the future.
     NotYetValid,
+    /// It names the issuer, and must not be relied on; `what` completes "The revocation list ...".
+    Unusable { code: Code, what: &'static str },
     /// The issuer has not issued and signed it, or it has no end: it says nothing.
     None,
 }
@@ -96,7 +106,14 @@ pub(super) enum Standing {
 impl Standing {
     /// Of `crl`, where `issuer` has this `key`.
     pub(super) fn of(crl: &X509Crl, issuer: &X509Ref, key: &PKeyRef<Public>, now: &Instant) -> Self {
-        if !same_name(crl.issuer_name(), issuer.subject_name()) || !crl.verify(key).unwrap_or(false) {
+        if !same_name(crl.issuer_name(), issuer.subject_name()) {
+            return Self::None;
+        }
+        // Whether such a signature verifies does not matter: OpenSSL may not even know the digest any more.
+        if crl.to_der().is_ok_and(|der| is_weakly_signed(&der)) {
+            return Self::Unusable { code: codes::WEAK_SIGNATURE, what: WEAK };
+        }
+        if !crl.verify(key).unwrap_or(false) {
             return Self::None;
         }
         match crl.next_update().map(time::unix) {
@@ -118,17 +135,21 @@ pub(super) struct SignedCrls {
 
 impl SignedCrls {
     /// Those of `crls` that `signing` has issued and signed and that have an end.
-    pub(super) fn select(crls: Vec<NamedCrl>, signing: &X509Ref, key: &PKeyRef<Public>, now: &Instant) -> Self {
+    ///
+    /// # Errors
+    /// That one of them must not be relied on.
+    pub(super) fn select(crls: Vec<NamedCrl>, signing: &X509Ref, key: &PKeyRef<Public>, now: &Instant) -> Result<Self> {
         let mut selected = Self::default();
         for named in crls {
             match Standing::of(&named.1, signing, key, now) {
                 Standing::Current { next_update } => selected.current.push((named, next_update)),
                 Standing::Outdated { next_update } => selected.outdated.push((named, next_update)),
                 Standing::NotYetValid => selected.future.push(named),
+                Standing::Unusable { code, what } => return Err(unusable(&named.0, code, what)),
                 Standing::None => {}
             }
         }
-        selected
+        Ok(selected)
     }
 
     /// Whether one of them is of now.

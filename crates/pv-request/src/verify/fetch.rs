@@ -122,6 +122,9 @@ fn usable(
             Standing::Outdated { next_update } => {
                 reason = format!("holds a revocation list that is outdated since {}", iso8601(next_update));
             }
+            Standing::Unusable { code, what } => {
+                return Err(NotFetched { reason: format!("holds a revocation list that {what}"), code });
+            }
             Standing::NotYetValid => reason = "holds a revocation list that is not valid yet".into(),
             Standing::None => {}
         }

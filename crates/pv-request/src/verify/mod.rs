@@ -16,6 +16,7 @@ mod crls;
 mod fetch;
 mod names;
 mod roots;
+mod signed;
 mod time;
 
 pub use fetch::Fetch;
@@ -28,10 +29,10 @@ use crls::{CrlState, SignedCrls};
 use fault::{Code, Fault, Result};
 use names::{crl_uris, is_signing_key, same_name, shown};
 use openssl::{
-    nid::Nid,
     pkey::{PKey, Public},
     x509::{X509, X509KeyUsage, X509Ref},
 };
+use signed::is_weakly_signed;
 use std::sync::{Arc, Mutex, PoisonError};
 use time::Instant;
 
@@ -123,7 +124,7 @@ impl Verifier {
         check_usage(signing_file, signing, X509KeyUsage::DIGITAL_SIGNATURE, "digitalSignature")?;
         let signing_key = signing.public_key().map_err(refused("read the IBM signing key"))?;
         Ok(Self {
-            crls: Mutex::new(SignedCrls::select(crls, signing, &signing_key, &now)),
+            crls: Mutex::new(SignedCrls::select(crls, signing, &signing_key, &now)?),
             fetch,
             signing: signing.to_owned(),
             signing_key,
@@ -152,7 +153,7 @@ impl Verifier {
 
         let mut outdated = Vec::new();
         let hint_crl = || hint_to_fetch(&crl_uris(certificate), &self.signing_file);
-        let (state, missed) = self.revocation(certificate);
+        let (state, missed) = self.revocation(certificate)?;
         let crl_next_update = match state {
             CrlState::Good { next_update } => next_update,
             CrlState::Outdated { file, next_update } => {
@@ -204,16 +205,16 @@ impl Verifier {
     }
 
     /// What the revocation lists say of a document whose origin is checked, and why no current one could be fetched.
-    fn revocation(&self, certificate: &X509Ref) -> (CrlState, Option<NotFetched>) {
+    fn revocation(&self, certificate: &X509Ref) -> Result<(CrlState, Option<NotFetched>)> {
         let mut crls = self.crls.lock().unwrap_or_else(PoisonError::into_inner);
         let mut missed = None;
         if let Some(fetch) = self.fetch.as_ref().filter(|_| !crls.has_current()) {
             match fetch::current(certificate, &self.signing, &self.signing_key, fetch.as_ref(), &self.now) {
-                Ok(found) => crls.add(SignedCrls::select(found, &self.signing, &self.signing_key, &self.now)),
+                Ok(found) => crls.add(SignedCrls::select(found, &self.signing, &self.signing_key, &self.now)?),
                 Err(reasons) => missed = fetch::told(&reasons),
             }
         }
-        (crls.state(certificate.serial_number()), missed)
+        Ok((crls.state(certificate.serial_number()), missed))
     }
 
     /// That the IBM signing key issued this document, by key id, by name and by signature.
@@ -235,9 +236,9 @@ impl Verifier {
                 format!("{name} names {} as its issuer, not {}.", shown(certificate.issuer_name()), self.signing_file),
             );
         }
-        let digest = certificate.signature_algorithm().object().nid().signature_algorithms().map(|a| a.digest);
-        if digest.is_some_and(|digest| [Nid::MD5, Nid::SHA1].contains(&digest)) {
-            return refuse(codes::WEAK_SIGNATURE, format!("{name} is signed with a digest that can be forged."));
+        if !certificate.to_der().is_ok_and(|der| !is_weakly_signed(&der)) {
+            let detail = format!("{name} is signed with a digest that can be forged, or in a way that is not known.");
+            return refuse(codes::WEAK_SIGNATURE, detail);
         }
         if !certificate.verify(&self.signing_key).unwrap_or(false) {
             return refuse(
