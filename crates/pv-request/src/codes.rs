@@ -35,11 +35,13 @@ fault::codes! {
     WRONG_ISSUER = "hkd.wrong_issuer", "The host key document names another issuer than the IBM signing key.";
     SIGNATURE = "hkd.signature", "The host key document is not signed by the IBM signing key: it is forged or damaged.";
     WEAK_SIGNATURE = "hkd.weak_signature", "The host key document, a certificate above it or a revocation list is signed with a digest that can be forged, or in a way that is not known here.";
+    CRITICAL_EXTENSION = "hkd.critical_extension", "The host key document, a certificate above it or a revocation list has a critical extension that is not understood, so it must not be used.";
     REVOKED = "hkd.revoked", "IBM has revoked the host key document.";
     NO_CRL = "hkd.no_crl", "No revocation list of the certificate's issuer is there, so revocation cannot be ruled out.";
     CRL_DOWNLOAD = "hkd.crl_download", "No revocation list of the certificate's issuer is there, and none could be fetched from where the certificate says that it is.";
     PROXY_LOGIN = "hkd.proxy_login", "A revocation list could not be fetched, for the proxy wants another login than the environment gives, or one at all.";
     PROXY_UNUSABLE = "hkd.proxy_unusable", "A revocation list could not be fetched, for a variable of the environment names a proxy that cannot be used.";
+    CRL_SCOPE = "hkd.crl_scope", "A revocation list is only a part: what changed since another one, or some of the certificates of its issuer.";
     CRL_OUTDATED = "hkd.crl_outdated", "The revocation list of the certificate's issuer has passed its next update.";
     CRL_NOT_YET_VALID = "hkd.crl_not_yet_valid", "The revocation list of the certificate's issuer is not valid yet.";
     CRL_SIGNATURE = "hkd.crl_signature", "A revocation list is not signed by the key of the issuer that it names.";

@@ -57,7 +57,7 @@ fn assert_weak(trust: &Trust, document: Vec<u8>, file: &str, case: &str) {
 }
 
 #[test]
-fn on_a_document() {
+fn a_weak_signature_on_a_document_is_refused() {
     let good = document().to_der().unwrap();
     assert_eq!(outcome(&trust(), with_pss(&good, &PKI.signing.key, Pss::Strong).unwrap()), Ok(()));
     for pss in WEAK_PSS {
@@ -69,7 +69,7 @@ fn on_a_document() {
 }
 
 #[test]
-fn on_the_certificates_above_it() {
+fn a_weak_signature_on_the_certificates_above_it_is_refused() {
     for (at, issuer, file) in [(0, &PKI.root, "inter.crt"), (1, &PKI.intermediate, "ibm.crt")] {
         let resigned = |pss| {
             let mut trust = trust();
@@ -85,7 +85,7 @@ fn on_the_certificates_above_it() {
 }
 
 #[test]
-fn on_a_revocation_list() {
+fn a_weak_signature_on_a_revocation_list_is_refused() {
     for (at, issuer) in [&PKI.root, &PKI.intermediate, &PKI.signing].into_iter().enumerate() {
         let with = |bytes: Vec<u8>| {
             let mut trust = trust();

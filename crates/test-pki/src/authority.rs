@@ -127,7 +127,7 @@ pub struct MoreExtension {
 impl MoreExtension {
     fn build(&self) -> Result<X509Extension, ErrorStack> {
         let content = Asn1OctetString::new_from_bytes(&self.content)?;
-        X509Extension::new_from_der(&*Asn1Object::from_str(self.oid)?, self.critical, &*content)
+        X509Extension::new_from_der(&*Asn1Object::from_str(self.oid)?, self.critical, &content)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{
     Certificates, Outdated,
-    crls::{NamedCrl, Standing, unusable},
+    crls::{NamedCrl, Standing, Verdict, unusable, verdict},
     fetch::Missed,
     names::{crl_uris, shown},
     signed::is_weakly_signed,
@@ -40,6 +40,8 @@ mod answer {
     pub(super) const CRL_HAS_EXPIRED: i32 = 12;
     pub(super) const UNABLE_TO_GET_ISSUER_CERT_LOCALLY: i32 = 20;
     pub(super) const CERT_REVOKED: i32 = 23;
+    pub(super) const CRITICAL_EXTENSION: i32 = 34;
+    pub(super) const CRITICAL_CRL_EXTENSION: i32 = 36;
     pub(super) const DIGEST_TOO_WEAK: i32 = 68;
 }
 
@@ -94,25 +96,29 @@ impl Chain<'_> {
         // What OpenSSL does not look at. Where it found no chain, nobody is known whose lists would count.
         let unjudged = Chain { crls: None, missed: &[], ..*self };
         if let Ok(chain) = unjudged.verify(signing, None)? {
-            self.check_signatures(file, &chain, now)?;
+            self.check_further(file, &chain, now)?;
         }
         judged
     }
 
-    /// That neither a certificate of the chain nor a list of one of its authorities is signed weakly. The root's own
-    /// signature says nothing: it is trusted for another reason.
-    fn check_signatures(&self, file: &str, chain: &[X509], now: &Instant) -> Result<()> {
-        let links = chain.iter().zip(chain.iter().skip(1));
-        if let Some((weak, _)) = links.clone().find(|(one, _)| one.to_der().is_ok_and(|der| is_weakly_signed(&der))) {
-            let refusal = Refusal { answer: answer::DIGEST_TOO_WEAK, text: "", at: Some(weak.clone()) };
-            return Err(self.fault(file, &refusal));
-        }
-        let authorities = links.map(|(_, above)| above);
-        for authority in authorities {
+    /// That no certificate of the chain is signed weakly or revoked for good by a list of any time, and that no list of one
+    /// of its authorities must not be relied on. The root's own signature says nothing: it is trusted for another reason.
+    fn check_further(&self, file: &str, chain: &[X509], now: &Instant) -> Result<()> {
+        for (certificate, authority) in chain.iter().zip(chain.iter().skip(1)) {
+            let refuse = |answer| {
+                let refusal = Refusal { answer, text: "", at: Some(certificate.clone()) };
+                Err(self.fault(file, &refusal))
+            };
+            if !certificate.to_der().is_ok_and(|der| !is_weakly_signed(&der)) {
+                return refuse(answer::DIGEST_TOO_WEAK);
+            }
             let key = authority.public_key().map_err(refused("read the key of a certificate's issuer"))?;
             for (list, crl) in self.crls.unwrap_or_default() {
-                if let Standing::Unusable { code, what } = Standing::of(crl, authority, &key, now) {
-                    return Err(unusable(list, code, what));
+                match Standing::of(crl, authority, &key, now) {
+                    Standing::Unusable { code, what } => return Err(unusable(list, code, what)),
+                    Standing::None => {}
+                    _ if verdict(crl, certificate) == Verdict::ForGood => return refuse(answer::CERT_REVOKED),
+                    _ => {}
                 }
             }
         }
@@ -260,6 +266,16 @@ impl Chain<'_> {
                 "Get the current certificate from IBM Resource Link.".into(),
             ),
             (answer::CERT_NOT_YET_VALID, _) => (codes::CHAIN_NOT_YET_VALID, format!("{at} is not valid yet."), clock()),
+            (answer::CRITICAL_EXTENSION, _) => (
+                codes::CRITICAL_EXTENSION,
+                format!("{at} has a critical extension that is not understood here, so it must not be used."),
+                "Get the current certificate from IBM Resource Link.".into(),
+            ),
+            (answer::CRITICAL_CRL_EXTENSION, _) => (
+                codes::CRITICAL_EXTENSION,
+                format!("A revocation list for {at} has a critical extension that is not understood here."),
+                fetch(refusal.at.as_ref()),
+            ),
             (answer::DIGEST_TOO_WEAK, _) => (
                 codes::WEAK_SIGNATURE,
                 format!("{at} is signed with a digest that can be forged, or in a way that is not known."),

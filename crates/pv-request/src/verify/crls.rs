@@ -1,12 +1,18 @@
 //! Revocation lists.
 
-use super::{Trust, names::same_name, signed::is_weakly_signed, time, time::Instant};
+use super::{
+    Trust,
+    extensions::{Scope, list_kind},
+    names::{crl_uris, same_name},
+    signed::is_weakly_signed,
+    time,
+    time::Instant,
+};
 use crate::{Source, codes, der, host_key::more_behind};
 use fault::{Code, Fault, Result};
 use openssl::{
-    asn1::Asn1IntegerRef,
     pkey::{PKeyRef, Public},
-    x509::{CrlStatus, X509Crl, X509Ref},
+    x509::{CrlStatus, ReasonCode, X509Crl, X509Ref},
 };
 
 const PEM_BEGIN: &[u8] = b"-----BEGIN X509 CRL-----";
@@ -77,16 +83,21 @@ pub(super) enum CrlState {
     NotYetValid { file: String },
     /// It is revoked.
     Revoked { file: String },
+    /// Only lists of other certificates are there.
+    OtherScope { file: String },
     /// No list is there.
     None,
 }
 
 const WEAK: &str = "is signed with a digest that can be forged, or in a way that is not known";
+const NOT_UNDERSTOOD: &str = "has a critical extension that is not understood here";
+const DELTA: &str = "holds only what changed since another one";
+const OF_OTHERS: &str = "is not of all certificates: of authorities only, for some reasons only, or of several issuers";
 
 /// That a list must not be relied on.
 pub(super) fn unusable(file: &str, code: Code, what: &str) -> Fault {
     Fault::new(code, format!("The revocation list {file} {what}."))
-        .hint("Get the issuer's current list, and name that in crls; do not name this one.")
+        .hint("Get the issuer's current and complete list, and name that in crls; do not name this one.")
 }
 
 /// What one list is worth for the certificates of an issuer.
@@ -109,12 +120,18 @@ impl Standing {
         if !same_name(crl.issuer_name(), issuer.subject_name()) {
             return Self::None;
         }
+        let der = crl.to_der().unwrap_or_default();
         // Whether such a signature verifies does not matter: OpenSSL may not even know the digest any more.
-        if crl.to_der().is_ok_and(|der| is_weakly_signed(&der)) {
+        if is_weakly_signed(&der) {
             return Self::Unusable { code: codes::WEAK_SIGNATURE, what: WEAK };
         }
         if !crl.verify(key).unwrap_or(false) {
             return Self::None;
+        }
+        match list_kind(&der) {
+            Some(kind) if kind.is_delta => return Self::Unusable { code: codes::CRL_SCOPE, what: DELTA },
+            Some(kind) if kind.is_understood => {}
+            _ => return Self::Unusable { code: codes::CRITICAL_EXTENSION, what: NOT_UNDERSTOOD },
         }
         match crl.next_update().map(time::unix) {
             Some(Ok(_)) if now.is_before(crl.last_update()) => Self::NotYetValid,
@@ -125,12 +142,56 @@ impl Standing {
     }
 }
 
+/// Whether a list names a certificate of its issuer as revoked.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// It does not.
+    NotNamed,
+    /// It does, for a reason that can pass: on hold, or off hold again.
+    OnHold,
+    /// It does, for good (RFC 5280, 5.3.1).
+    ForGood,
+}
+
+/// What a list says of a certificate.
+pub(super) fn verdict(crl: &X509Crl, certificate: &X509Ref) -> Verdict {
+    const HOLD: i64 = 6;
+    match crl.get_by_serial(certificate.serial_number()) {
+        CrlStatus::NotRevoked => Verdict::NotNamed,
+        CrlStatus::RemoveFromCrl(_) => Verdict::OnHold,
+        CrlStatus::Revoked(entry) => match entry.extension::<ReasonCode>() {
+            Ok(Some((_, reason))) if reason.get_i64().is_ok_and(|reason| reason == HOLD) => Verdict::OnHold,
+            _ => Verdict::ForGood,
+        },
+    }
+}
+
+/// A list that the IBM signing key has signed.
+struct Listed {
+    file: String,
+    crl: X509Crl,
+    scope: Scope,
+    /// Of one that is of now or was.
+    next_update: i64,
+}
+
+impl Listed {
+    /// Whether the certificate would be in it if it were revoked.
+    fn is_of(&self, certificate: &X509Ref) -> bool {
+        match &self.scope {
+            Scope::All => true,
+            Scope::At(uris) => crl_uris(certificate).iter().any(|uri| uris.contains(uri)),
+            Scope::Other => false,
+        }
+    }
+}
+
 /// The revocation lists that the IBM signing key has signed; others say nothing about host key documents.
 #[derive(Default)]
 pub(super) struct SignedCrls {
-    current: Vec<(NamedCrl, i64)>,
-    outdated: Vec<(NamedCrl, i64)>,
-    future: Vec<NamedCrl>,
+    current: Vec<Listed>,
+    outdated: Vec<Listed>,
+    future: Vec<Listed>,
 }
 
 impl SignedCrls {
@@ -140,21 +201,27 @@ impl SignedCrls {
     /// That one of them must not be relied on.
     pub(super) fn select(crls: Vec<NamedCrl>, signing: &X509Ref, key: &PKeyRef<Public>, now: &Instant) -> Result<Self> {
         let mut selected = Self::default();
-        for named in crls {
-            match Standing::of(&named.1, signing, key, now) {
-                Standing::Current { next_update } => selected.current.push((named, next_update)),
-                Standing::Outdated { next_update } => selected.outdated.push((named, next_update)),
-                Standing::NotYetValid => selected.future.push(named),
-                Standing::Unusable { code, what } => return Err(unusable(&named.0, code, what)),
-                Standing::None => {}
+        for (file, crl) in crls {
+            let (list, next_update) = match Standing::of(&crl, signing, key, now) {
+                Standing::Current { next_update } => (&mut selected.current, next_update),
+                Standing::Outdated { next_update } => (&mut selected.outdated, next_update),
+                Standing::NotYetValid => (&mut selected.future, 0),
+                Standing::Unusable { code, what } => return Err(unusable(&file, code, what)),
+                Standing::None => continue,
+            };
+            let kind = crl.to_der().ok().and_then(|der| list_kind(&der));
+            let scope = kind.map_or(Scope::Other, |kind| kind.scope);
+            if scope == Scope::Other {
+                return Err(unusable(&file, codes::CRL_SCOPE, OF_OTHERS));
             }
+            list.push(Listed { file, crl, scope, next_update });
         }
         Ok(selected)
     }
 
-    /// Whether one of them is of now.
-    pub(super) fn has_current(&self) -> bool {
-        !self.current.is_empty()
+    /// Whether one of them is of now and of this certificate.
+    pub(super) fn has_current(&self, certificate: &X509Ref) -> bool {
+        self.current.iter().any(|listed| listed.is_of(certificate))
     }
 
     /// Adds those of another selection for the same signing key.
@@ -164,24 +231,31 @@ impl SignedCrls {
         self.future.extend(other.future);
     }
 
-    /// What they say of the document with this serial number. Lists of another time count only where no current one
-    /// is there: a document may have been on hold in them.
-    pub(super) fn state(&self, serial: &Asn1IntegerRef) -> CrlState {
-        let revokes = |crl: &X509Crl| !matches!(crl.get_by_serial(serial), CrlStatus::NotRevoked);
-        let latest = |crls: &[(NamedCrl, i64)]| {
-            crls.iter().max_by_key(|(_, next_update)| *next_update).map(|((file, _), next)| (file.clone(), *next))
+    /// What they say of the document. One that is revoked for good in any of them is revoked, whatever the list's time. One
+    /// that was on hold in an outdated list may be off it again: a current list, where one is there, knows.
+    pub(super) fn state(&self, certificate: &X509Ref) -> CrlState {
+        let has_current = self.has_current(certificate);
+        let old = |listed: &&Listed| match verdict(&listed.crl, certificate) {
+            Verdict::NotNamed => false,
+            Verdict::OnHold => !has_current,
+            Verdict::ForGood => true,
         };
-        let current = latest(&self.current);
-        let others = self.outdated.iter().map(|(named, _)| named).chain(&self.future);
-        let revoked = self.current.iter().map(|(named, _)| named).chain(others.filter(|_| current.is_none()));
-        if let Some((file, _)) = revoked.into_iter().find(|(_, crl)| revokes(crl)) {
+        let named = |listed: &&Listed| verdict(&listed.crl, certificate) != Verdict::NotNamed;
+        let revoked = self.current.iter().chain(&self.future).find(named).or_else(|| self.outdated.iter().find(old));
+        if let Some(Listed { file, .. }) = revoked {
             return CrlState::Revoked { file: file.clone() };
         }
-        match (current, latest(&self.outdated), self.future.first()) {
-            (Some((_, next_update)), _, _) => CrlState::Good { next_update },
-            (None, Some((file, next_update)), _) => CrlState::Outdated { file, next_update },
-            (None, None, Some((file, _))) => CrlState::NotYetValid { file: file.clone() },
-            (None, None, None) => CrlState::None,
+        let latest = |lists: &'_ [Listed]| {
+            let of_it = lists.iter().filter(|listed| listed.is_of(certificate));
+            of_it.max_by_key(|listed| listed.next_update).map(|listed| (listed.file.clone(), listed.next_update))
+        };
+        let any = self.current.iter().chain(&self.outdated).chain(&self.future).next();
+        match (latest(&self.current), latest(&self.outdated), latest(&self.future), any) {
+            (Some((_, next_update)), ..) => CrlState::Good { next_update },
+            (None, Some((file, next_update)), ..) => CrlState::Outdated { file, next_update },
+            (None, None, Some((file, _)), _) => CrlState::NotYetValid { file },
+            (None, None, None, Some(Listed { file, .. })) => CrlState::OtherScope { file: file.clone() },
+            (None, None, None, None) => CrlState::None,
         }
     }
 }

@@ -5,6 +5,9 @@
 //! place in both directions, an intermediate authority is required, a host key must be on P-521, and a certificate that
 //! says what its key is for (keyUsage, RFC 5280 4.2.1.3) must allow what it is used for here.
 //!
+//! Closed, too: signatures with weak digests, critical extensions that are not understood, and lists of a part only are
+//! refused, and whoever a list of any time names as revoked for good is revoked.
+//!
 //! Two things about revocation lists are left as they are. The key id that a list of the IBM signing key names
 //! (authorityKeyIdentifier) is not compared: the safe interface of the openssl crate does not show it. The list's name
 //! and signature decide, so only a list that the right key signed under another key's id is judged otherwise than by
@@ -13,6 +16,7 @@
 
 mod chain;
 mod crls;
+mod extensions;
 mod fetch;
 mod names;
 mod roots;
@@ -25,7 +29,8 @@ pub use roots::system_root;
 
 use crate::{HostKeyDocument, NotFetched, Source, codes, crypto::refused, host_key};
 use chain::{Chain, Roots, hint_not_fetched, hint_to_fetch, not_fetched};
-use crls::{CrlState, SignedCrls};
+use crls::{CrlState, SignedCrls, unusable};
+use extensions::document_is_understood;
 use fault::{Code, Fault, Result};
 use names::{crl_uris, is_signing_key, same_name, shown};
 use openssl::{
@@ -149,6 +154,12 @@ impl Verifier {
             .hint("Check this machine's clock."));
         }
         self.check_origin(name, certificate)?;
+        if !certificate.to_der().is_ok_and(|der| document_is_understood(&der)) {
+            let detail =
+                format!("{name} has a critical extension that is not understood here, so it must not be used.");
+            return Err(Fault::new(codes::CRITICAL_EXTENSION, detail)
+                .hint("Get the host key document from IBM Resource Link again; if it has it there, use a newer release of this collection."));
+        }
         check_usage(name, certificate, X509KeyUsage::KEY_AGREEMENT, "keyAgreement")?;
 
         let mut outdated = Vec::new();
@@ -179,6 +190,10 @@ impl Verifier {
                 let detail = format!("The revocation list {file}, which covers {name}, is not valid yet.");
                 return Err(Fault::new(codes::CRL_NOT_YET_VALID, detail).hint("Check this machine's clock."));
             }
+            CrlState::OtherScope { file } => {
+                let what = "is only of certificates that name another place for their list";
+                return Err(unusable(&file, codes::CRL_SCOPE, what).hint(hint_crl()));
+            }
             CrlState::None => {
                 let detail = format!("No revocation list that {} signed is there for {name}.", self.signing_file);
                 let missing = || Fault::new(codes::NO_CRL, detail).hint(hint_crl());
@@ -208,13 +223,13 @@ impl Verifier {
     fn revocation(&self, certificate: &X509Ref) -> Result<(CrlState, Option<NotFetched>)> {
         let mut crls = self.crls.lock().unwrap_or_else(PoisonError::into_inner);
         let mut missed = None;
-        if let Some(fetch) = self.fetch.as_ref().filter(|_| !crls.has_current()) {
+        if let Some(fetch) = self.fetch.as_ref().filter(|_| !crls.has_current(certificate)) {
             match fetch::current(certificate, &self.signing, &self.signing_key, fetch.as_ref(), &self.now) {
                 Ok(found) => crls.add(SignedCrls::select(found, &self.signing, &self.signing_key, &self.now)?),
                 Err(reasons) => missed = fetch::told(&reasons),
             }
         }
-        Ok((crls.state(certificate.serial_number()), missed))
+        Ok((crls.state(certificate), missed))
     }
 
     /// That the IBM signing key issued this document, by key id, by name and by signature.
