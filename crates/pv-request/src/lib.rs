@@ -25,7 +25,7 @@ pub use download::{Downloads, Limits, NotFetched, ProxyAnswer, read_proxy_answer
 pub use host_key::{HostKey, HostKeyDocument};
 pub use id_file::IdFile;
 pub use image::ImageTags;
-pub use sealed::{OpeningKey, Recipients, is_sealed};
+pub use sealed::{OpeningKey, Recipients, check_sealed, is_sealed};
 pub use secret::{HINT_RAW_FILE, Secret, SecretClass};
 pub use signature::{Signature, Signer};
 pub use source::Source;

@@ -4,7 +4,7 @@ use crate::codes;
 use crate::private_file::{self, Private};
 use ansible_contract::NoLog;
 use fault::{Fault, Result};
-use pv_request::{OpeningKey, Recipients, Source, is_sealed};
+use pv_request::{OpeningKey, Recipients, Source, check_sealed, is_sealed};
 use std::path::{Path, PathBuf};
 
 /// For whom the file with a secret is encrypted, and what opens it.
@@ -59,7 +59,7 @@ impl Seal {
     /// `request.secret_in_clear`, `request.secret_wrong_key`, `request.secret_damaged`.
     pub fn open(&self, content: Private, path: &Path) -> Result<Option<Private>> {
         match (is_sealed(&content), &self.key) {
-            (true, None) => Ok(None),
+            (true, None) => check_sealed(&content, &path.display().to_string()).map(|()| None),
             (true, Some(key)) => key.open(&content, &path.display().to_string(), self.recipients.as_ref()).map(Some),
             (false, None) if self.recipients.is_none() => Ok(Some(content)),
             (false, _) => {
