@@ -25,6 +25,7 @@ fault::codes! {
     CRYPTO = "request.crypto", "OpenSSL refused a step that should always work.";
 
     NOT_A_CERTIFICATE = "hkd.not_a_certificate", "The file holds no X.509 certificate, or one that is damaged, or something else behind it.";
+    TOO_MANY = "hkd.too_many", "More certificates or revocation lists are named than are read.";
     NOT_A_CRL = "hkd.not_a_crl", "The file holds no certificate revocation list, or one that is damaged, or something else behind it.";
     WEAK_KEY = "hkd.weak_key", "The host key document's key gives less than 112 bits of security.";
     WRONG_CURVE = "hkd.wrong_curve", "The host key document's key is not on the curve P-521, so it is no host key.";

@@ -3,7 +3,10 @@
 mod plain;
 mod proxy;
 
-use crate::{Source, codes, verify::Fetch};
+use crate::{
+    codes,
+    verify::{Fetch, LIST_LIMIT},
+};
 use fault::Code;
 use proxy::{Proxies, Via};
 use std::{
@@ -45,7 +48,7 @@ impl Default for Limits {
         Self {
             each: Duration::from_secs(10),
             all: Duration::from_secs(60),
-            bytes: Source::LIMIT,
+            bytes: LIST_LIMIT as u64,
             redirects: 3,
             proxy_from_environment: true,
         }

@@ -70,9 +70,10 @@ options! {
         /// The guest's boot image, or the Secure Execution header cut out of it. Required.
         image: PathText,
         /// Certificates of the IBM signing key and of the authorities between it and the root.
-        /// Required unless O(verify_host_keys=false).
+        /// Required unless O(verify_host_keys=false). At most 1,000.
         certificates: Vec<PathText>,
-        /// Certificate revocation lists. Those in the files of O(certificates) are used as well.
+        /// Certificate revocation lists. Those in the files of O(certificates) are used as well. Each has at most 4 MiB, all
+        /// together 8 MiB; of more than 1,000 none is read.
         crls: Vec<PathText>,
         /// The trusted root certificate. Without it the system's bundle is used; the result names it.
         root_ca: PathText,

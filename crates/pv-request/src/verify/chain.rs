@@ -1,8 +1,8 @@
 //! The chain from the IBM signing key to a trusted root, checked by OpenSSL.
 
 use super::{
-    Certificates, Outdated,
-    crls::{NamedCrl, Standing, Verdict, unusable, verdict},
+    Certificates, MOST_CERTIFICATES, Outdated,
+    crls::{NamedCrl, Standing, Verdict, too_many, unusable, verdict},
     fetch::Missed,
     names::{crl_uris, shown},
     signed::is_weakly_signed,
@@ -68,6 +68,9 @@ impl Roots {
         let certificates = host_key::certificates(source)?;
         if certificates.is_empty() {
             return Err(host_key::not_a_certificate(&source.name));
+        }
+        if certificates.len() > MOST_CERTIFICATES {
+            return Err(too_many("trusted roots", MOST_CERTIFICATES, &source.name));
         }
         Ok(Self { name: source.name.clone(), certificates })
     }

@@ -21,11 +21,64 @@ const PEM_END: &[u8] = b"-----END X509 CRL-----";
 /// A revocation list and the file that it is in.
 pub(super) type NamedCrl = (String, X509Crl);
 
+/// The most bytes of one list. OpenSSL takes about seventeen times as much memory, and IBM's have a few thousand.
+pub(crate) const LIST_LIMIT: usize = 4 << 20;
+/// The most bytes of all lists together.
+const ALL_LISTS_LIMIT: usize = 2 * LIST_LIMIT;
+/// The most revocation lists that are read: a chain needs four.
+pub const MOST_LISTS: usize = 1000;
+
+/// What may still be read.
+pub(super) struct Room {
+    bytes: usize,
+    lists: usize,
+}
+
+impl Default for Room {
+    fn default() -> Self {
+        Self { bytes: ALL_LISTS_LIMIT, lists: MOST_LISTS }
+    }
+}
+
+impl Room {
+    /// Takes that of a list, before it is parsed.
+    fn take(&mut self, name: &str, bytes: usize) -> Result<()> {
+        let too_large = |what: String| {
+            Err(Fault::new(codes::FILE_TOO_LARGE, what)
+                .hint("Name only the current lists of the authorities above the host key documents, each as its issuer publishes it."))
+        };
+        if bytes > LIST_LIMIT {
+            return too_large(format!(
+                "A revocation list in {name} is larger than {} MiB and was not read.",
+                LIST_LIMIT >> 20
+            ));
+        }
+        let Some(bytes_left) = self.bytes.checked_sub(bytes) else {
+            let limit = ALL_LISTS_LIMIT >> 20;
+            return too_large(format!(
+                "With those in {name} the revocation lists are larger than {limit} MiB together."
+            ));
+        };
+        let lists_left = self.lists.checked_sub(1).ok_or_else(|| too_many("revocation lists", MOST_LISTS, name))?;
+        *self = Self { bytes: bytes_left, lists: lists_left };
+        Ok(())
+    }
+}
+
+/// That a user names more of something than is read.
+pub(super) fn too_many(what: &str, most: usize, name: &str) -> Fault {
+    Fault::new(
+        codes::TOO_MANY,
+        format!("With those in {name} there are more than {most} {what}, which is the most that is read."),
+    )
+    .hint("Name only those of the authorities above the host key documents.")
+}
+
 /// All revocation lists of the user's files. Those in `crls` must hold one; certificates and root may.
 pub(super) fn read(trust: &Trust) -> Result<Vec<NamedCrl>> {
-    let mut all = Vec::new();
+    let (mut all, mut room) = (Vec::new(), Room::default());
     for source in &trust.crls {
-        let found = parse(source)?;
+        let found = parse(source, &mut room)?;
         if found.is_empty() {
             return Err(Fault::new(
                 codes::NOT_A_CRL,
@@ -36,19 +89,35 @@ pub(super) fn read(trust: &Trust) -> Result<Vec<NamedCrl>> {
         all.extend(found.into_iter().map(|crl| (source.name.clone(), crl)));
     }
     for source in trust.certificates.iter().chain([&trust.root]) {
-        all.extend(parse(source)?.into_iter().map(|crl| (source.name.clone(), crl)));
+        all.extend(parse(source, &mut room)?.into_iter().map(|crl| (source.name.clone(), crl)));
     }
     Ok(all)
+}
+
+/// Whether there is a list in what a file holds, be it one that is too large.
+pub(super) fn is_there(source: &Source) -> bool {
+    match parse(source, &mut Room::default()) {
+        Ok(lists) => !lists.is_empty(),
+        Err(fault) => fault.code != codes::NOT_A_CRL,
+    }
 }
 
 /// All revocation lists of a file: in DER one after the other, or any number in PEM between anything else.
 ///
 /// # Errors
 /// [`codes::NOT_A_CRL`] where one is damaged, or something else stands behind those in DER: it may be the one that revokes.
-pub(super) fn parse(source: &Source) -> Result<Vec<X509Crl>> {
+/// [`codes::FILE_TOO_LARGE`] and [`codes::TOO_MANY`] where there is no `room`.
+pub(super) fn parse(source: &Source, room: &mut Room) -> Result<Vec<X509Crl>> {
     let (mut crls, mut rest) = (Vec::new(), source.bytes.as_slice());
     while let Some((first, behind)) = der::split_first(rest) {
+        // Unless there is one already, this may be anything.
+        if first.len() > LIST_LIMIT || !crls.is_empty() {
+            room.take(&source.name, first.len())?;
+        }
         let Ok(crl) = X509Crl::from_der(first) else { break };
+        if crls.is_empty() {
+            room.take(&source.name, first.len())?;
+        }
         crls.push(crl);
         rest = behind;
     }
@@ -59,12 +128,16 @@ pub(super) fn parse(source: &Source) -> Result<Vec<X509Crl>> {
     while let Some(begin) = find(rest, PEM_BEGIN) {
         let block = rest.get(begin..).unwrap_or_default();
         let end = find(block, PEM_END).map(|end| end + PEM_END.len());
-        let crl = end.and_then(|end| block.get(..end)).and_then(|pem| X509Crl::from_pem(pem).ok());
+        let block = end.map_or(block, |end| block.get(..end).unwrap_or_default());
+        // Four characters are three bytes.
+        let content = block.get(PEM_BEGIN.len()..block.len().saturating_sub(PEM_END.len())).unwrap_or_default();
+        room.take(&source.name, content.iter().filter(|byte| !byte.is_ascii_whitespace()).count() / 4 * 3)?;
+        let crl = end.and_then(|_| X509Crl::from_pem(block).ok());
         crls.push(crl.ok_or_else(|| {
             Fault::new(codes::NOT_A_CRL, format!("A revocation list in {} is damaged.", source.name))
                 .hint("Get the file again from where it came.")
         })?);
-        rest = end.and_then(|end| block.get(end..)).unwrap_or_default();
+        rest = rest.get(begin + block.len()..).unwrap_or_default();
     }
     Ok(crls)
 }

@@ -3,7 +3,7 @@
 //! machine send requests anywhere.
 
 use super::{
-    crls::{self, NamedCrl, Standing},
+    crls::{self, NamedCrl, Room, Standing},
     names::crl_uris,
     time::Instant,
 };
@@ -110,7 +110,10 @@ fn usable(
         return Err("was not asked, for it is neither http nor https".into());
     }
     let answer = Source { name: uri.to_owned(), bytes: fetch.fetch(uri)?.to_vec() };
-    let found = crls::parse(&answer).map_err(|_| "holds a revocation list that is damaged")?;
+    let found = crls::parse(&answer, &mut Room::default()).map_err(|fault| match fault.code {
+        codes::NOT_A_CRL => "holds a revocation list that is damaged",
+        _ => "holds more than is read of revocation lists",
+    })?;
     let mut reason = match found.len() {
         0 => "holds no revocation list".to_owned(),
         _ => "holds a revocation list that the certificate's issuer has not signed".into(),

@@ -23,6 +23,8 @@ mod roots;
 mod signed;
 mod time;
 
+pub(crate) use crls::LIST_LIMIT;
+pub use crls::MOST_LISTS;
 pub use fetch::Fetch;
 pub use pv_wire::iso8601;
 pub use roots::system_root;
@@ -35,11 +37,17 @@ use fault::{Code, Fault, Result};
 use names::{crl_uris, is_signing_key, same_name, shown};
 use openssl::{
     pkey::{PKey, Public},
+    sha::sha256,
     x509::{X509, X509KeyUsage, X509Ref},
 };
 use signed::is_weakly_signed;
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use time::Instant;
+
+/// The most certificates that are read of the user's files, and the most trusted roots: bundles of today's systems have
+/// about 150, and a chain needs two beside its root.
+pub const MOST_CERTIFICATES: usize = 1000;
 
 /// What to do about certificates and revocation lists that were good and are only too old by now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -284,18 +292,19 @@ struct Certificates(Vec<(String, X509)>);
 
 impl Certificates {
     fn read(sources: &[Source]) -> Result<Self> {
-        let mut all: Vec<(String, X509)> = Vec::new();
+        let (mut all, mut known) = (Vec::new(), HashSet::new());
         for source in sources {
-            let lists = || crls::parse(source).map(|lists| lists.len());
-            // Bytes that are a list in DER are none of a certificate.
             let found = host_key::certificates(source)?;
-            if found.is_empty() && lists().unwrap_or(0) == 0 {
+            if found.is_empty() && !crls::is_there(source) {
                 return Err(host_key::not_a_certificate(&source.name));
             }
             for certificate in found {
-                let der = certificate.to_der().ok();
-                if !all.iter().any(|(_, known)| known.to_der().ok() == der) {
+                let der = certificate.to_der().map_err(refused("copy a certificate"))?;
+                if known.insert(sha256(&der)) {
                     all.push((source.name.clone(), certificate));
+                }
+                if all.len() > MOST_CERTIFICATES {
+                    return Err(crls::too_many("certificates", MOST_CERTIFICATES, &source.name));
                 }
             }
         }
