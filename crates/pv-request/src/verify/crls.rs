@@ -165,7 +165,8 @@ pub(super) enum CrlState {
 const WEAK: &str = "is signed with a digest that can be forged, or in a way that is not known";
 const NOT_UNDERSTOOD: &str = "has a critical extension that is not understood here";
 const DELTA: &str = "holds only what changed since another one";
-const OF_OTHERS: &str = "is not of all certificates: of authorities only, for some reasons only, or of several issuers";
+const PART: &str = "does not hold all that is to be known: it is for some reasons only, or of several issuers";
+const OF_AUTHORITIES: &str = "is of authorities only, and no host key document is one";
 
 /// That a list must not be relied on.
 pub(super) fn unusable(file: &str, code: Code, what: &str) -> Fault {
@@ -203,6 +204,7 @@ impl Standing {
         }
         match list_kind(&der) {
             Some(kind) if kind.is_delta => return Self::Unusable { code: codes::CRL_SCOPE, what: DELTA },
+            Some(kind) if kind.scope == Scope::Part => return Self::Unusable { code: codes::CRL_SCOPE, what: PART },
             Some(kind) if kind.is_understood => {}
             _ => return Self::Unusable { code: codes::CRITICAL_EXTENSION, what: NOT_UNDERSTOOD },
         }
@@ -254,7 +256,7 @@ impl Listed {
         match &self.scope {
             Scope::All => true,
             Scope::At(uris) => crl_uris(certificate).iter().any(|uri| uris.contains(uri)),
-            Scope::Other => false,
+            Scope::Authorities | Scope::Part => false,
         }
     }
 }
@@ -283,9 +285,10 @@ impl SignedCrls {
                 Standing::None => continue,
             };
             let kind = crl.to_der().ok().and_then(|der| list_kind(&der));
-            let scope = kind.map_or(Scope::Other, |kind| kind.scope);
-            if scope == Scope::Other {
-                return Err(unusable(&file, codes::CRL_SCOPE, OF_OTHERS));
+            // What cannot be read was refused above.
+            let scope = kind.map_or(Scope::Part, |kind| kind.scope);
+            if scope == Scope::Authorities {
+                return Err(unusable(&file, codes::CRL_SCOPE, OF_AUTHORITIES));
             }
             list.push(Listed { file, crl, scope, next_update });
         }

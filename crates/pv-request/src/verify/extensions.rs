@@ -84,9 +84,10 @@ pub(super) enum Scope {
     All,
     /// Of those that name one of these addresses as where their list is.
     At(Vec<String>),
-    /// Not of all that concern a certificate which is no authority's: only of authorities, only for some reasons, or of
-    /// several issuers.
-    Other,
+    /// Of authorities' only, which no host key document is.
+    Authorities,
+    /// Not all that is to be known of any: for some reasons only, of several issuers, or of what are no certificates of keys.
+    Part,
 }
 
 /// What a list says of itself.
@@ -120,7 +121,7 @@ pub(super) fn list_kind(der: &[u8]) -> Option<ListKind> {
     Some(ListKind {
         is_understood: entries_are_understood && are_understood(&of_list, OF_LIST),
         is_delta: of_list.iter().any(|one| one.is(DELTA_INDICATOR)),
-        scope: point.map_or(Scope::All, |point| scope(point.content).unwrap_or(Scope::Other)),
+        scope: point.map_or(Scope::All, |point| scope(point.content).unwrap_or(Scope::Part)),
     })
 }
 
@@ -131,8 +132,12 @@ fn scope(content: &[u8]) -> Option<Scope> {
     let point = parts.of_tag(0xa0);
     // A host key document is of a user, as the standard has it, so a list of users' certificates only is of it.
     parts.of_tag(0x81);
+    let of_authorities = parts.of_tag(0x82).is_some_and(|flag| flag.content != [0]);
     if parts.any(|part| part.content != [0]) {
-        return Some(Scope::Other);
+        return Some(Scope::Part);
+    }
+    if of_authorities {
+        return Some(Scope::Authorities);
     }
     let Some(point) = point else { return Some(Scope::All) };
     let names = Values(point.content).of_tag(0xa0)?;
