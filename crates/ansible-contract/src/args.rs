@@ -66,9 +66,11 @@ pub(crate) fn read(argument: Option<OsString>) -> Result<Args> {
     };
     outcome.map_err(|e| {
         Fault::new(codes::UNREADABLE, format!("The arguments {} cannot be read: {e}.", path.to_string_lossy()))
+            .hint("Check the path of the file and the rights of the user who runs the module.")
     })?;
     if text.len() as u64 > MAX_ARGS_LEN {
-        return Err(Fault::new(codes::UNREADABLE, "The arguments are larger than 256 MiB."));
+        return Err(Fault::new(codes::UNREADABLE, "The arguments are larger than 256 MiB.")
+            .hint("Divide the task into several."));
     }
     from_json(&text)
 }

@@ -120,7 +120,7 @@ impl<'de> Deserialize<'de> for Mode {
             type Value = Mode;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("octal digits such as \"0600\", a number, or symbolic such as u=rw,g=r with r, w and x")
+                f.write_str("octal digits such as \"0600\" from 0 to 7777, a number, or symbolic such as u=rw,g=r with r, w and x")
             }
 
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Mode, E> {
@@ -215,6 +215,10 @@ mod tests {
             ["\"\"", "\"u\"", "\"888\"", "\"u=z\"", "\"w=r\"", "\"10000\"", "4096", "-1", "true", "\"u=ä\"", "[]"]
         {
             assert_eq!(of(json, 0o600), None, "{json}");
+        }
+        for json in ["\"10000\"", "4096", "-1"] {
+            let said = serde_json::from_str::<Mode>(json).unwrap_err().to_string();
+            assert!(said.contains("from 0 to 7777"), "{said}");
         }
     }
 }

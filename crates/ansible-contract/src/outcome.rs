@@ -111,7 +111,7 @@ pub fn fault_json(fault: &Fault) -> Value {
 fn error_json(fault: &Fault, mut error: Map<String, Value>) -> Value {
     error.insert("code".into(), fault.code.name.into());
     error.insert("detail".into(), fault.detail.as_str().into());
-    error.insert("hint".into(), fault.hint.as_str().into());
+    error.insert("hint".into(), fault.known_hint().into());
     let answer = fault.answer;
     let numbers =
         [("uv_rc", answer.uv_rc.map(i32::from)), ("uv_rrc", answer.uv_rrc.map(i32::from)), ("errno", answer.errno)];
@@ -195,6 +195,12 @@ mod tests {
                    "error": {"code": "uv.store_locked", "detail": "It is locked.", "hint": "Reboot.", "uv_rc": 0x102, "uv_rrc": 0, "reboot_required": true},
                    "invocation": {"module_args": {"path": "x"}}})
         );
+    }
+
+    #[test]
+    fn an_error_without_a_hint_has_null_and_never_an_empty_text() {
+        let fault = Fault::new(codes::LOCKED, "It is locked.");
+        assert_eq!(fault_json(&fault), json!({"code": "uv.store_locked", "detail": "It is locked.", "hint": null}));
     }
 
     #[test]

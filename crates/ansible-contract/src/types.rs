@@ -9,7 +9,8 @@ use zeroize::Zeroizing;
 /// What Ansible itself shows in place of a `no_log` value.
 const MASK: &str = "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER";
 
-/// The text of a `no_log` option: wiped when dropped, never printed, masked where options are echoed.
+/// The text of a `no_log` option: wiped when dropped, never printed, masked where options are echoed. Like a name, it must
+/// arrive as text: of an unquoted 0755 the digits are lost, and a wrong secret shows only when it is too late.
 #[derive(Clone)]
 pub struct NoLog(Zeroizing<String>);
 
@@ -34,7 +35,7 @@ impl Serialize for NoLog {
 
 impl<'de> Deserialize<'de> for NoLog {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer).map(|text| Self(Zeroizing::new(text)))
+        NameText::deserialize(deserializer).map(|NameText(text)| Self(Zeroizing::new(text)))
     }
 }
 
@@ -240,6 +241,25 @@ mod tests {
         assert_eq!(number_as_hex(&[b'9'; 40], 32), None);
         assert_eq!(number_as_hex(b"-29140617100364008763280642415801462261", 32), None);
         assert_eq!(number_as_hex(b"1e50", 3), None);
+    }
+
+    #[test]
+    fn a_secret_that_yaml_made_a_number_or_a_boolean_must_be_quoted() {
+        #[derive(serde::Deserialize, Debug)]
+        struct Options {
+            passphrase: Option<NoLog>,
+        }
+        let read = |value: &str| {
+            let text = format!(r#"{{"passphrase": {value}}}"#);
+            crate::parse_arguments::<Options>(text.as_bytes()).map(|(options, _)| options.passphrase)
+        };
+        for value in ["493", "1.1", "true"] {
+            let fault = read(value).unwrap_err();
+            assert_eq!(fault.code, crate::codes::QUOTE_NAME, "{value}");
+            assert!(fault.detail.starts_with("The option passphrase ") && !fault.detail.contains("493"), "{fault}");
+        }
+        assert_eq!(read(r#""0755""#).unwrap().unwrap().expose(), "0755");
+        assert!(read("null").unwrap().is_none());
     }
 
     #[test]

@@ -76,6 +76,11 @@ impl Fault {
         self
     }
 
+    /// What to do next, if anything is known: what results give, for an empty hint there would look like a lost one.
+    pub fn known_hint(&self) -> Option<&str> {
+        Some(self.hint.as_str()).filter(|hint| !hint.is_empty())
+    }
+
     /// Adds the kernel's errno.
     #[must_use]
     pub fn errno(mut self, errno: i32) -> Self {
@@ -136,7 +141,9 @@ mod tests {
 
     #[test]
     fn a_fault_without_hint_ends_with_its_detail() {
-        assert_eq!(Fault::new(FULL, "Full.").to_string(), "Full.");
+        let fault = Fault::new(FULL, "Full.");
+        assert_eq!((fault.to_string().as_str(), fault.known_hint()), ("Full.", None));
+        assert_eq!(fault.hint("Wait.").known_hint(), Some("Wait."));
         assert_eq!(ALL, &[FULL]);
     }
 }

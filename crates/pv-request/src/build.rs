@@ -70,7 +70,7 @@ impl fmt::Debug for Extension {
 fn key(bytes: &[u8], name: &str, what: &str) -> Result<Key> {
     bytes.try_into().map(Zeroizing::new).map_err(|_| {
         Fault::new(codes::EXTENSION_SIZE, format!("{name} holds {} bytes; the {what} has 32.", bytes.len()))
-            .hint("The file must hold the raw bytes: no hex, no base64, no line end.")
+            .hint(crate::secret::HINT_RAW_FILE)
     })
 }
 
@@ -143,7 +143,10 @@ impl AddSecret {
     pub fn build<'a>(&self, hosts: impl IntoIterator<Item = &'a HostKey>, keys: RequestKeys) -> Result<Vec<u8>> {
         let hosts: Vec<_> = hosts.into_iter().collect();
         let slot_count = match u8::try_from(hosts.len()) {
-            Ok(0) => return Err(Fault::new(codes::NO_HOST_KEY, "No host key was given, so no machine could open it.")),
+            Ok(0) => {
+                return Err(Fault::new(codes::NO_HOST_KEY, "No host key was given, so no machine could open it.")
+                    .hint("Name at least one host key document in host_keys."));
+            }
             Ok(count) => count,
             Err(_) => {
                 return Err(Fault::new(

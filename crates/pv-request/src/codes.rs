@@ -1,6 +1,7 @@
 //! Error codes of building requests and of verifying host key documents.
 
 fault::codes! {
+    SEVERAL_CERTIFICATES = "file.several_certificates", "A file holds several certificates where only one has a meaning.";
     FILE_TOO_LARGE = "file.too_large", "A file is larger than anything that belongs there, and was not read.";
 
     IMAGE_NO_HEADER = "image.no_header", "The file holds no Secure Execution header where one may be.";
@@ -23,8 +24,9 @@ fault::codes! {
     TOO_MANY_HOST_KEYS = "request.too_many_host_keys", "A request has room for 255 host keys.";
     CRYPTO = "request.crypto", "OpenSSL refused a step that should always work.";
 
-    NOT_A_CERTIFICATE = "hkd.not_a_certificate", "The file holds no X.509 certificate.";
-    NOT_A_CRL = "hkd.not_a_crl", "The file holds no certificate revocation list.";
+    NOT_A_CERTIFICATE = "hkd.not_a_certificate", "The file holds no X.509 certificate, or one that is damaged, or something else behind it.";
+    TOO_MANY = "hkd.too_many", "More certificates or revocation lists are named than are read.";
+    NOT_A_CRL = "hkd.not_a_crl", "The file holds no certificate revocation list, or one that is damaged, or something else behind it.";
     WEAK_KEY = "hkd.weak_key", "The host key document's key gives less than 112 bits of security.";
     WRONG_CURVE = "hkd.wrong_curve", "The host key document's key is not on the curve P-521, so it is no host key.";
     KEY_USAGE = "hkd.key_usage", "The host key document or the IBM signing key says that its key is for another use.";
@@ -33,10 +35,14 @@ fault::codes! {
     AUTHORITY_KEY_ID = "hkd.authority_key_id", "The host key document says that another key than the IBM signing key issued it.";
     WRONG_ISSUER = "hkd.wrong_issuer", "The host key document names another issuer than the IBM signing key.";
     SIGNATURE = "hkd.signature", "The host key document is not signed by the IBM signing key: it is forged or damaged.";
-    WEAK_SIGNATURE = "hkd.weak_signature", "The host key document is signed with a digest that can be forged.";
+    WEAK_SIGNATURE = "hkd.weak_signature", "The host key document, a certificate above it or a revocation list is signed with a digest that can be forged, or in a way that is not known here.";
+    CRITICAL_EXTENSION = "hkd.critical_extension", "The host key document, a certificate above it or a revocation list has a critical extension that is not understood, so it must not be used.";
     REVOKED = "hkd.revoked", "IBM has revoked the host key document.";
     NO_CRL = "hkd.no_crl", "No revocation list of the certificate's issuer is there, so revocation cannot be ruled out.";
     CRL_DOWNLOAD = "hkd.crl_download", "No revocation list of the certificate's issuer is there, and none could be fetched from where the certificate says that it is.";
+    PROXY_LOGIN = "hkd.proxy_login", "A revocation list could not be fetched, for the proxy wants another login than the environment gives, or one at all.";
+    PROXY_UNUSABLE = "hkd.proxy_unusable", "A revocation list could not be fetched, for a variable of the environment names a proxy that cannot be used.";
+    CRL_SCOPE = "hkd.crl_scope", "A revocation list is only a part: what changed since another one, or some of the certificates of its issuer.";
     CRL_OUTDATED = "hkd.crl_outdated", "The revocation list of the certificate's issuer has passed its next update.";
     CRL_NOT_YET_VALID = "hkd.crl_not_yet_valid", "The revocation list of the certificate's issuer is not valid yet.";
     CRL_SIGNATURE = "hkd.crl_signature", "A revocation list is not signed by the key of the issuer that it names.";

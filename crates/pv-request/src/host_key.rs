@@ -1,6 +1,6 @@
 //! Host keys, and the documents that carry them.
 
-use crate::{Source, codes, crypto::refused};
+use crate::{Source, codes, crypto::refused, der};
 use fault::{Fault, Result};
 use openssl::{
     bn::{BigNum, BigNumContext},
@@ -70,17 +70,19 @@ impl HostKeyDocument {
         Self::parse(&Source::read(path)?)
     }
 
-    /// Reads a document, DER or PEM. Of several PEM certificates the first is taken.
+    /// Reads the one document in a file, DER or PEM.
     ///
     /// # Errors
-    /// [`codes::NOT_A_CERTIFICATE`], [`codes::WEAK_KEY`] and [`codes::WRONG_CURVE`].
+    /// [`codes::NOT_A_CERTIFICATE`], [`codes::SEVERAL_CERTIFICATES`], [`codes::WEAK_KEY`] and [`codes::WRONG_CURVE`].
     pub fn parse(source: &Source) -> Result<Self> {
         let name = source.name.clone();
-        let certificate = certificates(&source.bytes).into_iter().next().ok_or_else(|| not_a_certificate(&name))?;
+        let hint = "Give each document a file of its own, and name them all in host_keys.";
+        let certificate = only_certificate(source, "host key documents", hint)?;
         let key = certificate
             .public_key()
             .map_err(|_| {
                 Fault::new(codes::WRONG_CURVE, format!("The key in {name} is no host key: OpenSSL cannot read it."))
+                    .hint("Get the machine's host key document from IBM Resource Link.")
             })
             .and_then(|key| HostKey::new(key, &name))?;
         Ok(Self { name, key, certificate })
@@ -89,11 +91,56 @@ impl HostKeyDocument {
 
 pub(crate) fn not_a_certificate(name: &str) -> Fault {
     Fault::new(codes::NOT_A_CERTIFICATE, format!("{name} holds no X.509 certificate, neither DER nor PEM."))
+        .hint("Name the file with the certificate itself; if it is the right one, get it again, for it is damaged.")
 }
 
-/// All certificates in `bytes`: one in DER, or any number in PEM between anything else. Empty if there are none.
-pub(crate) fn certificates(bytes: &[u8]) -> Vec<X509> {
-    X509::from_der(bytes).map(|one| vec![one]).or_else(|_| X509::stack_from_pem(bytes)).unwrap_or_default()
+/// The one certificate in a file in which only one has a meaning. Of several none is chosen: nobody could see which.
+/// `called` is what messages call more of them, `hint` what to do about them.
+pub(crate) fn only_certificate(source: &Source, called: &str, hint: &str) -> Result<X509> {
+    let mut found = certificates(source)?;
+    match (found.len(), found.pop()) {
+        (1, Some(one)) => Ok(one),
+        (_, None) => Err(not_a_certificate(&source.name)),
+        (count, _) => {
+            let detail = format!("{} holds {count} {called}; it can hold one.", source.name);
+            Err(Fault::new(codes::SEVERAL_CERTIFICATES, detail).hint(hint))
+        }
+    }
+}
+
+/// All certificates of a file: in DER one after the other, or any number in PEM between anything else. Empty if there are
+/// none.
+///
+/// # Errors
+/// [`codes::NOT_A_CERTIFICATE`] where one is damaged, or something else stands behind those in DER: it may have been meant.
+pub(crate) fn certificates(source: &Source) -> Result<Vec<X509>> {
+    let (mut found, mut rest) = (Vec::new(), source.bytes.as_slice());
+    while let Some((first, behind)) = der::split_first(rest) {
+        let Ok(certificate) = X509::from_der(first) else { break };
+        found.push(certificate);
+        rest = behind;
+    }
+    if !found.is_empty() {
+        return if rest.is_empty() { Ok(found) } else { Err(more_behind(&source.name, rest.len(), "certificate")) };
+    }
+    X509::stack_from_pem(&source.bytes).or_else(|_| {
+        let is_meant = source.bytes.windows(PEM_BEGIN.len()).any(|window| window == PEM_BEGIN);
+        if is_meant { Err(damaged(&source.name)) } else { Ok(Vec::new()) }
+    })
+}
+
+const PEM_BEGIN: &[u8] = b"-----BEGIN CERTIFICATE-----";
+
+fn damaged(name: &str) -> Fault {
+    Fault::new(codes::NOT_A_CERTIFICATE, format!("A certificate in {name} is damaged."))
+        .hint("Get the file again from where it came.")
+}
+
+/// That bytes stand behind what was read of a file in DER.
+pub(crate) fn more_behind(name: &str, count: usize, what: &str) -> Fault {
+    let code = if what == "certificate" { codes::NOT_A_CERTIFICATE } else { codes::NOT_A_CRL };
+    Fault::new(code, format!("{name} has {count} bytes behind its {what} that are none."))
+        .hint("Get the file again from where it came: it is damaged, or something was appended.")
 }
 
 /// The 160-byte encoding of a public key on P-521: x, then y, big endian, each left padded to 80 bytes.

@@ -26,13 +26,17 @@ enum Text {
 
 /// Linux takes 255 bytes, of which the temporary name needs some, under which the file is written.
 const MAX_FILE_NAME: usize = 220;
+const ENDING: &str = ".yaml";
 
 impl IdFile {
+    /// The most bytes of a secret's name that give the file its name.
+    pub const LONGEST_NAME: usize = MAX_FILE_NAME - ENDING.len();
+
     /// The file's name for a secret's name: blanks of any kind become `_`, `.yaml` is appended. `None` for a name
     /// that would leave the folder or hide the file: empty, with a leading dot, a `/` or a NUL; or one that is too long.
     pub fn file_name(name: &str) -> Option<String> {
         let usable = !name.is_empty() && !name.starts_with('.') && !name.contains(['/', '\0']);
-        let file = usable.then(|| name.replace(char::is_whitespace, "_") + ".yaml");
+        let file = usable.then(|| name.replace(char::is_whitespace, "_") + ENDING);
         file.filter(|file| file.len() <= MAX_FILE_NAME)
     }
 
@@ -49,11 +53,14 @@ impl IdFile {
                 return Err(Fault::new(
                     codes::ID_FILE,
                     format!("A secret of type {} has no id to write.", kind.kind()),
-                ));
+                )
+                .hint("Leave id_file out."));
             }
         };
-        serde_yaml::to_string(&text)
-            .map_err(|e| Fault::new(codes::ID_FILE, format!("The id of {} could not be written: {e}.", self.name)))
+        serde_yaml::to_string(&text).map_err(|e| {
+            Fault::new(codes::ID_FILE, format!("The id of {} could not be written: {e}.", self.name))
+                .hint("Give the secret a name that YAML can hold.")
+        })
     }
 
     /// Reads the text back. `file` is what messages call it. As pvsecret does, only the number of `kind` is read.
@@ -63,6 +70,7 @@ impl IdFile {
     pub fn parse(text: &str, file: &str) -> Result<Self> {
         let malformed = |what: String| {
             Fault::new(codes::ID_FILE, format!("{file} does not name a secret as pvsecret does: {what}."))
+                .hint("Name a file that pvsecret or secret_request wrote.")
         };
         let (kind, name, id) = match serde_yaml::from_str(text).map_err(|e| malformed(e.to_string()))? {
             Text::Association { name, id } => (SecretType::ASSOCIATION, name, id),

@@ -68,7 +68,8 @@ impl ImageTags {
             return Err(Fault::new(
                 codes::IMAGE_VERSION,
                 format!("The Secure Execution header in {name} has version 0x{version:04x}; only 0x0100 is known."),
-            ));
+            )
+            .hint("Build the image with a genprotimg that writes version 0x0100, or use a release of this collection that knows the other."));
         }
         let size = u64::from(u32::from_be_bytes(part(&head, 0x00c)));
         let slots = u64::from_be_bytes(part(&head, 0x020));

@@ -8,6 +8,7 @@
 mod build;
 pub mod codes;
 mod crypto;
+mod der;
 mod download;
 mod host_key;
 mod id_file;
@@ -20,12 +21,12 @@ mod user_data;
 pub mod verify;
 
 pub use build::{AddSecret, Extension, RequestKeys};
-pub use download::{Downloads, Limits};
+pub use download::{Downloads, Limits, NotFetched, ProxyAnswer, read_proxy_answer};
 pub use host_key::{HostKey, HostKeyDocument};
 pub use id_file::IdFile;
 pub use image::ImageTags;
-pub use sealed::{OpeningKey, Recipients, is_sealed};
-pub use secret::{Secret, SecretClass};
+pub use sealed::{OpeningKey, Recipients, check_sealed, is_sealed};
+pub use secret::{HINT_RAW_FILE, Secret, SecretClass};
 pub use signature::{Signature, Signer};
 pub use source::Source;
 pub use user_data::UserData;

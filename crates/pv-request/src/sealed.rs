@@ -16,9 +16,37 @@ const PEM_BEGIN: &[u8] = b"-----BEGIN CMS-----";
 /// OpenSSL's security level 2, as for all else here.
 const SECURITY_BITS: u32 = 112;
 
-/// Whether these bytes are CMS, in PEM or DER, and no secret in the clear.
+/// The object identifiers, in DER, of what is encrypted in CMS: EnvelopedData (RFC 5652, 6.1) and AuthEnvelopedData (RFC
+/// 5083, 2.1).
+const ENVELOPED: &[u8] = b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07\x03";
+const AUTH_ENVELOPED: &[u8] = b"\x06\x0b\x2a\x86\x48\x86\xf7\x0d\x01\x09\x10\x01\x17";
+
+/// Whether these bytes are CMS, in PEM or DER, and no secret in the clear. Damaged CMS counts where it begins as such: no
+/// secret does.
 pub fn is_sealed(bytes: &[u8]) -> bool {
-    parse(bytes).is_some() || bytes.starts_with(PEM_BEGIN)
+    parse(bytes).is_some() || bytes.starts_with(PEM_BEGIN) || begins_like_cms(bytes)
+}
+
+/// Whether a SEQUENCE begins, whatever its length is said to be, and in it what is encrypted in CMS.
+fn begins_like_cms(bytes: &[u8]) -> bool {
+    let Some((0x30, rest)) = bytes.split_first().map(|(tag, rest)| (*tag, rest)) else { return false };
+    // In DER the length has up to five bytes; without end, as openssl -stream writes, it has one.
+    (1..=5)
+        .filter_map(|length| rest.get(length..))
+        .any(|rest| rest.starts_with(ENVELOPED) || rest.starts_with(AUTH_ENVELOPED))
+}
+
+/// That an encrypted secret can be read as such, whether or not a key is there to open it. `name` is what messages call it.
+///
+/// # Errors
+/// [`codes::SECRET_DAMAGED`].
+pub fn check_sealed(bytes: &[u8], name: &str) -> Result<()> {
+    parse(bytes).map(drop).ok_or_else(|| damaged(name))
+}
+
+fn damaged(name: &str) -> Fault {
+    Fault::new(codes::SECRET_DAMAGED, format!("The encrypted secret {name} is damaged or was altered."))
+        .hint("Restore it from the backup.")
 }
 
 fn parse(bytes: &[u8]) -> Option<CmsContentInfo> {
@@ -33,14 +61,14 @@ fn parse(bytes: &[u8]) -> Option<CmsContentInfo> {
 pub struct Recipients(Vec<(String, X509)>);
 
 impl Recipients {
-    /// Takes the first certificate of each file.
+    /// Takes the one certificate of each file.
     ///
     /// # Errors
-    /// [`codes::NOT_A_CERTIFICATE`], and [`codes::SECRET_RECIPIENT`] for a key that cannot decrypt or is too weak.
+    /// [`codes::NOT_A_CERTIFICATE`], [`codes::SEVERAL_CERTIFICATES`], and [`codes::SECRET_RECIPIENT`] for a key that cannot decrypt or is too weak.
     pub fn new(sources: &[Source]) -> Result<Self> {
         let recipient = |source: &Source| {
-            let found = host_key::certificates(&source.bytes).into_iter().next();
-            let certificate = found.ok_or_else(|| host_key::not_a_certificate(&source.name))?;
+            let hint = "Give each recipient a file of its own, without the certificates of authorities.";
+            let certificate = host_key::only_certificate(source, "certificates", hint)?;
             let key = certificate.public_key().ok();
             if !key.is_some_and(|key| [Id::RSA, Id::EC].contains(&key.id()) && key.security_bits() >= SECURITY_BITS) {
                 let detail =
@@ -145,10 +173,7 @@ impl OpeningKey {
     /// # Errors
     /// [`codes::SECRET_DAMAGED`] and [`codes::SECRET_WRONG_KEY`].
     pub fn open(&self, sealed: &[u8], name: &str, recipients: Option<&Recipients>) -> Result<Zeroizing<Vec<u8>>> {
-        let damaged = || {
-            Fault::new(codes::SECRET_DAMAGED, format!("The encrypted secret {name} is damaged or was altered."))
-                .hint("Restore it from the backup.")
-        };
+        let damaged = || damaged(name);
         let parsed = parse(sealed).ok_or_else(damaged)?;
         // OpenSSL hides a wrong RSA key: it decrypts with a random one. Without authentication (CBC) that can seem to
         // succeed, but not twice in the same way.
@@ -279,6 +304,32 @@ mod tests {
         *bad.last_mut().unwrap() ^= 1;
         assert_eq!(key.open(&bad, "secret", Some(&recipients)).unwrap_err().code, codes::SECRET_DAMAGED);
         assert_eq!(key.open(b"-----BEGIN CMS-----\n", "secret", None).unwrap_err().code, codes::SECRET_DAMAGED);
+    }
+
+    #[test]
+    fn damaged_cms_in_der_is_no_secret_in_the_clear() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("plain"), [0x0d; 32]).unwrap();
+        let key = rsa();
+        fs::write(dir.path().join("cert.pem"), certificate(&key, 7).bytes).unwrap();
+        let key = OpeningKey(key);
+        for cipher in ["-aes-256-cbc", "-aes-256-gcm"] {
+            for stream in [&[][..], &["-stream"]] {
+                let command = ["cms", "-encrypt", cipher, "-binary", "-in", "plain", "-outform", "DER"];
+                let sealed = openssl(&[&command[..], stream, &["cert.pem"]].concat(), dir.path());
+                assert!(check_sealed(&sealed, "secret").is_ok());
+                // Cut off, and with a length that is not so.
+                let cut = [sealed.len() - 1, sealed.len() / 2, 40].map(|length| sealed[..length].to_vec());
+                let head = if sealed[1] == 0x80 { 2 } else { 4 };
+                let longer = [&sealed[..1], &[0x84, 0x7f, 0, 0, 0], &sealed[head..]].concat();
+                for bad in cut.into_iter().chain([longer]).filter(|bad| parse(bad).is_none()) {
+                    assert!(is_sealed(&bad), "{cipher} {stream:?} {} bytes", bad.len());
+                    assert_eq!(check_sealed(&bad, "secret").unwrap_err().code, codes::SECRET_DAMAGED);
+                    assert_eq!(key.open(&bad, "secret", None).unwrap_err().code, codes::SECRET_DAMAGED);
+                }
+                assert!(parse(&sealed[..40]).is_none());
+            }
+        }
     }
 
     #[test]

@@ -10,6 +10,9 @@ use pv_wire::{SecretId, SecretType};
 use std::fmt;
 use zeroize::Zeroizing;
 
+/// What a file with a secret of a fixed size holds.
+pub const HINT_RAW_FILE: &str = "The file must hold the raw bytes: no hex, no base64, no line end.";
+
 /// Most bytes of a plaintext secret.
 const PLAINTEXT_MAX: usize = 8190;
 const BLOCK: usize = 16;
@@ -125,7 +128,7 @@ fn wrong_size(class: SecretClass, len: usize, sizes: &[(usize, u16)], name: &str
         SecretClass::HmacSha => {
             fault.hint("Pad a shorter key with zeros to the block size; hash a longer one with its digest first.")
         }
-        _ => fault.hint("The file must hold the raw bytes: no hex, no base64, no line end."),
+        _ => fault.hint(HINT_RAW_FILE),
     }
 }
 
@@ -136,6 +139,7 @@ fn plaintext(bytes: &[u8], name: &str) -> Result<Zeroizing<Vec<u8>>> {
             codes::SECRET_SIZE,
             format!("{name} holds {} bytes; a plaintext secret has at most {PLAINTEXT_MAX}.", bytes.len()),
         )
+        .hint("Split it into several secrets, each with a name of its own.")
     };
     let length = u16::try_from(bytes.len()).ok().filter(|len| usize::from(*len) <= PLAINTEXT_MAX);
     let length = length.ok_or_else(too_long)?.to_be_bytes();

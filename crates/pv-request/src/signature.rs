@@ -3,7 +3,7 @@
 use crate::{
     Source, codes,
     crypto::refused,
-    host_key::{certificates, not_a_certificate},
+    host_key::only_certificate,
     user_data::{EC_LENGTH_AT, kind_of},
 };
 use fault::{Fault, Result};
@@ -49,7 +49,7 @@ impl Signature {
 
 /// The certificate of whoever is said to have signed.
 ///
-/// The first one in a file, DER or PEM. Neither who issued it nor when it ends is looked at: it is trusted because the
+/// The one in a file, DER or PEM. Neither who issued it nor when it ends is looked at: it is trusted because the
 /// user names it.
 #[derive(Clone, Debug)]
 pub struct Signer {
@@ -62,10 +62,11 @@ impl Signer {
     /// Takes the certificate out of what a file holds.
     ///
     /// # Errors
-    /// [`codes::NOT_A_CERTIFICATE`].
+    /// [`codes::NOT_A_CERTIFICATE`] and [`codes::SEVERAL_CERTIFICATES`].
     pub fn parse(source: &Source) -> Result<Self> {
         let name = source.name.clone();
-        let certificate = certificates(&source.bytes).into_iter().next().ok_or_else(|| not_a_certificate(&name))?;
+        let hint = "Name a file with nothing but the certificate of the key that signed.";
+        let certificate = only_certificate(source, "certificates", hint)?;
         let key = certificate.public_key().ok().and_then(|key| Some((kind_of(&key)?, key)));
         Ok(Self { name, key })
     }

@@ -59,8 +59,10 @@ pub(crate) fn open(path: &Path, name: &str) -> Result<File> {
 pub(crate) fn unreadable(name: &str, error: &io::Error) -> Fault {
     let fault = if error.kind() == io::ErrorKind::NotFound {
         Fault::new(file::MISSING, format!("{name} does not exist."))
+            .hint("Check the path: it is one on the machine where the module runs.")
     } else {
         Fault::new(file::UNREADABLE, format!("{name} could not be read: {error}."))
+            .hint("Check the rights of the file, of its folders, and of the user who runs the task.")
     };
     fault.io(error)
 }

@@ -67,7 +67,8 @@ impl UserData {
             return Err(Fault::new(
                 codes::USER_DATA_SIZE,
                 format!("{name} holds {} bytes; user data of this kind has at most {most}.", self.data.len()),
-            ));
+            )
+            .hint("Give less data, or a digest of them."));
         }
         Ok(self)
     }

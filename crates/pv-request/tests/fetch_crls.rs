@@ -221,8 +221,7 @@ fn a_server_can_neither_delay_nor_fill_nor_lead_elsewhere() {
         (server.uri("/silence"), "gave no whole answer within 0.300 s"),
         (server.uri("/loop"), "redirects more than 3 times"),
         (server.uri("/ftp"), "is or redirects to an address that is neither http nor https"),
-        // Without a host in it, the client takes it for a path on the same server.
-        (server.uri("/file"), "answered 404"),
+        (server.uri("/file"), "is or redirects to an address that is neither http nor https"),
         (format!("http://{closed}/"), "could not be asked (Connection refused"),
         ("http://".into(), ""),
         ("http://[".into(), ""),

@@ -20,6 +20,7 @@ const UTC_TIME: u8 = 0x17;
 const SHA256_WITH_RSA: &[u8] = b"\x30\x0d\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x0b\x05\x00";
 const UNSPECIFIED: u8 = 0;
 const KEY_COMPROMISE: u8 = 1;
+const ON_HOLD: u8 = 6;
 const REMOVE_FROM_CRL: u8 = 8;
 
 /// Tag, length in two bytes or one, content.
@@ -46,29 +47,40 @@ struct Unusual {
     key_id: Vec<u8>,
     /// Whom it lists, and why.
     entry: Option<(&'static X509, u8)>,
+    /// A critical extension of that entry: its number below 2.5.29.
+    critical: Option<u8>,
+    /// From when to when.
+    times: [&'static [u8]; 2],
 }
+
+const NOW: [&[u8]; 2] = [b"200101000000Z", b"491231235959Z"];
+const PAST: [&[u8]; 2] = [b"200101000000Z", b"210101000000Z"];
+const FUTURE: [&[u8]; 2] = [b"490101000000Z", b"491231235959Z"];
 
 fn usual(issuer: &Authority) -> Unusual {
-    Unusual { next_update: true, key_id: issuer.key_id().unwrap(), entry: None }
+    Unusual { next_update: true, key_id: issuer.key_id().unwrap(), entry: None, critical: None, times: NOW }
 }
 
-/// The list from 2020 to 2049, in DER.
+/// The list, in DER.
 fn list(issuer: &Authority, unusual: &Unusual) -> Source {
     let mut fields = vec![
         tlv(INTEGER, &[&[1]]),
         SHA256_WITH_RSA.to_vec(),
         issuer.certificate.subject_name().to_der().unwrap(),
-        tlv(UTC_TIME, &[b"200101000000Z"]),
+        tlv(UTC_TIME, &[unusual.times[0]]),
     ];
     if unusual.next_update {
-        fields.push(tlv(UTC_TIME, &[b"491231235959Z"]));
+        fields.push(tlv(UTC_TIME, &[unusual.times[1]]));
     }
     if let Some((certificate, reason)) = unusual.entry {
         let mut serial = certificate.serial_number().to_bn().unwrap().to_vec();
         if serial[0] >= 0x80 {
             serial.insert(0, 0);
         }
-        let why = tlv(SEQUENCE, &[&extension(21, &[0x0a, 1, reason])]);
+        let critical = unusual.critical.map_or_else(Vec::new, |last| {
+            tlv(SEQUENCE, &[&[0x06, 3, 0x55, 0x1d, last, 0x01, 1, 0xff], &tlv(OCTETS, &[&[SEQUENCE, 0]])])
+        });
+        let why = tlv(SEQUENCE, &[&extension(21, &[0x0a, 1, reason]), &critical]);
         let entry = tlv(SEQUENCE, &[&tlv(INTEGER, &[&serial]), &tlv(UTC_TIME, &[b"200101000000Z"]), &why]);
         fields.push(tlv(SEQUENCE, &[&entry]));
     }
@@ -88,11 +100,17 @@ fn source(name: &str, bytes: Vec<u8>) -> Source {
 
 /// What verification says of the document, with this list in the place of an authority's: 1 intermediate, 2 signing key.
 fn with_list(index: usize, unusual: Source) -> Result<(), &'static str> {
+    with_lists(index, unusual, &[])
+}
+
+/// And with more lists.
+fn with_lists(index: usize, unusual: Source, more: &[Source]) -> Result<(), &'static str> {
     let pem = |authority: &Authority| source("crt", authority.certificate.to_pem().unwrap());
     let issuers = [&PKI.root, &PKI.intermediate, &PKI.signing];
     let mut crls: Vec<_> =
         issuers.iter().map(|issuer| source("crl", issuer.crl(&Crl::default()).unwrap().to_pem().unwrap())).collect();
     crls[index] = unusual;
+    crls.extend_from_slice(more);
     let trust = Trust { certificates: vec![pem(&PKI.intermediate), pem(&PKI.signing)], crls, root: pem(&PKI.root) };
     let document = HostKeyDocument::parse(&source("host.crt", HOST.to_pem().unwrap()));
     let verifier = Verifier::new(&trust, days_from_now(0), Outdated::Refuse);
@@ -134,4 +152,38 @@ fn the_key_id_that_a_list_of_the_signing_key_names_is_not_compared_but_its_signa
     // Signed by another key under the right name and key id.
     let stranger = Authority { key: PKI.intermediate.key.clone(), certificate: PKI.signing.certificate.clone() };
     assert_eq!(with_list(2, list(&stranger, &usual(&PKI.signing))), Err("hkd.no_crl"));
+}
+
+#[test]
+fn whoever_is_revoked_for_good_is_revoked_in_a_list_of_any_time() {
+    static SIGNING: LazyLock<X509> = LazyLock::new(|| PKI.signing.certificate.clone());
+    for (index, issuer, named, code) in
+        [(2, &PKI.signing, &*HOST, "hkd.revoked"), (1, &PKI.intermediate, &*SIGNING, "hkd.chain_revoked")]
+    {
+        for times in [PAST, FUTURE] {
+            let of = |reason: u8| list(issuer, &Unusual { entry: Some((named, reason)), times, ..usual(issuer) });
+            let good = || list(issuer, &usual(issuer));
+            for reason in [UNSPECIFIED, KEY_COMPROMISE] {
+                assert_eq!(with_list(index, of(reason)), Err(code), "alone, {times:?}");
+                assert_eq!(with_lists(index, good(), &[of(reason)]), Err(code), "beside a current one, {times:?}");
+                assert_eq!(with_lists(index, of(reason), &[good()]), Err(code), "before a current one, {times:?}");
+            }
+            // Who was on hold may be off it by now.
+            let held = with_lists(index, good(), &[of(ON_HOLD)]);
+            let is_later = times == FUTURE && index == 2;
+            assert_eq!(held, if is_later { Err(code) } else { Ok(()) }, "{times:?}");
+        }
+    }
+}
+
+#[test]
+fn a_list_whose_entries_have_a_critical_extension_that_is_not_understood_is_refused() {
+    // An entry about another issuer's certificate, as indirect lists have it, and one that nobody knows.
+    for last in [29, 99] {
+        static OTHER: LazyLock<X509> =
+            LazyLock::new(|| PKI.host_document(&host_key(Nid::SECP521R1).unwrap(), None).unwrap());
+        let entry = Some((&*OTHER, KEY_COMPROMISE));
+        let listed = list(&PKI.signing, &Unusual { entry, critical: Some(last), ..usual(&PKI.signing) });
+        assert_eq!(with_list(2, listed), Err("hkd.critical_extension"), "{last}");
+    }
 }

@@ -270,7 +270,7 @@ fn a_chain_must_be_valid_signed_and_have_an_intermediate_authority() {
     assert_eq!(refused(&trust_early, &issued_by(&signing)), "hkd.chain_not_yet_valid");
 
     let (signing, weak) = other_signing(|issue| issue.digest = openssl::hash::MessageDigest::sha1());
-    assert_eq!(refused(&weak, &issued_by(&signing)), "hkd.signing_key_invalid");
+    assert_eq!(refused(&weak, &issued_by(&signing)), "hkd.weak_signature");
 
     let issue = PKI.intermediate.usual(PKI.signing.certificate.subject_name(), Role::Signing, 10).unwrap();
     let key = weak_key().unwrap();
@@ -319,4 +319,66 @@ fn noise_in_any_file_is_refused_and_never_panics() {
             assert_eq!(refused(&root_noise, &host(None)), "hkd.not_a_certificate");
         }
     }
+}
+
+/// Both, one behind the other, in PEM with words between them and in DER.
+fn together(one: &[u8], other: &[u8], to_der: impl Fn(&[u8]) -> Vec<u8>) -> [Vec<u8>; 2] {
+    [[one, b"\nand this:\n", other].concat(), [to_der(one), to_der(other)].concat()]
+}
+
+#[test]
+fn a_file_with_two_documents_is_refused_and_says_how_many_it_holds() {
+    let [one, other] = [host(None), host(Some(Flaw::Revoked))].map(|document| document.to_pem().unwrap());
+    for bytes in together(&one, &other, |pem| X509::from_pem(pem).unwrap().to_der().unwrap()) {
+        let fault = HostKeyDocument::parse(&pem("host.crt", bytes)).unwrap_err();
+        assert_eq!(fault.code, codes::SEVERAL_CERTIFICATES);
+        assert!(fault.detail.contains("host.crt holds 2 host key documents"), "{fault}");
+        assert!(fault.hint.contains("a file of its own"), "{fault}");
+    }
+    let der = host(None).to_der().unwrap();
+    assert!(HostKeyDocument::parse(&pem("host.crt", der.clone())).is_ok());
+    for behind in [&b"\0"[..], b"\n", &der[..100]] {
+        let fault = HostKeyDocument::parse(&pem("host.crt", [&der, behind].concat())).unwrap_err();
+        assert_eq!(fault.code, codes::NOT_A_CERTIFICATE);
+        assert!(fault.detail.contains(&format!("{} bytes behind", behind.len())), "{fault}");
+    }
+    // A second one that is damaged is not passed over either.
+    let damaged = [&one[..], &other[..200], b"\n-----END CERTIFICATE-----\n"].concat();
+    let fault = HostKeyDocument::parse(&pem("host.crt", damaged)).unwrap_err();
+    assert_eq!(
+        (fault.code, fault.detail.as_str()),
+        (codes::NOT_A_CERTIFICATE, "A certificate in host.crt is damaged.")
+    );
+}
+
+#[test]
+fn all_certificates_and_all_lists_of_a_file_count() {
+    let pki = &*PKI;
+    let revoking = revoking();
+    let lists =
+        [pki.intermediate.crl(&Crl::default()), pki.signing.crl(&revoking)].map(|crl| crl.unwrap().to_pem().unwrap());
+    let certificates = [&pki.intermediate, &pki.signing].map(|authority| authority.certificate.to_pem().unwrap());
+    let der_of_list = |pem: &[u8]| openssl::x509::X509Crl::from_pem(pem).unwrap().to_der().unwrap();
+    let lists = together(&lists[0], &lists[1], der_of_list);
+    let certificates =
+        together(&certificates[0], &certificates[1], |pem| X509::from_pem(pem).unwrap().to_der().unwrap());
+    for (lists, certificates) in lists.into_iter().zip(certificates) {
+        let mut all = trust();
+        all.crls.truncate(1);
+        all.crls.push(pem("two.crl", lists.clone()));
+        all.certificates = vec![pem("two.crt", certificates.clone())];
+        assert!(verify(&all, &host(None), Outdated::Refuse).is_ok());
+        assert_eq!(refused(&all, &host(Some(Flaw::Revoked))), "hkd.revoked");
+        all.crls[1].bytes.extend(b"-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n");
+        assert_eq!(refused(&all, &host(None)), "hkd.not_a_crl");
+        all.crls[1].bytes = lists;
+        all.certificates[0].bytes.extend(b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
+        assert_eq!(refused(&all, &host(None)), "hkd.not_a_certificate");
+    }
+    // Lists among certificates, too.
+    let mut mixed = trust();
+    let list = mixed.crls.pop().unwrap();
+    mixed.certificates[1].bytes.extend(list.bytes);
+    assert!(verify(&mixed, &host(None), Outdated::Refuse).is_ok());
+    assert_eq!(refused(&mixed, &host(Some(Flaw::Revoked))), "hkd.revoked");
 }

@@ -69,7 +69,10 @@ impl<'a> RequestView<'a> {
     /// # Errors
     /// [`codes::NOT_A_REQUEST`] and [`codes::UNSUPPORTED_VERSION`], with what is wrong about the bytes.
     pub fn parse(bytes: &'a [u8]) -> Result<Self> {
-        let malformed = |what: String| Fault::new(codes::NOT_A_REQUEST, what);
+        let malformed = |what: String| {
+            Fault::new(codes::NOT_A_REQUEST, what)
+                .hint("Build the request again, or copy it again if it was built well.")
+        };
         if !bytes.starts_with(&layout::MAGIC) {
             return Err(malformed(format!(
                 "These {} bytes are not an add-secret request: they do not begin with its magic.",

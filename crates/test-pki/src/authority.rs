@@ -109,6 +109,26 @@ pub struct Issue {
     pub crl_uris: Vec<String>,
     /// Digest of the signature.
     pub digest: MessageDigest,
+    /// What else it says.
+    pub extensions: Vec<MoreExtension>,
+}
+
+/// An extension that is out of the ordinary.
+#[derive(Clone, Debug)]
+pub struct MoreExtension {
+    /// Its object identifier, with dots.
+    pub oid: &'static str,
+    /// Whether whoever does not understand it must refuse the whole.
+    pub critical: bool,
+    /// Its content in DER.
+    pub content: Vec<u8>,
+}
+
+impl MoreExtension {
+    fn build(&self) -> Result<X509Extension, ErrorStack> {
+        let content = Asn1OctetString::new_from_bytes(&self.content)?;
+        X509Extension::new_from_der(&*Asn1Object::from_str(self.oid)?, self.critical, &content)
+    }
 }
 
 impl std::fmt::Debug for Issue {
@@ -128,6 +148,10 @@ pub struct Crl {
     pub last_update: i64,
     /// Until when.
     pub next_update: i64,
+    /// Digest of the signature.
+    pub digest: MessageDigest,
+    /// What else it says.
+    pub extensions: Vec<MoreExtension>,
 }
 
 impl std::fmt::Debug for Crl {
@@ -140,7 +164,14 @@ impl std::fmt::Debug for Crl {
 impl Default for Crl {
     /// Valid now, revokes nothing.
     fn default() -> Self {
-        Self { issuer: None, revoked: Vec::new(), last_update: days_from_now(-1), next_update: days_from_now(90) }
+        Self {
+            issuer: None,
+            revoked: Vec::new(),
+            last_update: days_from_now(-1),
+            next_update: days_from_now(90),
+            digest: MessageDigest::sha512(),
+            extensions: Vec::new(),
+        }
     }
 }
 
@@ -171,6 +202,7 @@ impl Authority {
             authority_key_id: None,
             crl_uris: Vec::new(),
             digest: MessageDigest::sha256(),
+            extensions: Vec::new(),
         };
         let certificate = sign(&issue, &key, &issue.subject, &key)?;
         Ok(Self { key, certificate })
@@ -192,6 +224,7 @@ impl Authority {
             authority_key_id: self.key_id(),
             crl_uris: Vec::new(),
             digest: if role == Role::Host { MessageDigest::sha512() } else { MessageDigest::sha256() },
+            extensions: Vec::new(),
         })
     }
 
@@ -226,6 +259,9 @@ impl Authority {
         builder
             .append_extension(extension("2.5.29.35", &der::authority_key_id(&self.key_id().unwrap_or_default()))?)?;
         builder.append_extension(extension("2.5.29.20", &der::crl_number(1))?)?;
+        for more in &crl.extensions {
+            builder.append_extension(more.build()?)?;
+        }
         for serial in &crl.revoked {
             let mut entry = X509RevokedBuilder::new()?;
             entry.set_serial_number(&*integer(*serial)?)?;
@@ -233,7 +269,7 @@ impl Authority {
             builder.add_revoked(entry.build())?;
         }
         builder.sort()?;
-        builder.sign(&self.key, MessageDigest::sha512())?;
+        builder.sign(&self.key, crl.digest)?;
         builder.build()
     }
 
@@ -287,6 +323,9 @@ fn sign<T: HasPublic>(
     }
     if !issue.crl_uris.is_empty() {
         builder.append_extension(extension("2.5.29.31", &der::distribution_point(&issue.crl_uris))?)?;
+    }
+    for more in &issue.extensions {
+        builder.append_extension(more.build()?)?;
     }
     builder.sign(issuer_key, issue.digest)?;
     Ok(builder.build())

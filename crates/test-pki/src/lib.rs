@@ -10,7 +10,10 @@ mod keys;
 mod pki;
 mod server;
 
-pub use authority::{Authority, Crl, Issue, Role, Usage, days_from_now, host_key, signing_name, weak_key};
+pub use authority::{
+    Authority, Crl, Issue, MoreExtension, Role, Usage, days_from_now, host_key, signing_name, weak_key,
+};
+pub use der::{Pss, pretending, with_pss};
 pub use keys::rsa_key;
 pub use pki::{Flaw, Pki, REVOKED_SERIAL, write_file};
 pub use server::{CrlServer, Reply};

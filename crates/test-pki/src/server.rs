@@ -35,6 +35,8 @@ pub enum Reply {
 #[derive(Debug, Default)]
 struct State {
     replies: HashMap<String, Reply>,
+    /// What a proxy demands as Proxy-Authorization.
+    login: Option<String>,
     asked: Vec<String>,
     ended: bool,
 }
@@ -87,6 +89,11 @@ impl CrlServer {
         lock(&self.state).replies.insert(path.into(), reply);
     }
 
+    /// From now on answers as a proxy only to whoever gives this login, the value of Proxy-Authorization; to others 407.
+    pub fn demand_login(&self, login: &str) {
+        lock(&self.state).login = Some(login.into());
+    }
+
     /// What was asked for so far, in order: the second word of each request.
     pub fn asked(&self) -> Vec<String> {
         lock(&self.state).asked.clone()
@@ -130,20 +137,31 @@ fn serve(listener: &TcpListener, tls: Option<&SslAcceptor>, state: &Mutex<State>
 
 /// Answers one request. Gives the connection back if it is to stay open.
 fn answer<S: Read + Write>(mut stream: S, state: &Mutex<State>) -> Option<S> {
-    let (mut method, mut path) = asked_for(&mut stream)?;
-    if method == "CONNECT" {
-        // As a proxy it is itself what is at the other end.
-        lock(state).asked.push(path);
-        stream.write_all(b"HTTP/1.1 200 -\r\n\r\n").ok()?;
-        (method, path) = asked_for(&mut stream)?;
+    let mut request = asked_for(&mut stream)?;
+    let is_of_a_proxy = !request.path.starts_with('/');
+    let stranger =
+        is_of_a_proxy && lock(state).login.as_ref().is_some_and(|login| request.login.as_ref() != Some(login));
+    if request.method == "CONNECT" {
+        // Like many proxies, to no port but that of https; as a proxy it is itself what is at the other end.
+        let status = match stranger {
+            true => 407,
+            false if request.path.ends_with(":443") => 200,
+            false => 403,
+        };
+        lock(state).asked.push(request.path);
+        stream.write_all(format!("HTTP/1.1 {status} -\r\n\r\n").as_bytes()).ok()?;
+        request = asked_for(&mut stream).filter(|_| status == 200)?;
     }
-    if method != "GET" {
+    if request.method != "GET" {
         return None;
     }
     let reply = {
         let mut state = lock(state);
-        state.asked.push(path.clone());
-        state.replies.get(&path).cloned().unwrap_or(Reply::Status(404))
+        // Of a whole address the path counts.
+        let path = request.path.splitn(4, '/').nth(3).filter(|_| is_of_a_proxy).map(|path| format!("/{path}"));
+        let reply = state.replies.get(path.as_ref().unwrap_or(&request.path)).cloned().unwrap_or(Reply::Status(404));
+        state.asked.push(request.path);
+        if stranger { Reply::Status(407) } else { reply }
     };
     let (status, header, content) = match reply {
         Reply::Content(content) => (200, String::new(), content),
@@ -158,8 +176,14 @@ fn answer<S: Read + Write>(mut stream: S, state: &Mutex<State>) -> Option<S> {
     None
 }
 
-/// The first two words of a request.
-fn asked_for(stream: &mut impl Read) -> Option<(String, String)> {
+/// What matters of a request.
+struct Asked {
+    method: String,
+    path: String,
+    login: Option<String>,
+}
+
+fn asked_for(stream: &mut impl Read) -> Option<Asked> {
     let mut head = Vec::new();
     // Byte by byte: what follows may be TLS or the next request.
     while !head.ends_with(b"\r\n\r\n") {
@@ -169,5 +193,10 @@ fn asked_for(stream: &mut impl Read) -> Option<(String, String)> {
     }
     let head = String::from_utf8(head).ok()?;
     let mut words = head.split(' ').map(str::to_owned);
-    Some((words.next()?, words.next()?))
+    let headers = head.lines().filter_map(|line| line.split_once(": "));
+    let login = headers
+        .filter(|(name, _)| name.eq_ignore_ascii_case("proxy-authorization"))
+        .map(|(_, value)| value.to_owned())
+        .next();
+    Some(Asked { method: words.next()?, path: words.next()?, login })
 }

@@ -41,7 +41,8 @@ impl Module for ApBind {
 }
 
 fn nothing_wanted() -> Outcome<Report> {
-    let fault = Fault::new(codes::NO_ENTRIES, "The list of entries is empty, so nothing was done.");
+    let fault = Fault::new(codes::NO_ENTRIES, "The list of entries is empty, so nothing was done.")
+        .hint("Check the variable or file that it comes from.");
     Outcome {
         changed: false,
         msg: fault.detail.clone(),

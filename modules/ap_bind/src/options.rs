@@ -134,6 +134,7 @@ pub fn asked(options: Options, check_mode: bool) -> Result<Asked> {
 
 fn conflict(option: &str, with: &str) -> Fault {
     Fault::new(args::CONFLICT, format!("The option {option} cannot be given with {with}."))
+        .hint("Leave one of them out.")
 }
 
 #[cfg(test)]

@@ -33,7 +33,8 @@ impl Module for Facts {
         let role = found.role.as_deref().unwrap_or("unknown");
         let msg = format!("Facts gathered, role: {role}; problems: {}.", found.problems.len());
         let not_inspected =
-            Fault::new(codes::INSPECT_SKIPPED, "Check mode binds no queue, so bind_to_inspect was ignored.");
+            Fault::new(codes::INSPECT_SKIPPED, "Check mode binds no queue, so bind_to_inspect was ignored.")
+                .hint("Run the task without check mode to inspect the queues.");
         let warnings = skipped.then(|| warning(&not_inspected)).into_iter().collect();
         Ok(Outcome { changed: false, msg, warnings, diff: Vec::new(), predicted_partial: false, report })
     }

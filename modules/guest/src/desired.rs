@@ -75,7 +75,10 @@ fn each_once(secrets: &[Wanted]) -> Result<()> {
 
 fn key_hash(at: usize, hash: &HexText<64, 64>) -> Result<[u8; 32]> {
     let bytes = pv_wire::decode_hex(hash.0.trim()).and_then(|bytes| bytes.try_into().ok());
-    bytes.ok_or_else(|| Fault::new(args::INVALID, format!("The option host_key_hashes[{at}] must be 64 hex digits.")))
+    bytes.ok_or_else(|| {
+        Fault::new(args::INVALID, format!("The option host_key_hashes[{at}] must be 64 hex digits."))
+            .hint("A machine shows the hash of its host key in /sys/firmware/uv/keys. Write it in quotes.")
+    })
 }
 
 fn queues(options: &Options, timeout: Duration, check_mode: bool) -> Result<(Vec<Entry>, Queues)> {

@@ -45,17 +45,17 @@ impl Reader {
     fn request(&mut self, options: &Options) -> Result<Option<Source>> {
         match (&options.path, &options.content) {
             (None, None) => {
-                Err(Fault::new(args::MISSING, "One of the options path and content must give the request."))
+                Err(Fault::new(args::MISSING, "One of the options path and content must give the request.").hint("Give path for a file where the module runs, or content for what secret_request returned."))
             }
             (Some(_), Some(_)) => Err(Fault::new(
                 args::CONFLICT,
                 "The options path and content are both given; only one can be the request.",
-            )),
+            ).hint("Leave one of them out.")),
             (Some(path), None) => self.unless_missing(Source::read(path.as_path())),
             (None, Some(content)) => match from_base64(content) {
                 Some(bytes) => Ok(Some(Source { name: "content".into(), bytes: bytes.to_vec() })),
                 None => Err(Fault::new(args::INVALID, "The option content is not base64.")
-                    .hint("Pass the content that secret_request returns with return_content, or use path for a file.")),
+                    .hint("It is base64 of a whole request, as secret_request returns it with return_content: true. For a file use path.")),
             },
         }
     }
@@ -99,7 +99,10 @@ impl Reader {
         if report.signature.as_deref() == Some("invalid") {
             let detail =
                 "The request's user data are not signed by the key of user_cert, or the request was changed since.";
-            self.warnings.push(warning(&Fault::new(codes::SIGNATURE_INVALID, detail)));
+            self.warnings.push(warning(
+                &Fault::new(codes::SIGNATURE_INVALID, detail)
+                    .hint("Do not add the request unless you know where it comes from."),
+            ));
         }
         report.path = path.map(|path| path.to_string());
         Outcome { changed: false, msg, warnings: self.warnings, diff: Vec::new(), predicted_partial: partial, report }

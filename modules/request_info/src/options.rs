@@ -18,7 +18,7 @@ pub struct Options {
     /// Host key documents, to see whether the request is for their machines. The documents are not verified here; that
     /// is done where requests are built.
     pub host_keys: Option<Vec<PathText>>,
-    /// Certificate of the key that signed the user data, DER or PEM, to check the signature by.
+    /// Certificate of the key that signed the user data, DER or PEM, to check the signature by; the only one in its file.
     /// Neither its issuer nor its end is looked at. Its key must be of the kind that the request is signed with.
     pub user_cert: Option<PathText>,
 }

@@ -109,10 +109,10 @@ impl Apply<'_> {
     }
 
     fn key(&self) -> Result<&StateKey> {
-        self.shared
-            .key
-            .as_ref()
-            .ok_or_else(|| Fault::new(codes::STATE_KEY, format!("The key {} is gone.", self.shared.key_path.display())))
+        self.shared.key.as_ref().ok_or_else(|| {
+            Fault::new(codes::STATE_KEY, format!("The key {} is gone.", self.shared.key_path.display()))
+                .hint("Run the task again: a key that is missing is made, and the request with it.")
+        })
     }
 
     /// Otherwise whoever removes another request with this id file would not know that it is still needed.

@@ -6,11 +6,12 @@ use crate::options::Kind;
 use crate::private_file::{self, Private};
 use crate::seal::{Seal, locked};
 use crate::state_key::StateKey;
-use crate::wanted::{CuidSource, Present, Proof, SecretSource};
+use crate::wanted::{CuidSource, HINT_BASE64, Present, Proof, SecretSource};
 use crate::{codes, cuid};
 use fault::{Fault, Result};
 use openssl::sha::sha256;
-use pv_request::{AddSecret, Extension, ImageTags, RequestKeys, Secret, SecretClass, Source, UserData};
+use pv_request::codes::{SECRET_KEY, SECRET_SIZE};
+use pv_request::{AddSecret, Extension, HINT_RAW_FILE, ImageTags, RequestKeys, Secret, SecretClass, Source, UserData};
 use pv_wire::{SecretId, SecretType, encode_hex};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -213,8 +214,19 @@ fn secret_missing(wanted: &Present, path: &Path) -> Fault {
 
 fn key_file(path: &Path, warnings: &mut Vec<Fault>) -> Result<Private> {
     warnings.extend(private_file::folder(path)?);
-    private_file::read(path)?
-        .ok_or_else(|| Fault::new(fault::file::MISSING, format!("{} does not exist.", path.display())))
+    private_file::read(path)?.ok_or_else(|| {
+        Fault::new(fault::file::MISSING, format!("{} does not exist.", path.display()))
+            .hint("Check the path: it is one on the machine where the module runs.")
+    })
+}
+
+/// What is wrong about a secret that is no file's: the hints of `pv_request` are about files.
+fn of_option(fault: Fault) -> Fault {
+    if ![SECRET_SIZE, SECRET_KEY].contains(&fault.code) {
+        return fault;
+    }
+    let hint = fault.hint.replace(HINT_RAW_FILE, "").trim().to_owned();
+    fault.hint(format!("{hint} {HINT_BASE64}").trim_start())
 }
 
 /// The secret in the form in which a request carries it; only called for types that have one.
@@ -230,5 +242,6 @@ fn secret_of(wanted: &Present, bytes: &[u8]) -> Result<Secret> {
         Kind::UpdateCck => SecretClass::UpdateCck,
     };
     let name = wanted.secret_file().map_or_else(|| "The option secret".into(), |path| path.display().to_string());
-    Secret::new(class, wanted.id.unwrap_or(SecretId([0; 32])), bytes, &name)
+    let secret = Secret::new(class, wanted.id.unwrap_or(SecretId([0; 32])), bytes, &name);
+    secret.map_err(|fault| if matches!(wanted.secret, SecretSource::Given(_)) { of_option(fault) } else { fault })
 }

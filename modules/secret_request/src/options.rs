@@ -62,7 +62,7 @@ options! {
         name: NameText,
         /// Whether the id is the name itself, its first 31 bytes, instead of its hash.
         use_name: bool = false,
-        /// Host key documents, one for each machine that the guest may run on. Required.
+        /// Host key documents, one for each machine that the guest may run on, each in a file of its own. Required.
         /// A host key that two of them hold has one slot in the request, with a warning.
         host_keys: Vec<PathText>,
         /// SHA-256 hashes of the only host keys that are acceptable, 64 hex digits each.
@@ -71,17 +71,20 @@ options! {
         /// The guest's boot image, or the Secure Execution header cut out of it. Required.
         image: PathText,
         /// Certificates of the IBM signing key and of the authorities between it and the root.
-        /// Required unless O(verify_host_keys=false).
+        /// Required unless O(verify_host_keys=false). At most 1,000.
         certificates: Vec<PathText>,
-        /// Certificate revocation lists. Those in the files of O(certificates) are used as well.
+        /// Certificate revocation lists. Those in the files of O(certificates) are used as well. Each has at most 4 MiB, all
+        /// together 8 MiB; of more than 1,000 none is read.
         crls: Vec<PathText>,
         /// The trusted root certificate. Without it the system's bundle is used; the result names it.
         root_ca: PathText,
         /// Whether to fetch the revocation lists that are not among O(crls), or are outdated there, from the C(http) and
         /// C(https) addresses in the certificates; also in check mode. A certificate's addresses are asked only after
         /// its signature is verified. Without it, the error for a missing list names the addresses.
-        /// Of the task's environment C(all_proxy), C(https_proxy) or C(http_proxy) counts, whose proxy must take CONNECT,
-        /// and C(no_proxy) and C(SSL_CERT_FILE).
+        /// Of the task's environment C(http_proxy) counts for addresses of C(http) and C(https_proxy) for those of
+        /// C(https), for both C(all_proxy) where it is not set, and then that of the other, and C(no_proxy) and
+        /// C(SSL_CERT_FILE). A proxy is C(http://HOST:PORT) or C(http://USER:PASSWORD@HOST:PORT); for C(https) it must take
+        /// CONNECT.
         download_crls: bool = false,
         /// Whether to verify that the host key documents come from IBM and are not revoked. V(false) warns in every
         /// result.
@@ -114,7 +117,7 @@ options! {
         inputs_complete: bool = false,
         /// Whether the secret may be another one than that from which the request was made.
         replace_secret: bool = false,
-        /// Certificates for which O(secret_file) is encrypted: each of their private keys opens it, as does
+        /// Certificates for which O(secret_file) is encrypted, each in a file of its own: each of their private keys opens it, as does
         /// C(openssl cms -decrypt -inform PEM). A secret that is made is never in the clear on disk then, and a file in
         /// the clear is refused. A file that is there is never encrypted anew: one that leaves out a recipient gives a
         /// warning.

@@ -105,8 +105,9 @@ pub fn read(path: &Path) -> Result<Option<Private>> {
     if bytes.len() as u64 > LIMIT {
         return Err(Fault::new(
             pv_request::codes::FILE_TOO_LARGE,
-            format!("{} is larger than any secret or key.", path.display()),
-        ));
+            format!("{} is larger than any secret or key, which have at most {LIMIT} bytes.", path.display()),
+        )
+        .hint("Name the file that holds the secret or key itself."));
     }
     Ok(Some(bytes))
 }
@@ -130,6 +131,7 @@ pub fn create(path: &Path, seal: &Seal, created: &mut bool) -> Result<Private> {
     // Another run was faster; its secret is the one.
     let existing = read(path)?.ok_or_else(|| {
         Fault::new(codes::SECRET_MISSING, format!("{} was there and has just been removed.", path.display()))
+            .hint("Find out what removed it, and run the task again.")
     })?;
     seal.open(existing, path)?.ok_or_else(|| seal::locked(path))
 }
@@ -263,7 +265,9 @@ mod tests {
         assert_eq!(read(&path).unwrap(), None);
         fs::write(&path, vec![0; 70_000]).unwrap();
         fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
-        assert_eq!(read(&path).unwrap_err().code, pv_request::codes::FILE_TOO_LARGE);
+        let fault = read(&path).unwrap_err();
+        assert_eq!(fault.code, pv_request::codes::FILE_TOO_LARGE);
+        assert!(fault.detail.contains("65536"), "{fault}");
     }
 
     #[test]

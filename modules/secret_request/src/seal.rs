@@ -4,7 +4,7 @@ use crate::codes;
 use crate::private_file::{self, Private};
 use ansible_contract::NoLog;
 use fault::{Fault, Result};
-use pv_request::{OpeningKey, Recipients, Source, is_sealed};
+use pv_request::{OpeningKey, Recipients, Source, check_sealed, is_sealed};
 use std::path::{Path, PathBuf};
 
 /// For whom the file with a secret is encrypted, and what opens it.
@@ -35,7 +35,10 @@ impl Seal {
         let recipients = (!sources.is_empty()).then(|| Recipients::new(&sources)).transpose()?;
         let key = files.key.as_deref().map(|path| {
             let name = path.display().to_string();
-            let missing = || Fault::new(fault::file::MISSING, format!("{name} does not exist."));
+            let missing = || {
+                Fault::new(fault::file::MISSING, format!("{name} does not exist."))
+                    .hint("Check the path: it is one on the machine where the module runs.")
+            };
             let bytes = private_file::read(path)?.ok_or_else(missing)?;
             OpeningKey::new(&bytes, files.passphrase.as_ref().map(|passphrase| passphrase.expose()), &name)
         });
@@ -56,7 +59,7 @@ impl Seal {
     /// `request.secret_in_clear`, `request.secret_wrong_key`, `request.secret_damaged`.
     pub fn open(&self, content: Private, path: &Path) -> Result<Option<Private>> {
         match (is_sealed(&content), &self.key) {
-            (true, None) => Ok(None),
+            (true, None) => check_sealed(&content, &path.display().to_string()).map(|()| None),
             (true, Some(key)) => key.open(&content, &path.display().to_string(), self.recipients.as_ref()).map(Some),
             (false, None) if self.recipients.is_none() => Ok(Some(content)),
             (false, _) => {

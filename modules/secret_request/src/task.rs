@@ -148,7 +148,8 @@ impl Task {
         let Some((mut progress, built)) = self.under_way.pop_front() else { return };
         let done = match built.recv() {
             Ok((prepared, built)) => built.and_then(|built| prepared.finish(built, &mut self.shared, &mut progress)),
-            Err(_) => Err(Fault::new(args::BUG, "A thread that built requests ended without an answer.")),
+            Err(_) => Err(Fault::new(args::BUG, "A thread that built requests ended without an answer.")
+                .hint("Please report it with the task's options, secrets left out.")),
         };
         self.note(progress, done);
     }
@@ -192,7 +193,9 @@ impl Task {
         let Some(mut fault) = fault else {
             if requests.is_empty() {
                 let nothing = "The option requests is an empty list: there is nothing to do.";
-                warnings.push(ansible_contract::warning(&Fault::new(args::MISSING, nothing)));
+                warnings.push(ansible_contract::warning(
+                    &Fault::new(args::MISSING, nothing).hint("Check the variable that the list comes from."),
+                ));
             }
             let msg = message(&requests, shared.check_mode);
             return Ok(Outcome {

@@ -17,6 +17,9 @@ use std::path::{Path, PathBuf};
 /// In bytes. Id file and manifest hold the name and must stay readable.
 const LONGEST_NAME: usize = 4096;
 
+/// What the option secret is, and how it is made.
+pub const HINT_BASE64: &str = "The option secret is base64 of the raw secret. In a template: {{ value | b64encode }}; of a file: base64 -w0 FILE.";
+
 /// Where a secret comes from.
 pub enum SecretSource {
     /// There is none.
@@ -160,7 +163,7 @@ fn present(options: &Options) -> Result<Present> {
     }
     if let Some(len) = options.name.as_deref().map(str::len).filter(|len| *len > LONGEST_NAME) {
         let detail = format!("The option name has {len} bytes; at most {LONGEST_NAME} are taken.");
-        return Err(Fault::new(args::INVALID, detail));
+        return Err(Fault::new(args::INVALID, detail).hint("Give the secret a shorter name."));
     }
     let id = options
         .name
@@ -275,10 +278,8 @@ fn decode(text: &NoLog) -> Result<Private> {
         return Err(Fault::new(args::INVALID, "The option secret is empty.")
             .hint("Check the lookup that it comes from; an empty plaintext can be given as an empty secret_file."));
     }
-    from_base64(text.expose()).ok_or_else(|| {
-        Fault::new(args::INVALID, "The option secret is not base64.")
-            .hint("Give the raw bytes in base64, for example with the filter b64encode.")
-    })
+    from_base64(text.expose())
+        .ok_or_else(|| Fault::new(args::INVALID, "The option secret is not base64.").hint(HINT_BASE64))
 }
 
 fn hash(text: &ansible_contract::HexText<64, 64>) -> Result<[u8; 32]> {
@@ -306,10 +307,9 @@ fn id_file(options: &Options, path: Option<&Path>) -> Result<Option<PathBuf>> {
         (Some(id_file), ..) => Ok(Some(id_file.as_path().to_owned())),
         (None, Some(name), Some(path)) => {
             let file = IdFile::file_name(name).ok_or_else(|| {
-                missing(
-                    "id_file",
-                    "a name that is empty or very long, has a leading dot, a / or a NUL gives no file name",
-                )
+                let longest = IdFile::LONGEST_NAME;
+                let why = format!("a name that is empty, longer than {longest} bytes, begins with a dot, or has a / or a NUL in it gives no file name");
+                missing("id_file", &why)
             })?;
             Ok(Some(path.with_file_name(file)))
         }
@@ -321,14 +321,17 @@ fn list(option: &Option<Vec<PathText>>) -> Option<Vec<PathBuf>> {
     option.as_ref().map(|list| list.iter().map(|path| path.as_path().to_owned()).collect())
 }
 
+/// An option that is required has no default.
+const HINT_MISSING: &str = "Give it for the task, or for each of its requests.";
+
 fn required(option: Option<&PathText>, name: &str) -> Result<PathBuf> {
-    option
-        .map(|path| path.as_path().to_owned())
-        .ok_or_else(|| Fault::new(args::MISSING, format!("The option {name} is required and not given.")))
+    option.map(|path| path.as_path().to_owned()).ok_or_else(|| {
+        Fault::new(args::MISSING, format!("The option {name} is required and not given.")).hint(HINT_MISSING)
+    })
 }
 
 fn missing(name: &str, why: &str) -> Fault {
-    Fault::new(args::MISSING, format!("The option {name} is required and not given: {why}."))
+    Fault::new(args::MISSING, format!("The option {name} is required and not given: {why}.")).hint(HINT_MISSING)
 }
 
 impl Present {

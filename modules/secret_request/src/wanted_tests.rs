@@ -88,6 +88,8 @@ fn a_name_too_long_for_id_file_and_manifest_is_refused() {
         wanted(&format!("{{{json}, \"id_file\": \"/r/x.yaml\"}}")).err().map(|fault| fault.code)
     };
     assert_eq!((named(4096), named(4097)), (None, Some(args::INVALID)));
+    let json = GOOD.replace("\"name\": \"n\"", &format!("\"name\": \"{}\"", "n".repeat(216)));
+    assert!(wanted(&format!("{{{json}}}")).err().unwrap().detail.contains("longer than 215 bytes"));
 }
 
 #[test]
@@ -112,6 +114,11 @@ fn a_secret_that_is_no_base64_is_not_quoted() {
     let fault = wanted(&format!("{{{json}}}")).err().unwrap();
     assert_eq!(fault.code, args::INVALID);
     assert!(!fault.to_string().contains("s3cret"));
+    // What is expected, and how it is made.
+    assert!(
+        fault.hint.contains("base64 of the raw secret") && fault.hint.contains("{{ value | b64encode }}"),
+        "{fault}"
+    );
 }
 
 #[test]

@@ -55,6 +55,7 @@ impl Options {
                 args::MISSING,
                 "The option dest, the file that is to hold the secret, is required and not given.",
             )
+            .hint("Give the path of a file, such as dest: /run/my.key.")
         })?;
         if dest.as_path().file_name().is_none() {
             return Err(Fault::new(codes::DEST_NOT_A_FILE, format!("The path {dest} names no file."))
@@ -64,14 +65,15 @@ impl Options {
         let wanted = match (&self.name, &self.id, self.index) {
             (Some(name), None, None) => Wanted::Name(name.0.clone()),
             (None, Some(id), None) => {
-                Wanted::Id(id.0.parse().map_err(|what| Fault::new(args::INVALID, format!("The option id {what}.")))?)
+                Wanted::Id(id.0.parse().map_err(|what| Fault::new(args::INVALID, format!("The option id {what}.")).hint("The id is in the id file that secret_request writes, and in the secrets of facts; write it in quotes."))?)
             }
             (None, None, Some(index)) => Wanted::Index(index),
             _ if given.contains(&true) => {
                 return Err(Fault::new(
                     args::CONFLICT,
                     "Only one of the options name, id and index can say which secret is wanted.",
-                ));
+                )
+                .hint("Leave the others out."));
             }
             _ => {
                 return Err(Fault::new(

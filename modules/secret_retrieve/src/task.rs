@@ -66,10 +66,16 @@ impl<'a> Task<'a> {
             _ => false,
         };
         if let (Some(_), Some(_), false) = (&self.found, &secret, knows) {
-            self.only_warn(&Fault::new(
-                codes::CONTENT_UNKNOWN,
-                format!("Whether {} holds the secret is not known: check mode retrieves nothing.", self.dest.display()),
-            ));
+            self.only_warn(
+                &Fault::new(
+                    codes::CONTENT_UNKNOWN,
+                    format!(
+                        "Whether {} holds the secret is not known: check mode retrieves nothing.",
+                        self.dest.display()
+                    ),
+                )
+                .hint("Run the task without check mode to know."),
+            );
         }
         let plan = plan(self.found.as_ref().map(|found| &found.attributes), knows, &attributes);
         Ok(self.outcome(plan, secret.as_ref(), &attributes, true))

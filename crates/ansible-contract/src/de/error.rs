@@ -13,7 +13,7 @@ pub(crate) const QUOTE_HEX_MESSAGE: &str =
 
 /// As [`QUOTE_HEX_MESSAGE`].
 pub(crate) const QUOTE_NAME_MESSAGE: &str =
-    "arrived as a number or a boolean, which YAML makes of an unquoted 1.10, 0755 or yes: write the name in quotes";
+    "arrived as a number or a boolean, which YAML makes of an unquoted 1.10, 00.0005, 0755 or yes: write it in quotes";
 
 /// An argument that does not fit: where it stands, and why.
 #[derive(Debug)]
@@ -53,7 +53,18 @@ impl Error {
         let variable = variables.get(option).map_or_else(String::new, |name| format!(" (variable {name})"));
         let subject =
             if self.path.is_empty() { "An option".into() } else { format!("The option {}{variable}", self.path) };
-        Fault::new(self.code, format!("{subject} {}.", self.reason)).hint(self.hint)
+        let hint = if self.hint.is_empty() { hint_for(self.code).to_owned() } else { self.hint };
+        Fault::new(self.code, format!("{subject} {}.", self.reason)).hint(hint)
+    }
+}
+
+/// What to do where nothing better is known than which kind of error it is.
+fn hint_for(code: Code) -> &'static str {
+    match code {
+        codes::QUOTE_HEX => "In YAML: mkvp: \"0x0123...\". Of a variable, quote it where it gets its value.",
+        codes::QUOTE_NAME => "In YAML: name: \"1.10\". Of a variable, quote it where it gets its value.",
+        codes::MISSING => "Give it; ansible-doc shows which options the module needs.",
+        _ => "Correct it; ansible-doc shows what the option takes, with examples.",
     }
 }
 

@@ -58,13 +58,13 @@ impl<'a> Lenient<'a> {
         }
     }
 
-    fn integer<T: std::str::FromStr>(&self) -> Result<T, Error> {
+    fn integer<T: std::str::FromStr + std::fmt::Display>(&self, least: T, most: T) -> Result<T, Error> {
         let text = match self.value() {
             Value::Number(number) => number.to_string(),
             Value::String(text) => text.trim().to_owned(),
-            other => return Err(Error::expected("an integer", other)),
+            other => return Err(Error::expected(&format!("an integer from {least} to {most}"), other)),
         };
-        text.parse().map_err(|_| Error::new(codes::INVALID, "must be an integer within its range"))
+        text.parse().map_err(|_| Error::new(codes::INVALID, format!("must be an integer from {least} to {most}")))
     }
 
     fn text(&self) -> Result<Cow<'_, str>, Error> {
@@ -129,9 +129,9 @@ fn from_json(text: &str) -> Result<Value, Error> {
 }
 
 macro_rules! integers {
-    ($($method:ident $visit:ident)+) => {
+    ($($method:ident $visit:ident $type:ty,)+) => {
         $(fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-            visitor.$visit(self.integer()?)
+            visitor.$visit(self.integer(<$type>::MIN, <$type>::MAX)?)
         })+
     };
 }
@@ -140,8 +140,9 @@ impl<'de> Deserializer<'de> for Lenient<'_> {
     type Error = Error;
 
     integers! {
-        deserialize_i8 visit_i8 deserialize_i16 visit_i16 deserialize_i32 visit_i32 deserialize_i64 visit_i64
-        deserialize_u8 visit_u8 deserialize_u16 visit_u16 deserialize_u32 visit_u32 deserialize_u64 visit_u64
+        deserialize_i8 visit_i8 i8, deserialize_i16 visit_i16 i16, deserialize_i32 visit_i32 i32,
+        deserialize_i64 visit_i64 i64, deserialize_u8 visit_u8 u8, deserialize_u16 visit_u16 u16,
+        deserialize_u32 visit_u32 u32, deserialize_u64 visit_u64 u64,
     }
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
@@ -376,6 +377,22 @@ mod tests {
         }
         assert_eq!(&*read(r#"{"name": "1.10"}"#).unwrap().name, "1.10");
         assert_eq!(read(r#"{"name": ["a"]}"#).unwrap_err().code, codes::INVALID);
+    }
+
+    #[test]
+    fn an_integer_outside_its_range_is_refused_with_the_range() {
+        for json in [
+            r#"{"timeout": -1}"#,
+            r#"{"timeout": 4294967296}"#,
+            r#"{"timeout": "1.5"}"#,
+            r#"{"timeout": 1e99}"#,
+            r#"{"timeout": true}"#,
+            r#"{"timeout": []}"#,
+        ] {
+            let fault = read(json).unwrap_err();
+            assert_eq!(fault.code, codes::INVALID, "{json}");
+            assert!(fault.detail.starts_with("The option timeout must be an integer from 0 to 4294967295"), "{fault}");
+        }
     }
 
     #[test]

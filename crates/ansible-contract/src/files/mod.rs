@@ -118,7 +118,9 @@ pub fn identity(path: &Path) -> PathBuf {
 /// The fault of a file or folder that cannot be read.
 pub fn unreadable(path: &Path, error: &io::Error) -> Fault {
     let detail = format!("{} could not be read: {error}.", path.display());
-    Fault::new(fault::file::UNREADABLE, detail).io(error)
+    Fault::new(fault::file::UNREADABLE, detail)
+        .hint("Check the rights of the file, of its folders, and of the user who runs the task.")
+        .io(error)
 }
 
 /// The fault of a file that cannot be written.

@@ -118,6 +118,6 @@ pub fn this_program() -> Result<Vec<u8>> {
     let path = Path::new("/proc/self/exe");
     fs::read(path).map_err(|e| {
         let detail = format!("This program could not be read, so it cannot be installed as {PROGRAM}: {e}.");
-        Fault::new(fault::file::UNREADABLE, detail).io(&e)
+        Fault::new(fault::file::UNREADABLE, detail).hint("Check that /proc is mounted and can be read.").io(&e)
     })
 }

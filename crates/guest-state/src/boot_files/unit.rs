@@ -59,10 +59,11 @@ pub fn check_units(option: &str, units: &[String]) -> Result<()> {
     };
     match units.iter().position(|name| !is_unit(name)) {
         None => Ok(()),
-        Some(at) => {
-            Err(Fault::new(args::INVALID, format!("The option {option}[{at}] is not the name of a systemd unit."))
-                .hint("Give whole names, such as pkcsslotd.service."))
-        }
+        Some(at) => Err(Fault::new(
+            args::INVALID,
+            format!("The option {option}[{at}] is not the name of a systemd unit."),
+        )
+        .hint("Give whole names, such as pkcsslotd.service: at most 255 letters, digits and characters of :-_.\\@.")),
     }
 }
 

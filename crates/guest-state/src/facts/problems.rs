@@ -20,7 +20,8 @@ pub struct Problems(Vec<Problem>);
 impl Problems {
     /// Notes a fault.
     pub fn note(&mut self, fault: Fault) {
-        let problem = Problem { code: fault.code.name.into(), detail: fault.detail, hint: fault.hint };
+        let hint = fault.known_hint().map(str::to_owned);
+        let problem = Problem { code: fault.code.name.into(), detail: fault.detail, hint };
         // One cause shows at many files; told once it is enough.
         if !self.0.iter().any(|known| known.code == problem.code && known.detail == problem.detail) {
             self.0.push(problem);
@@ -47,6 +48,24 @@ fn unreadable(code: Code, path: &Path, error: &io::Error) -> Fault {
     let fault = Fault::new(code, format!("{} cannot be read: {error}.", path.display()));
     match error.kind() {
         io::ErrorKind::PermissionDenied => fault.hint("Run the task as root (become: true) to see it."),
-        _ => fault,
+        _ => fault.hint("Look for the reason in the kernel's log (dmesg); a kernel that is too old may lack it."),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_problem_has_a_hint_that_helps_or_none_and_never_an_empty_one() {
+        let mut problems = Problems::default();
+        problems.note(Fault::new(file::UNREADABLE, "Nobody knows."));
+        for error in [io::Error::from_raw_os_error(13), io::Error::from_raw_os_error(5)] {
+            problems.take::<()>(Path::new("/x"), Err(error));
+        }
+        let hints: Vec<_> = problems.into_list().into_iter().map(|problem| problem.hint).collect();
+        assert_eq!(hints[0], None);
+        assert!(hints[1].as_deref().is_some_and(|hint| hint.contains("become")), "{hints:?}");
+        assert!(hints[2].as_deref().is_some_and(|hint| hint.contains("dmesg")), "{hints:?}");
     }
 }

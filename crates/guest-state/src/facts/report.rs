@@ -176,6 +176,6 @@ pub struct Problem {
     pub code: String,
     /// What was tried and what was answered.
     pub detail: String,
-    /// What to do.
-    pub hint: String,
+    /// What to do; null where nothing is known that helps.
+    pub hint: Option<String>,
 }

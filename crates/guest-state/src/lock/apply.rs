@@ -46,6 +46,7 @@ pub fn predict(plan: &Plan, list: &SecretList, lock: LockState) -> Outcome<Repor
 /// Nothing tells whether the store is locked.
 pub fn unknown() -> Fault {
     Fault::new(codes::LOCK_UNKNOWN, "Whether the secret store is locked already cannot be told without locking it.")
+        .hint("Run the task without check mode: it locks the store, or finds it locked.")
 }
 
 /// Sets the lock if that is planned, notes it for everybody to read, and holds what is locked in against the guard.

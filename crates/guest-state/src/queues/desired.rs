@@ -75,7 +75,8 @@ impl Source {
                 format!(
                     "Only one of the options {inline}, {on_guest} and {on_controller} can say which queues are wanted."
                 ),
-            )),
+            )
+            .hint("Give one of them.")),
         }
     }
 }

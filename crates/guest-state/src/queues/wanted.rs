@@ -65,8 +65,10 @@ pub fn check(option: &str, entries: &[Entry]) -> Result<Vec<Wanted>> {
     let check = |(at, entry): (usize, &Entry)| {
         let name = entry.name.as_ref().map_or_else(String::new, |name| format!(" ({})", name.trim()));
         let called = format!("{option}[{at}]{name}");
-        check_one(entry, &called)
-            .map_err(|what| Fault::new(codes::ENTRY_INVALID, format!("The entry {called}: {what}.")))
+        check_one(entry, &called).map_err(|what| {
+            Fault::new(codes::ENTRY_INVALID, format!("The entry {called}: {what}."))
+                .hint("Correct the field; see the description of the entries with ansible-doc seguest.pv.ap_bind.")
+        })
     };
     entries.iter().enumerate().map(check).collect()
 }
@@ -128,7 +130,11 @@ fn ep11(entry: &Entry, name: Option<&str>) -> std::result::Result<Purpose, Strin
     };
     let serialnr = entry.serialnr.as_deref().map(str::trim).filter(|text| !text.is_empty());
     if serialnr.is_some_and(|text| text.chars().count() != 16 || text.contains(char::is_whitespace)) {
-        return Err("serialnr must be exactly 16 characters without blanks".into());
+        return Err(
+            "serialnr must be exactly 16 characters without blanks; write it in quotes, for YAML makes a number of \
+                    digits, which loses zeros before them"
+                .into(),
+        );
     }
     Ok(Purpose::Ep11 { mkvp, serialnr: serialnr.map(str::to_owned), secret })
 }

@@ -10,7 +10,7 @@ use fault::{Fault, Result};
 use pv_guest::boot_record::{BootRecord, Topic};
 use pv_guest::uv::{Device, LockState, Request, Secret, SecretList};
 use pv_guest::{codes as uv, firmware};
-use pv_wire::RequestView;
+use pv_wire::{RequestView, layout::MAX_REQUEST_LEN};
 use serde_json::Map;
 use std::time::{Duration, Instant};
 
@@ -116,8 +116,12 @@ impl Apply<'_> {
             let request = Request::new(bytes).ok_or_else(|| {
                 Fault::new(
                     pv_wire::codes::NOT_A_REQUEST,
-                    format!("The request of {} bytes is longer than the kernel takes.", bytes.len()),
+                    format!(
+                        "The request of {} bytes is longer than the kernel takes: at most {MAX_REQUEST_LEN}.",
+                        bytes.len()
+                    ),
                 )
+                .hint("Build it anew: no request is so long.")
             })?;
             match self.device.add(request) {
                 Err(fault) if fault.code == uv::DUMP_IN_PROGRESS && started.elapsed() + pause < self.timeout => {

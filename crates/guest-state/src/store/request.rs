@@ -134,10 +134,11 @@ pub fn load(
             return Err(Fault::new(
                 args::CONFLICT,
                 format!("{who} gives both path and content; only one can be the request."),
-            ));
+            )
+            .hint("Leave one of them out."));
         }
         (Some(path), None) => Some((path.to_string(), read(path))),
-        (None, Some(content)) => Some(("content".to_owned(), decoded(content))),
+        (None, Some(content)) => Some(("content".to_owned(), decoded(who, content))),
         (None, None) => None,
     };
     let request = match read {
@@ -148,7 +149,8 @@ pub fn load(
             return Err(Fault::new(
                 args::MISSING,
                 format!("{who} names no request: one of path, content and src is required."),
-            ));
+            )
+            .hint("Give path for a file on the guest, src for one on the controller, or content for what secret_request returned."));
         }
         Some((_, Err(fault))) if check_mode && fault.code == file::MISSING => Given::Later(Some(fault)),
         Some((name, bytes)) => Given::Read(bytes.and_then(|bytes| {
@@ -173,10 +175,10 @@ fn other_secret(who: &str, known_as: &Requirement, id: SecretId) -> Fault {
     .hint("Correct the name or id, or give the request that was built for it (seguest.pv.request_info shows what a request is for).")
 }
 
-fn decoded(content: &str) -> Result<Vec<u8>> {
+fn decoded(who: &str, content: &str) -> Result<Vec<u8>> {
     let bytes = from_base64(content).ok_or_else(|| {
-        Fault::new(args::INVALID, "The option content is not base64.")
-            .hint("Pass the content that secret_request returns with return_content, or use src for a file.")
+        Fault::new(args::INVALID, format!("{who}: content is not base64."))
+            .hint("It is base64 of a whole request, as secret_request returns it with return_content: true. For a file use path or src.")
     })?;
     Ok(bytes.to_vec())
 }
@@ -189,7 +191,9 @@ fn read(path: &PathText) -> Result<Vec<u8>> {
             Err(Fault::new(file::MISSING, format!("The request {path} is not there."))
                 .hint("Transfer it to the guest first, or give it as src or content."))
         }
-        Err(e) => Err(Fault::new(file::UNREADABLE, format!("The request {path} cannot be read: {e}.")).io(&e)),
+        Err(e) => Err(Fault::new(file::UNREADABLE, format!("The request {path} cannot be read: {e}."))
+            .hint("Check the rights of the file, of its folders, and of the user who runs the task.")
+            .io(&e)),
     }
 }
 
@@ -222,7 +226,10 @@ mod tests {
             assert!(fault.detail.contains(device) && fault.detail.contains("not a regular file"), "{fault}");
         }
         assert_eq!(load(r#"{"path": "/proc/self/cmdline"}"#).code.name, "request.malformed");
-        assert_eq!(load(r#"{"content": "not base64!"}"#).code, args::INVALID);
+        let fault = load(r#"{"content": "n0t base64!"}"#);
+        assert_eq!(fault.code, args::INVALID);
+        assert!(fault.detail.starts_with("requests[0]: content") && !fault.to_string().contains("n0t"), "{fault}");
+        assert!(fault.hint.contains("base64 of a whole request") && fault.hint.contains("return_content"), "{fault}");
     }
 
     #[test]

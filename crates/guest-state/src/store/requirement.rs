@@ -8,6 +8,9 @@ use serde::de::{self, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 
+/// What an id is.
+const HINT_ID: &str = "The id is in the id file that secret_request writes, and in its result; write it in quotes.";
+
 /// One secret that must be in the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Requirement {
@@ -27,11 +30,15 @@ impl Requirement {
             (Some(_), Some(_)) => Err(Fault::new(
                 args::CONFLICT,
                 format!("{who} gives both name and id; one of them says which secret is meant."),
-            )),
+            )
+            .hint("Leave one of them out.")),
             (Some(name), None) => Ok(Some(Self::Name(name.0))),
             (None, Some(hex)) => {
-                let id =
-                    hex.0.trim().parse().map_err(|what| Fault::new(args::INVALID, format!("{who}: the id {what}.")));
+                let id = hex
+                    .0
+                    .trim()
+                    .parse()
+                    .map_err(|what| Fault::new(args::INVALID, format!("{who}: the id {what}.")).hint(HINT_ID));
                 id.map(|id| Some(Self::Id(id)))
             }
             (None, None) => Ok(None),
@@ -114,6 +121,9 @@ impl<'de> Visitor<'de> for RequirementVisitor {
     }
 
     fn visit_bytes<E: de::Error>(self, decimal: &[u8]) -> Result<Requirement, E> {
+        if !decimal.iter().all(u8::is_ascii_digit) {
+            return Err(no_name());
+        }
         id(&hex_from_number::<E>(decimal, &[64])?)
     }
 
@@ -145,6 +155,28 @@ mod tests {
         let bare = id.to_string().split_off(2);
         assert_eq!(read(&bare), Requirement::Name(bare.clone()));
         assert_eq!(read("0x12"), Requirement::Name("0x12".into()));
+    }
+
+    #[test]
+    fn what_yaml_made_a_number_must_be_quoted() {
+        #[derive(Deserialize, Debug)]
+        struct Options {
+            require: Vec<Requirement>,
+        }
+        let code = |value: &str| {
+            let text = format!(r#"{{"require": [{value}]}}"#);
+            ansible_contract::parse_arguments::<Options>(text.as_bytes())
+                .map(|(options, _)| options.require)
+                .unwrap_err()
+                .code
+        };
+        for value in ["1.10", "493", "true", r#"{"name": 493}"#, r#"{"name": 1.10}"#] {
+            assert_eq!(code(value), args::QUOTE_NAME, "{value}");
+        }
+        let digits = "1234567890".repeat(7);
+        for value in [r#"{"id": 493}"#.to_owned(), r#"{"id": 0.5}"#.to_owned(), format!("{digits}0000000000")] {
+            assert_eq!(code(&value), args::QUOTE_HEX, "{value}");
+        }
     }
 
     #[test]

@@ -22,7 +22,7 @@ impl FromStr for Apqn {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let expected = "must be a card and a domain in hex, XX.YYYY";
+        let expected = "must be a card and a domain in hex, XX.YYYY, from 00.0000 to ff.ffff";
         let (card, domain) = text.split_once('.').ok_or(expected)?;
         let hex = |digits: &str, len: usize| digits.len() == len && digits.bytes().all(|b| b.is_ascii_hexdigit());
         if !hex(card, 2) || !hex(domain, 4) {

@@ -188,5 +188,7 @@ fn names(folder: &Path) -> Result<Vec<String>> {
 }
 
 fn unreadable(path: &Path, error: &io::Error) -> Fault {
-    Fault::new(codes::ATTRIBUTE_UNREADABLE, format!("{} cannot be read: {error}.", path.display())).io(error)
+    Fault::new(codes::ATTRIBUTE_UNREADABLE, format!("{} cannot be read: {error}.", path.display()))
+        .hint("Run the task as root (become: true); if that does not help, the kernel's log (dmesg) may say why.")
+        .io(error)
 }

@@ -14,6 +14,9 @@ use std::time::{Duration, Instant};
 const MAX_REFUSALS: u32 = 3;
 /// After a write was taken its effect shows within this time, be it only as pending.
 const EFFECT_SHOWS_WITHIN: Duration = Duration::from_secs(1);
+/// What to do where the kernel does not say more.
+const HINT_LOOK: &str =
+    "Look at the card and the queue with lszcrypt -V, and at the kernel's log (dmesg); then run the task again.";
 
 /// What to do with a queue in use that is to be released.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
@@ -136,8 +139,8 @@ impl Writes {
     }
 
     fn fault(&self, code: Code, what: String) -> Fault {
-        let Some(error) = &self.last_error else { return Fault::new(code, format!("{what}.")) };
-        Fault::new(code, format!("{what}: the kernel answered {error}.")).io(error)
+        let Some(error) = &self.last_error else { return Fault::new(code, format!("{what}.")).hint(HINT_LOOK) };
+        Fault::new(code, format!("{what}: the kernel answered {error}.")).hint(HINT_LOOK).io(error)
     }
 }
 
@@ -276,7 +279,8 @@ pub fn release(queue: &Queue, manner: Manner) -> Result<()> {
                 return Err(Fault::new(
                     codes::UNBIND_FAILED,
                     format!("The queue {} cannot be released: it has no secure binding.", queue.apqn),
-                ));
+                )
+                .hint("Only queues of a Secure Execution guest are bound and released; check that the task runs on the right machine."));
             }
             _ if !writes.attempt(|| queue.unbind()) => {
                 return Err(writes.fault(codes::UNBIND_FAILED, format!("The queue {} was not released", queue.apqn)));

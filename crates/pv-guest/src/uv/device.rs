@@ -180,7 +180,9 @@ impl Device {
             .hint("Run this in a Secure Execution guest with the kernel module uvdevice loaded (modprobe uvdevice).")
             .errno(errno as i32),
             Some(errno @ (Errno::EACCES | Errno::EPERM)) => not_permitted(errno),
-            _ => Fault::new(codes::IOCTL_FAILED, format!("The ultravisor device {PATH} cannot be opened: {e}.")).io(&e),
+            _ => Fault::new(codes::IOCTL_FAILED, format!("The ultravisor device {PATH} cannot be opened: {e}."))
+                .hint("Look at the kernel's log (dmesg), and at the rights of the device.")
+                .io(&e),
         })
     }
 
@@ -244,7 +246,8 @@ impl Device {
                     "The secret of index {} has {length} bytes by the list of secrets; retrievable ones have 1 to {MAX_RETRIEVED}.",
                     secret.index
                 ),
-            ));
+            )
+            .hint(super::list::HINT_CORRUPT));
         }
         // The index needs two bytes, however short the secret is.
         let mut room = Retrieved(Zeroizing::new(vec![0; length.max(2)]));
@@ -310,6 +313,7 @@ impl Device {
 
 fn no_retrieve(why: &str) -> Fault {
     Fault::new(codes::RETRIEVE_UNSUPPORTED, format!("Secrets cannot be retrieved here: {why}."))
+.hint("It takes a kernel and a machine that offer it; see ansible_facts.secure_execution.ultravisor of the facts module.")
 }
 
 fn not_permitted(errno: Errno) -> Fault {
@@ -325,7 +329,7 @@ fn errno_fault<C: Call>(errno: Errno) -> Fault {
         Errno::EACCES | Errno::EPERM => return not_permitted(errno),
         Errno::ENOTTY => Fault::new(codes::IOCTL_UNKNOWN, sentence)
             .hint("This kernel or this machine's ultravisor is too old for the call; see ansible_facts.secure_execution.ultravisor of the facts module."),
-        _ => Fault::new(codes::IOCTL_FAILED, sentence),
+        _ => Fault::new(codes::IOCTL_FAILED, sentence).hint("Look at the kernel's log (dmesg); if it says nothing, run the task again."),
     }
     .errno(errno as i32)
 }

@@ -6,6 +6,10 @@ use fault::{Fault, Result};
 use nix::errno::Errno;
 use pv_wire::{SecretId, SecretType};
 
+/// What to do about an answer that cannot be right.
+pub(super) const HINT_CORRUPT: &str =
+    "Kernel or firmware have a fault: report it to the distributor, with the versions of both.";
+
 /// Header: u16 entries in this answer, u16 entries in the store, 12 bytes not needed here; big endian.
 const HEADER_LEN: usize = 16;
 /// Entry: u16 index, u16 type, u32 length, 8 reserved, 32 bytes id; big endian.
@@ -112,6 +116,7 @@ impl SecretList {
                 codes::LIST_MALFORMED,
                 format!("The secret list that the ultravisor gave contradicts itself: {what}."),
             )
+            .hint(HINT_CORRUPT)
         };
         let (header, body) = bytes.split_at_checked(HEADER_LEN).ok_or_else(|| malformed("no header".into()))?;
         let stored = usize::from(be16(header, 0));

@@ -1,13 +1,14 @@
 //! The chain from the IBM signing key to a trusted root, checked by OpenSSL.
 
 use super::{
-    Certificates, Outdated,
-    crls::NamedCrl,
+    Certificates, MOST_CERTIFICATES, Outdated,
+    crls::{NamedCrl, Standing, Verdict, too_many, unusable, verdict},
     fetch::Missed,
     names::{crl_uris, shown},
+    signed::is_weakly_signed,
     time::Instant,
 };
-use crate::{Source, codes, crypto::refused, host_key};
+use crate::{NotFetched, Source, codes, crypto::refused, host_key};
 use fault::{Code, Fault, Result};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use openssl::{
@@ -39,16 +40,41 @@ mod answer {
     pub(super) const CRL_HAS_EXPIRED: i32 = 12;
     pub(super) const UNABLE_TO_GET_ISSUER_CERT_LOCALLY: i32 = 20;
     pub(super) const CERT_REVOKED: i32 = 23;
+    pub(super) const CRITICAL_EXTENSION: i32 = 34;
+    pub(super) const CRITICAL_CRL_EXTENSION: i32 = 36;
+    pub(super) const DIFFERENT_CRL_SCOPE: i32 = 44;
+    pub(super) const DIGEST_TOO_WEAK: i32 = 68;
 }
 
 /// What a chain is built from.
+#[derive(Clone, Copy)]
 pub(super) struct Chain<'a> {
     pub(super) certificates: &'a Certificates,
-    pub(super) root: &'a Source,
+    pub(super) root: &'a Roots,
     /// Without lists, revocation is not looked at.
     pub(super) crls: Option<&'a [NamedCrl]>,
     /// What could not be fetched.
     pub(super) missed: &'a [Missed],
+}
+
+/// Trusted root certificates, and the file that they are in.
+pub(super) struct Roots {
+    name: String,
+    certificates: Vec<X509>,
+}
+
+impl Roots {
+    /// All of the file.
+    pub(super) fn read(source: &Source) -> Result<Self> {
+        let certificates = host_key::certificates(source)?;
+        if certificates.is_empty() {
+            return Err(host_key::not_a_certificate(&source.name));
+        }
+        if certificates.len() > MOST_CERTIFICATES {
+            return Err(too_many("trusted roots", MOST_CERTIFICATES, &source.name));
+        }
+        Ok(Self { name: source.name.clone(), certificates })
+    }
 }
 
 /// A chain that leads to a trusted root.
@@ -70,6 +96,41 @@ struct Refusal {
 impl Chain<'_> {
     /// Checks the chain of the signing key, which is in `file`.
     pub(super) fn check(&self, file: &str, signing: &X509Ref, now: &Instant, outdated: Outdated) -> Result<Checked> {
+        let judged = self.judge(file, signing, now, outdated);
+        // What OpenSSL does not look at. Where it found no chain, nobody is known whose lists would count.
+        let unjudged = Chain { crls: None, missed: &[], ..*self };
+        if let Ok(chain) = unjudged.verify(signing, None)? {
+            self.check_further(file, &chain, now)?;
+        }
+        judged
+    }
+
+    /// That no certificate of the chain is signed weakly or revoked for good by a list of any time, and that no list of one
+    /// of its authorities must not be relied on. The root's own signature says nothing: it is trusted for another reason.
+    fn check_further(&self, file: &str, chain: &[X509], now: &Instant) -> Result<()> {
+        for (certificate, authority) in chain.iter().zip(chain.iter().skip(1)) {
+            let refuse = |answer| {
+                let refusal = Refusal { answer, text: "", at: Some(certificate.clone()) };
+                Err(self.fault(file, &refusal))
+            };
+            if !certificate.to_der().is_ok_and(|der| !is_weakly_signed(&der)) {
+                return refuse(answer::DIGEST_TOO_WEAK);
+            }
+            let key = authority.public_key().map_err(refused("read the key of a certificate's issuer"))?;
+            for (list, crl) in self.crls.unwrap_or_default() {
+                match Standing::of(crl, authority, &key, now) {
+                    Standing::Unusable { code, what } => return Err(unusable(list, code, what)),
+                    Standing::None => {}
+                    _ if verdict(crl, certificate) == Verdict::ForGood => return refuse(answer::CERT_REVOKED),
+                    _ => {}
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What OpenSSL says of the chain.
+    fn judge(&self, file: &str, signing: &X509Ref, now: &Instant, outdated: Outdated) -> Result<Checked> {
         let refusal = match self.verify(signing, Some(now))? {
             Ok(certificates) => {
                 self.check_length(file, &certificates)?;
@@ -129,14 +190,10 @@ impl Chain<'_> {
 
     /// Trusted roots, revocation lists and the rules.
     fn store(&self, now: Option<&Instant>) -> Result<X509Store> {
-        let roots = host_key::certificates(&self.root.bytes);
-        if roots.is_empty() {
-            return Err(host_key::not_a_certificate(&self.root.name));
-        }
         let failed = refused("set up a certificate store");
         let mut store = X509StoreBuilder::new().map_err(&failed)?;
-        for root in roots {
-            store.add_cert(root).map_err(&failed)?;
+        for root in &self.root.certificates {
+            store.add_cert(root.clone()).map_err(&failed)?;
         }
         self.load_crls(&mut store)?;
         let rules = rules(now, self.crls.is_some()).map_err(&failed)?;
@@ -179,9 +236,10 @@ impl Chain<'_> {
             (answer::CRL_HAS_EXPIRED, Some(why)) => (
                 codes::CRL_OUTDATED,
                 format!(
-                    "The revocation list that covers {at} is outdated, and no current one could be fetched: {why}."
+                    "The revocation list that covers {at} is outdated, and no current one could be fetched: {}.",
+                    why.reason
                 ),
-                HINT_NOT_FETCHED.into(),
+                hint_not_fetched(why.code).into(),
             ),
             (answer::UNABLE_TO_GET_CRL, None) => (
                 codes::NO_CRL,
@@ -212,6 +270,26 @@ impl Chain<'_> {
                 "Get the current certificate from IBM Resource Link.".into(),
             ),
             (answer::CERT_NOT_YET_VALID, _) => (codes::CHAIN_NOT_YET_VALID, format!("{at} is not valid yet."), clock()),
+            (answer::CRITICAL_EXTENSION, _) => (
+                codes::CRITICAL_EXTENSION,
+                format!("{at} has a critical extension that is not understood here, so it must not be used."),
+                "Get the current certificate from IBM Resource Link.".into(),
+            ),
+            (answer::CRITICAL_CRL_EXTENSION, _) => (
+                codes::CRITICAL_EXTENSION,
+                format!("A revocation list for {at} has a critical extension that is not understood here."),
+                fetch(refusal.at.as_ref()),
+            ),
+            (answer::DIFFERENT_CRL_SCOPE, _) => (
+                codes::CRL_SCOPE,
+                format!("The only revocation list of the issuer of {at} is one of other certificates."),
+                fetch(refusal.at.as_ref()),
+            ),
+            (answer::DIGEST_TOO_WEAK, _) => (
+                codes::WEAK_SIGNATURE,
+                format!("{at} is signed with a digest that can be forged, or in a way that is not known."),
+                "Get the current certificate from IBM Resource Link.".into(),
+            ),
             (answer::UNABLE_TO_GET_ISSUER_CERT_LOCALLY, _) => (
                 codes::SIGNING_KEY_INVALID,
                 format!("The issuer of {at} is neither among certificates nor a root of {}.", self.root.name),
@@ -223,7 +301,7 @@ impl Chain<'_> {
                     "{file} leads to no trusted root of {}: OpenSSL refuses {at}, {} ({other}).",
                     self.root.name, refusal.text
                 ),
-                String::new(),
+                "Get the signing key's certificate and those of the authorities above it from IBM Resource Link again, and check that root_ca is their root.".into(),
             ),
         };
         Fault::new(code, detail).hint(hint)
@@ -240,8 +318,19 @@ impl Chain<'_> {
 }
 
 /// What to do about a list that could not be fetched.
-pub(super) const HINT_NOT_FETCHED: &str =
-    "Check the network, and the proxy in the task's environment; or fetch the list elsewhere and name it in crls.";
+pub(super) fn hint_not_fetched(code: Code) -> &'static str {
+    match code {
+        codes::PROXY_LOGIN => {
+            "Give user and password in the proxy's address, in the task's environment: http://USER:PASSWORD@HOST:PORT, other characters than letters and digits as % and two hex digits (the filter urlencode), from a vault; or fetch the list elsewhere and name it in crls."
+        }
+        codes::PROXY_UNUSABLE => {
+            "Correct the variable in the task's environment, as http://HOST:PORT or http://USER:PASSWORD@HOST:PORT, or set it to nothing; or fetch the list elsewhere and name it in crls."
+        }
+        _ => {
+            "Check the network, and the proxy in the task's environment; or fetch the list elsewhere and name it in crls."
+        }
+    }
+}
 
 /// Where to get a list of `whose` that is not there, if anywhere.
 pub(super) fn hint_to_fetch(uris: &[String], whose: &str) -> String {
@@ -252,9 +341,9 @@ pub(super) fn hint_to_fetch(uris: &[String], whose: &str) -> String {
 }
 
 /// That there is no list for `what`, and what came of fetching one.
-pub(super) fn not_fetched(what: &str, why: &str) -> Fault {
-    let detail = format!("No revocation list is there for {what}, and none could be fetched: {why}.");
-    Fault::new(codes::CRL_DOWNLOAD, detail).hint(HINT_NOT_FETCHED)
+pub(super) fn not_fetched(what: &str, why: &NotFetched) -> Fault {
+    let detail = format!("No revocation list is there for {what}, and none could be fetched: {}.", why.reason);
+    Fault::new(why.code, detail).hint(hint_not_fetched(why.code))
 }
 
 fn rules(now: Option<&Instant>, with_crls: bool) -> std::result::Result<X509VerifyParam, ErrorStack> {

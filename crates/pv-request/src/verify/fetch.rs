@@ -3,11 +3,11 @@
 //! machine send requests anywhere.
 
 use super::{
-    crls::{self, NamedCrl, Standing},
+    crls::{self, NamedCrl, Room, Standing},
     names::crl_uris,
     time::Instant,
 };
-use crate::crypto::refused;
+use crate::{NotFetched, Source, codes, crypto::refused};
 use fault::Result;
 use openssl::{
     pkey::{PKeyRef, Public},
@@ -21,12 +21,12 @@ pub trait Fetch: Send + Sync {
     /// The content of an `http` or `https` URI.
     ///
     /// # Errors
-    /// Why it could not be had: words that follow the URI, such as "answered 404".
-    fn fetch(&self, uri: &str) -> std::result::Result<Arc<[u8]>, String>;
+    /// Why it could not be had.
+    fn fetch(&self, uri: &str) -> std::result::Result<Arc<[u8]>, NotFetched>;
 }
 
-impl<F: Fn(&str) -> std::result::Result<Arc<[u8]>, String> + Send + Sync> Fetch for F {
-    fn fetch(&self, uri: &str) -> std::result::Result<Arc<[u8]>, String> {
+impl<F: Fn(&str) -> std::result::Result<Arc<[u8]>, NotFetched> + Send + Sync> Fetch for F {
+    fn fetch(&self, uri: &str) -> std::result::Result<Arc<[u8]>, NotFetched> {
         self(uri)
     }
 }
@@ -35,21 +35,24 @@ impl<F: Fn(&str) -> std::result::Result<Arc<[u8]>, String> + Send + Sync> Fetch 
 /// No reasons: it names none.
 pub(super) struct Missed {
     certificate: X509,
-    pub(super) reasons: Vec<String>,
+    reasons: Vec<NotFetched>,
 }
 
 impl Missed {
     /// The reasons, if there are any, among `all` for one certificate.
-    pub(super) fn reasons_for(all: &[Self], certificate: &X509Ref) -> Option<String> {
+    pub(super) fn reasons_for(all: &[Self], certificate: &X509Ref) -> Option<NotFetched> {
         let der = certificate.to_der().ok()?;
         let missed = all.iter().find(|missed| missed.certificate.to_der().is_ok_and(|known| known == der))?;
         told(&missed.reasons)
     }
 }
 
-/// Reasons as a sentence without its end.
-pub(super) fn told(reasons: &[String]) -> Option<String> {
-    (!reasons.is_empty()).then(|| reasons.join("; "))
+/// All reasons as one: a sentence without its end, with the first code that says more than that nothing came.
+pub(super) fn told(reasons: &[NotFetched]) -> Option<NotFetched> {
+    let code = reasons.iter().map(|reason| reason.code).find(|code| *code != codes::CRL_DOWNLOAD);
+    let words: Vec<_> = reasons.iter().map(|reason| reason.reason.as_str()).collect();
+    let reason = words.join("; ");
+    (!reasons.is_empty()).then(|| NotFetched { reason, code: code.unwrap_or(codes::CRL_DOWNLOAD) })
 }
 
 /// Adds to `crls` what they lack for a chain whose signatures are verified: a current list of each certificate's
@@ -84,12 +87,12 @@ pub(super) fn current(
     key: &PKeyRef<Public>,
     fetch: &dyn Fetch,
     now: &Instant,
-) -> std::result::Result<Vec<NamedCrl>, Vec<String>> {
+) -> std::result::Result<Vec<NamedCrl>, Vec<NotFetched>> {
     let mut reasons = Vec::new();
     for uri in crl_uris(certificate) {
         match usable(&uri, issuer, key, fetch, now) {
             Ok(found) => return Ok(found),
-            Err(reason) => reasons.push(format!("{uri} {reason}")),
+            Err(NotFetched { reason, code }) => reasons.push(NotFetched { reason: format!("{uri} {reason}"), code }),
         }
     }
     Err(reasons)
@@ -101,12 +104,16 @@ fn usable(
     key: &PKeyRef<Public>,
     fetch: &dyn Fetch,
     now: &Instant,
-) -> std::result::Result<Vec<NamedCrl>, String> {
+) -> std::result::Result<Vec<NamedCrl>, NotFetched> {
     let scheme = uri.split_once(':').map(|(scheme, _)| scheme.to_ascii_lowercase()).unwrap_or_default();
     if scheme != "http" && scheme != "https" {
         return Err("was not asked, for it is neither http nor https".into());
     }
-    let found = crls::parse(&fetch.fetch(uri)?);
+    let answer = Source { name: uri.to_owned(), bytes: fetch.fetch(uri)?.to_vec() };
+    let found = crls::parse(&answer, &mut Room::default()).map_err(|fault| match fault.code {
+        codes::NOT_A_CRL => "holds a revocation list that is damaged",
+        _ => "holds more than is read of revocation lists",
+    })?;
     let mut reason = match found.len() {
         0 => "holds no revocation list".to_owned(),
         _ => "holds a revocation list that the certificate's issuer has not signed".into(),
@@ -118,9 +125,12 @@ fn usable(
             Standing::Outdated { next_update } => {
                 reason = format!("holds a revocation list that is outdated since {}", iso8601(next_update));
             }
+            Standing::Unusable { code, what } => {
+                return Err(NotFetched { reason: format!("holds a revocation list that {what}"), code });
+            }
             Standing::NotYetValid => reason = "holds a revocation list that is not valid yet".into(),
             Standing::None => {}
         }
     }
-    if current.is_empty() { Err(reason) } else { Ok(current) }
+    if current.is_empty() { Err(reason.into()) } else { Ok(current) }
 }

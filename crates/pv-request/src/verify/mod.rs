@@ -5,6 +5,9 @@
 //! place in both directions, an intermediate authority is required, a host key must be on P-521, and a certificate that
 //! says what its key is for (keyUsage, RFC 5280 4.2.1.3) must allow what it is used for here.
 //!
+//! Closed, too: signatures with weak digests, critical extensions that are not understood, and lists of a part only are
+//! refused, and whoever a list of any time names as revoked for good is revoked.
+//!
 //! Two things about revocation lists are left as they are. The key id that a list of the IBM signing key names
 //! (authorityKeyIdentifier) is not compared: the safe interface of the openssl crate does not show it. The list's name
 //! and signature decide, so only a list that the right key signed under another key's id is judged otherwise than by
@@ -13,27 +16,38 @@
 
 mod chain;
 mod crls;
+mod extensions;
 mod fetch;
 mod names;
 mod roots;
+mod signed;
 mod time;
 
+pub(crate) use crls::LIST_LIMIT;
+pub use crls::MOST_LISTS;
 pub use fetch::Fetch;
 pub use pv_wire::iso8601;
 pub use roots::system_root;
 
-use crate::{HostKeyDocument, Source, codes, crypto::refused, host_key};
-use chain::{Chain, HINT_NOT_FETCHED, hint_to_fetch, not_fetched};
-use crls::{CrlState, SignedCrls};
+use crate::{HostKeyDocument, NotFetched, Source, codes, crypto::refused, host_key};
+use chain::{Chain, Roots, hint_not_fetched, hint_to_fetch, not_fetched};
+use crls::{CrlState, SignedCrls, unusable};
+use extensions::document_is_understood;
 use fault::{Code, Fault, Result};
 use names::{crl_uris, is_signing_key, same_name, shown};
 use openssl::{
-    nid::Nid,
     pkey::{PKey, Public},
+    sha::sha256,
     x509::{X509, X509KeyUsage, X509Ref},
 };
+use signed::is_weakly_signed;
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use time::Instant;
+
+/// The most certificates that are read of the user's files, and the most trusted roots: bundles of today's systems have
+/// about 150, and a chain needs two beside its root.
+pub const MOST_CERTIFICATES: usize = 1000;
 
 /// What to do about certificates and revocation lists that were good and are only too old by now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,20 +123,21 @@ impl Verifier {
     pub fn with_fetch(trust: &Trust, now: i64, outdated: Outdated, fetch: Option<Arc<dyn Fetch>>) -> Result<Self> {
         let now = Instant::new(now)?;
         let certificates = Certificates::read(&trust.certificates)?;
+        let roots = Roots::read(&trust.root)?;
         let mut crls = crls::read(trust)?;
         let (signing_file, signing) = certificates.signing_key()?;
         let mut missed = Vec::new();
         if let Some(fetch) = &fetch {
-            let unrevoked = Chain { certificates: &certificates, root: &trust.root, crls: None, missed: &[] };
+            let unrevoked = Chain { certificates: &certificates, root: &roots, crls: None, missed: &[] };
             let chain = unrevoked.check(signing_file, signing, &now, outdated)?;
             missed = fetch::complete(&chain.certificates, &mut crls, fetch.as_ref(), &now)?;
         }
-        let chain = Chain { certificates: &certificates, root: &trust.root, crls: Some(&crls), missed: &missed };
+        let chain = Chain { certificates: &certificates, root: &roots, crls: Some(&crls), missed: &missed };
         let chain_outdated = chain.check(signing_file, signing, &now, outdated)?.outdated;
         check_usage(signing_file, signing, X509KeyUsage::DIGITAL_SIGNATURE, "digitalSignature")?;
         let signing_key = signing.public_key().map_err(refused("read the IBM signing key"))?;
         Ok(Self {
-            crls: Mutex::new(SignedCrls::select(crls, signing, &signing_key, &now)),
+            crls: Mutex::new(SignedCrls::select(crls, signing, &signing_key, &now)?),
             fetch,
             signing: signing.to_owned(),
             signing_key,
@@ -147,11 +162,17 @@ impl Verifier {
             .hint("Check this machine's clock."));
         }
         self.check_origin(name, certificate)?;
+        if !certificate.to_der().is_ok_and(|der| document_is_understood(&der)) {
+            let detail =
+                format!("{name} has a critical extension that is not understood here, so it must not be used.");
+            return Err(Fault::new(codes::CRITICAL_EXTENSION, detail)
+                .hint("Get the host key document from IBM Resource Link again; if it has it there, use a newer release of this collection."));
+        }
         check_usage(name, certificate, X509KeyUsage::KEY_AGREEMENT, "keyAgreement")?;
 
         let mut outdated = Vec::new();
         let hint_crl = || hint_to_fetch(&crl_uris(certificate), &self.signing_file);
-        let (state, missed) = self.revocation(certificate);
+        let (state, missed) = self.revocation(certificate)?;
         let crl_next_update = match state {
             CrlState::Good { next_update } => next_update,
             CrlState::Outdated { file, next_update } => {
@@ -161,7 +182,8 @@ impl Verifier {
                 );
                 let (detail, hint) = match missed {
                     Some(why) => {
-                        (format!("{what}, and no current one could be fetched: {why}."), HINT_NOT_FETCHED.to_owned())
+                        let hint = hint_not_fetched(why.code).to_owned();
+                        (format!("{what}, and no current one could be fetched: {}.", why.reason), hint)
                     }
                     None => (format!("{what}."), hint_crl()),
                 };
@@ -175,6 +197,10 @@ impl Verifier {
             CrlState::NotYetValid { file } => {
                 let detail = format!("The revocation list {file}, which covers {name}, is not valid yet.");
                 return Err(Fault::new(codes::CRL_NOT_YET_VALID, detail).hint("Check this machine's clock."));
+            }
+            CrlState::OtherScope { file } => {
+                let what = "is only of certificates that name another place for their list";
+                return Err(unusable(&file, codes::CRL_SCOPE, what).hint(hint_crl()));
             }
             CrlState::None => {
                 let detail = format!("No revocation list that {} signed is there for {name}.", self.signing_file);
@@ -202,16 +228,16 @@ impl Verifier {
     }
 
     /// What the revocation lists say of a document whose origin is checked, and why no current one could be fetched.
-    fn revocation(&self, certificate: &X509Ref) -> (CrlState, Option<String>) {
+    fn revocation(&self, certificate: &X509Ref) -> Result<(CrlState, Option<NotFetched>)> {
         let mut crls = self.crls.lock().unwrap_or_else(PoisonError::into_inner);
         let mut missed = None;
-        if let Some(fetch) = self.fetch.as_ref().filter(|_| !crls.has_current()) {
+        if let Some(fetch) = self.fetch.as_ref().filter(|_| !crls.has_current(certificate)) {
             match fetch::current(certificate, &self.signing, &self.signing_key, fetch.as_ref(), &self.now) {
-                Ok(found) => crls.add(SignedCrls::select(found, &self.signing, &self.signing_key, &self.now)),
+                Ok(found) => crls.add(SignedCrls::select(found, &self.signing, &self.signing_key, &self.now)?),
                 Err(reasons) => missed = fetch::told(&reasons),
             }
         }
-        (crls.state(certificate.serial_number()), missed)
+        Ok((crls.state(certificate), missed))
     }
 
     /// That the IBM signing key issued this document, by key id, by name and by signature.
@@ -233,9 +259,9 @@ impl Verifier {
                 format!("{name} names {} as its issuer, not {}.", shown(certificate.issuer_name()), self.signing_file),
             );
         }
-        let digest = certificate.signature_algorithm().object().nid().signature_algorithms().map(|a| a.digest);
-        if digest.is_some_and(|digest| [Nid::MD5, Nid::SHA1].contains(&digest)) {
-            return refuse(codes::WEAK_SIGNATURE, format!("{name} is signed with a digest that can be forged."));
+        if !certificate.to_der().is_ok_and(|der| !is_weakly_signed(&der)) {
+            let detail = format!("{name} is signed with a digest that can be forged, or in a way that is not known.");
+            return refuse(codes::WEAK_SIGNATURE, detail);
         }
         if !certificate.verify(&self.signing_key).unwrap_or(false) {
             return refuse(
@@ -266,16 +292,19 @@ struct Certificates(Vec<(String, X509)>);
 
 impl Certificates {
     fn read(sources: &[Source]) -> Result<Self> {
-        let mut all: Vec<(String, X509)> = Vec::new();
+        let (mut all, mut known) = (Vec::new(), HashSet::new());
         for source in sources {
-            let found = host_key::certificates(&source.bytes);
-            if found.is_empty() && crls::parse(&source.bytes).is_empty() {
+            let found = host_key::certificates(source)?;
+            if found.is_empty() && !crls::is_there(source) {
                 return Err(host_key::not_a_certificate(&source.name));
             }
             for certificate in found {
-                let der = certificate.to_der().ok();
-                if !all.iter().any(|(_, known)| known.to_der().ok() == der) {
+                let der = certificate.to_der().map_err(refused("copy a certificate"))?;
+                if known.insert(sha256(&der)) {
                     all.push((source.name.clone(), certificate));
+                }
+                if all.len() > MOST_CERTIFICATES {
+                    return Err(crls::too_many("certificates", MOST_CERTIFICATES, &source.name));
                 }
             }
         }

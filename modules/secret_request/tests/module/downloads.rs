@@ -132,11 +132,71 @@ fn the_proxy_of_the_environment_is_asked() {
     }
     let result = run_in(&world, ("http_proxy", &proxy.uri("")), &options(&world, "request"));
     assert_eq!(result["changed"], true, "{result}");
-    assert_eq!(proxy.asked(), LISTS.map(|path| ["crl.invalid:80", path]).concat());
+    // Not by CONNECT, which this proxy, like many, allows to port 443 only.
+    assert_eq!(proxy.asked(), LISTS.map(|path| format!("http://crl.invalid{path}")));
 
     let result = world.run(&options(&world, "other"));
     assert_eq!(code(&result), "hkd.crl_download", "{result}");
-    assert_eq!(proxy.asked().len(), 6);
+    assert_eq!(proxy.asked().len(), 3);
+}
+
+#[test]
+fn addresses_of_https_are_asked_through_a_tunnel() {
+    let proxy = CrlServer::start().unwrap();
+    let world = World::with_crls_at("https://crl.invalid");
+    let result = run_in(&world, ("https_proxy", &proxy.uri("")), &options(&world, "request"));
+    // The server that is itself at the other end speaks no TLS.
+    assert_eq!(code(&result), "hkd.crl_download", "{result}");
+    assert_eq!(proxy.asked()[0], "crl.invalid:443");
+}
+
+#[test]
+fn a_proxy_that_wants_a_login_says_so_and_gets_it_from_its_address() {
+    for scheme in ["http", "https"] {
+        let proxy = CrlServer::start().unwrap();
+        proxy.demand_login("Basic bWU6czNjcmV0");
+        let world = World::with_crls_at(&format!("{scheme}://crl.invalid"));
+        serve(&world, &proxy);
+        let host = proxy.uri("").replace("http://", "");
+        let variable = if scheme == "http" { "http_proxy" } else { "HTTPS_PROXY" };
+        for (login, why) in [("", "gives none"), ("me:wr0ng@", "does not take the login")] {
+            let result = run_in(&world, (variable, &format!("http://{login}{host}")), &options(&world, "request"));
+            assert_eq!(code(&result), "hkd.proxy_login", "{result}");
+            let detail = result["error"]["detail"].as_str().unwrap();
+            assert!(detail.contains(variable) && detail.contains(&host) && detail.contains(why), "{detail}");
+            assert!(result["error"]["hint"].as_str().unwrap().contains("USER:PASSWORD@"), "{result}");
+            assert!(!result.to_string().contains("wr0ng"), "{result}");
+        }
+        let result = run_in(&world, (variable, &format!("http://me:s3cret@{host}")), &options(&world, "request"));
+        match scheme {
+            "http" => assert_eq!(result["changed"], true, "{result}"),
+            // Behind the tunnel there is no TLS.
+            _ => assert_eq!(code(&result), "hkd.crl_download", "{result}"),
+        }
+        assert!(!result.to_string().contains("s3cret"), "{result}");
+    }
+}
+
+#[test]
+fn a_proxy_that_cannot_be_used_is_an_error_that_names_the_variable_and_no_password() {
+    let world = World::with_crls_at("http://crl.invalid");
+    for (value, what) in [
+        ("socks5://me:s3cret@127.0.0.1:1080", "SOCKS"),
+        ("http://me:s3cret@127.0.0.1:312800", "port"),
+        ("http://me:s3cret@", "HOST:PORT"),
+    ] {
+        let result = run_in(&world, ("ALL_PROXY", value), &options(&world, "request"));
+        assert_eq!(code(&result), "hkd.proxy_unusable", "{result}");
+        let detail = result["error"]["detail"].as_str().unwrap();
+        assert!(detail.contains("variable ALL_PROXY") && detail.contains(what), "{detail}");
+        assert!(!result.to_string().contains("s3cret"), "{result}");
+    }
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let value = format!("http://me:s3cret@{closed}");
+    let result = run_in(&world, ("http_proxy", &value), &options(&world, "request"));
+    assert_eq!(code(&result), "hkd.crl_download", "{result}");
+    let detail = result["error"]["detail"].as_str().unwrap();
+    assert!(detail.contains("through the proxy of the variable http_proxy") && !detail.contains("s3cret"), "{detail}");
 }
 
 /// A server's certificate for 127.0.0.1, issued by `authority`.

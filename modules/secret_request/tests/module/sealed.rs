@@ -1,6 +1,7 @@
 //! Secrets that are encrypted in their files.
 
 use crate::world::{World, code, mode, warns};
+use openssl::cms::CmsContentInfo;
 use openssl::nid::Nid;
 use openssl::pkey::{PKey, Private};
 use openssl::symm::Cipher;
@@ -107,6 +108,8 @@ fn each_way_in_which_a_secret_cannot_be_read_has_its_code_and_changes_nothing() 
     let at = bad.len() - 40;
     bad[at] = if bad[at] == b'A' { b'B' } else { b'A' };
     world.private("bad", &bad);
+    let der = CmsContentInfo::from_pem(&good).unwrap().to_der().unwrap();
+    world.private("cut", &der[..der.len() - 1]);
     let before = world.files();
     for (more, expected) in [
         (json!({"secret_key_file": world.text("stranger.key")}), "request.secret_wrong_key"),
@@ -118,6 +121,13 @@ fn each_way_in_which_a_secret_cannot_be_read_has_its_code_and_changes_nothing() 
         (json!({"secret_key_file": world.text("no.key")}), "request.secret_key_file"),
         (json!({"secret_key_file": world.text("absent.key")}), "file.missing"),
         (json!({"secret_file": world.text("bad")}), "request.secret_damaged"),
+        (json!({"secret_file": world.text("cut")}), "request.secret_damaged"),
+        (json!({"secret_file": world.text("cut"), "secret_key_file": null}), "request.secret_damaged"),
+        // Of a type that has any length, this was taken for the secret itself.
+        (
+            json!({"secret_file": world.text("cut"), "secret_key_file": null, "secret_recipients": [], "create_secret": null, "type": "plaintext"}),
+            "request.secret_damaged",
+        ),
         (json!({"secret_file": world.text("open")}), "request.secret_in_clear"),
         (json!({"secret_file": world.text("open"), "secret_recipients": []}), "request.secret_in_clear"),
         (json!({"secret_recipients": [world.text("header")]}), "hkd.not_a_certificate"),

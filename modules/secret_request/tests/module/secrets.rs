@@ -47,6 +47,13 @@ fn the_secret_appears_in_no_result() {
     let short = json!({"secret": "c2VjcmV0", "secret_file": null, "create_secret": null});
     let refused = world.run(&world.options("other", short));
     assert_eq!(code(&refused), "request.secret_size");
+    let hint = refused["error"]["hint"].as_str().unwrap();
+    assert!(hint.contains("{{ value | b64encode }}") && !hint.contains("file must hold"), "{refused}");
+    let no_key = json!({"secret": base64, "secret_file": null, "create_secret": null, "type": "ec"});
+    let no_key = world.run(&world.options("other", no_key));
+    assert_eq!(code(&no_key), "request.secret_key");
+    let hint = no_key["error"]["hint"].as_str().unwrap();
+    assert!(hint.contains("P-521") && hint.contains("{{ value | b64encode }}"), "{no_key}");
     let mut options = world.options("x", json!({"secret_file": null, "create_secret": null}));
     options["requests"] = json!([{"path": world.text("third"), "secret": base64}]);
     let listed = world.run(&options);

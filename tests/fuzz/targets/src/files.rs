@@ -121,3 +121,11 @@ pub fn queue_config(data: &[u8]) {
         assert_eq!(wanted.len(), entries.len());
     }
 }
+
+/// What a proxy answers to a GET.
+pub fn proxy_answer(data: &[u8]) {
+    const LIMIT: u64 = 1000;
+    if let Ok(answer) = pv_request::read_proxy_answer(data, LIMIT) {
+        assert!(answer.content.len() as u64 <= LIMIT && (answer.status == 200 || answer.content.is_empty()));
+    }
+}

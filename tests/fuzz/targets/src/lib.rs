@@ -21,6 +21,7 @@ pub const TARGETS: &[Target] = &[
     ("image", files::image),
     ("certificates", files::certificates),
     ("revocation_lists", files::revocation_lists),
+    ("proxy_answer", files::proxy_answer),
     ("id_file", files::id_file),
     ("cuid_file", files::cuid_file),
     ("secret", files::secret),

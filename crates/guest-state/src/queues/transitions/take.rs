@@ -135,7 +135,8 @@ fn complete(fleet: &Fleet<'_>, job: &Job, observed: &Observed, binding: Binding<
             "The queue {} was released again: now that it is bound, its master key or serial number is not the wanted one.",
             job.apqn
         ),
-    ))
+    )
+    .hint("Correct the entry's mkvp or serialnr, or have the wanted master key set; lszcrypt -V shows what the card has."))
 }
 
 /// Notes EP11 queues that were associated and went out of use: when they are back, the kernel has forgotten for whom. Gives
