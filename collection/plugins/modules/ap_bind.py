@@ -75,7 +75,7 @@ options:
         type: str
       serialnr:
         description:
-        - 'EP11 only: serial number of the card, 16 characters.'
+        - 'EP11 only: serial number of the card, 16 characters. Write it in quotes.'
         type: str
     type: list
   exclusive:

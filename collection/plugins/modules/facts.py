@@ -212,7 +212,7 @@ ansible_facts:
               type: str
             hint:
               description:
-              - What to do.
+              - What to do; null where nothing is known that helps.
               returned: always
               type: str
           description:

@@ -120,7 +120,7 @@ options:
         type: str
       serialnr:
         description:
-        - 'EP11 only: serial number of the card, 16 characters.'
+        - 'EP11 only: serial number of the card, 16 characters. Write it in quotes.'
         type: str
     type: list
   queues_config:
@@ -394,7 +394,7 @@ ansible_facts:
               type: str
             hint:
               description:
-              - What to do.
+              - What to do; null where nothing is known that helps.
               returned: always
               type: str
           description:

@@ -46,8 +46,8 @@ options:
     type: path
   user_cert:
     description:
-    - Certificate of the key that signed the user data, DER or PEM, to check the signature by. Neither its issuer nor its
-        end is looked at. Its key must be of the kind that the request is signed with.
+    - Certificate of the key that signed the user data, DER or PEM, to check the signature by; the only one in its file.
+        Neither its issuer nor its end is looked at. Its key must be of the kind that the request is signed with.
     type: path
 seealso:
 - module: seguest.pv.secret_request

@@ -40,7 +40,7 @@ options:
   certificates:
     description:
     - Certificates of the IBM signing key and of the authorities between it and the root. Required unless
-        O(verify_host_keys=false).
+        O(verify_host_keys=false). At most 1,000.
     elements: path
     type: list
   create_secret:
@@ -55,7 +55,8 @@ options:
     type: bool
   crls:
     description:
-    - Certificate revocation lists. Those in the files of O(certificates) are used as well.
+    - Certificate revocation lists. Those in the files of O(certificates) are used as well. Each has at most 4 MiB, all
+        together 8 MiB; of more than 1,000 none is read.
     elements: path
     type: list
   cuid:
@@ -72,8 +73,9 @@ options:
     - Whether to fetch the revocation lists that are not among O(crls), or are outdated there, from the C(http) and
         C(https) addresses in the certificates; also in check mode. A certificate's addresses are asked only after its
         signature is verified. Without it, the error for a missing list names the addresses. Of the task's environment
-        C(all_proxy), C(https_proxy) or C(http_proxy) counts, whose proxy must take CONNECT, and C(no_proxy) and
-        C(SSL_CERT_FILE).
+        C(http_proxy) counts for addresses of C(http) and C(https_proxy) for those of C(https), for both C(all_proxy)
+        where it is not set, and then that of the other, and C(no_proxy) and C(SSL_CERT_FILE). A proxy is
+        C(http://HOST:PORT) or C(http://USER:PASSWORD@HOST:PORT); for C(https) it must take CONNECT.
     type: bool
   extension_secret_file:
     description:
@@ -108,8 +110,8 @@ options:
     type: list
   host_keys:
     description:
-    - Host key documents, one for each machine that the guest may run on. Required. A host key that two of them hold has
-        one slot in the request, with a warning.
+    - Host key documents, one for each machine that the guest may run on, each in a file of its own. Required. A host key
+        that two of them hold has one slot in the request, with a warning.
     elements: path
     type: list
   id_file:
@@ -194,9 +196,10 @@ options:
     type: str
   secret_recipients:
     description:
-    - 'Certificates for which O(secret_file) is encrypted: each of their private keys opens it, as does C(openssl cms -decrypt -inform
-        PEM). A secret that is made is never in the clear on disk then, and a file in the clear is refused. A file that
-        is there is never encrypted anew: one that leaves out a recipient gives a warning.'
+    - 'Certificates for which O(secret_file) is encrypted, each in a file of its own: each of their private keys opens
+        it, as does C(openssl cms -decrypt -inform PEM). A secret that is made is never in the clear on disk then, and a
+        file in the clear is refused. A file that is there is never encrypted anew: one that leaves out a recipient gives
+        a warning.'
     elements: path
     type: list
   state:
