@@ -5,11 +5,13 @@ use crate::machine;
 use crate::prepare::prepare;
 use anyhow::{Result, ensure};
 use e2e::{Fleet, Play, place};
+use pv_wire::{SecretId, encode_hex};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::PathBuf;
 
-/// Provisions two guests, runs the same again, reboots one and runs it a third time.
+/// Shows what guests refuse, provisions two of them, runs the same again, reboots one and runs it a third time.
 ///
 /// # Errors
 /// If anything is not as it must be: the demonstration is checked, not only shown.
@@ -22,7 +24,7 @@ pub fn demo() -> Result<()> {
     }
     let fleet = step("Starting two simulated guests of one image on two simulated machines", || Fleet::new(&dir))?;
 
-    let mut transcript = Vec::new();
+    let mut transcript = vec![json!({"run": "refusals", "tasks": refusals(&fleet)?})];
     let mut provision = |title: &str| -> Result<Play> {
         let play = step(title, || fleet.controller.playbook("provision.yml", &["--diff"]))?;
         show(&play);
@@ -44,11 +46,80 @@ pub fn demo() -> Result<()> {
         hardware.insert(name, guest.state()?);
     }
     table(&hardware);
+    ensure!(hardware.values().all(|state| state["locked"] == true), "a store is not locked");
+    println!("\nWhat was shown, and checked on the way:");
+    for (at, line) in SHOWN.iter().enumerate() {
+        println!("    {}. {line}", at + 1);
+    }
     let file = dir.join("transcript.json");
     fs::write(&file, serde_json::to_vec_pretty(&json!({"runs": transcript, "hardware": hardware}))?)?;
     println!("\nThe same for machines: {}", file.display());
     println!("The guests have ended. To go on by hand: cargo xtask guest");
     Ok(())
+}
+
+/// What the demonstration shows; each is checked, or it fails.
+const SHOWN: [&str; 7] = [
+    "A request opens only on the machine whose host key it was built for.",
+    "A request is taken only by a guest of the image that it was built for.",
+    "A store is not locked before it holds what it must: that could be undone only by a reboot.",
+    "One run gave both guests their secrets, locked their stores and tied queues to the secrets.",
+    "The guests share the cluster's key; each has a key of its own beside it.",
+    "The same run again changed nothing.",
+    "A guest that was rebooted was repaired, and the other one left alone.",
+];
+
+/// What guests refuse while they are still empty.
+fn refusals(fleet: &Fleet) -> Result<Vec<Value>> {
+    let world = &fleet.world;
+    world.image("other", &[])?;
+    let request = |name: &str, machine: &str, image: &str| -> Result<PathBuf> {
+        let path = world.path(&format!("{name}.request"));
+        let task = json!({"name": "Build", "seguest.pv.secret_request": {
+            "host_keys": [world.path(&format!("pki/{machine}.crt"))], "certificates": "{{ provision_certificates }}",
+            "crls": "{{ provision_crls }}", "root_ca": "{{ provision_root_ca }}", "image": world.path(image),
+            "name": name, "secret": "{{ ('x' * 32) | b64encode }}", "path": path}});
+        let play = fleet.controller.tasks("trusted", &json!([task]), &[])?;
+        ensure!(play.ok, "the request {name} could not be built:\n{}", play.output);
+        Ok(path)
+    };
+    let foreign = request("of machine1", "machine1", "image.hdr")?;
+    let other = request("of another image", "machine1", "other.hdr")?;
+    let wrong = [
+        (
+            "guest2, on machine2, is given a request for machine1",
+            "guest2",
+            json!({"seguest.pv.secret_add": {"src": foreign}}),
+            "uv.request_not_for_this_guest",
+        ),
+        (
+            "guest1 is given a request for another image",
+            "guest1",
+            json!({"seguest.pv.secret_add": {"src": other}}),
+            "uv.request_not_for_this_guest",
+        ),
+        (
+            "guest1's store, still empty, is to be locked",
+            "guest1",
+            json!({"seguest.pv.secret_lock": {"require": [{"name": "cluster key"}]}}),
+            "uv.lock_guard",
+        ),
+    ];
+    let mut told = Vec::new();
+    for (title, guest, mut task, code) in wrong {
+        let result = step(title, || -> Result<Value> {
+            task["name"] = title.into();
+            let play = fleet.controller.tasks(guest, &json!([task]), &[])?;
+            Ok(play.result(guest, title)?.clone())
+        })?;
+        ensure!(result["error"]["code"] == code, "{title}: {result}");
+        println!("    {guest:<10} refused   {}", text(&result["error"]["detail"]));
+        told.push(json!({"host": guest, "task": title, "error": result["error"]}));
+    }
+    for guest in [&fleet.first, &fleet.second] {
+        ensure!(list(&guest.state()?["secrets"]).is_empty(), "a refusal left something in a store");
+    }
+    Ok(told)
 }
 
 fn tasks(play: &Play) -> Vec<Value> {
@@ -73,7 +144,7 @@ fn table(hardware: &BTreeMap<&str, Value>) {
     for (guest, state) in hardware {
         println!("\n    {guest}: secret store {}", if state["locked"] == true { "locked" } else { "open" });
         for secret in list(&state["secrets"]) {
-            println!("        secret {}  {}", secret["index"], text(&secret["id"]));
+            println!("        secret {}  {}  {}", secret["index"], text(&secret["id"]), name_of(text(&secret["id"])));
         }
         for queue in list(&state["queues"]) {
             let secret =
@@ -86,6 +157,12 @@ fn table(hardware: &BTreeMap<&str, Value>) {
             );
         }
     }
+}
+
+/// The name that an id was made of, which the hardware does not know.
+fn name_of(id: &str) -> &'static str {
+    let names = ["cluster key", "key of guest1", "key of guest2"];
+    names.into_iter().find(|name| encode_hex(&SecretId::of_name(name).0) == id).unwrap_or("")
 }
 
 fn list(value: &Value) -> &[Value] {

@@ -7,6 +7,7 @@ mod codes;
 mod demo;
 mod dist;
 mod docs;
+mod fleet;
 mod fuzz;
 mod guest;
 mod machine;
@@ -28,6 +29,7 @@ cargo xtask demo      provision two simulated guests, reboot one, repair it; nee
 cargo xtask test      every check of the project: format, lints, unit and end-to-end tests, documentation
 cargo xtask versions  what Ansible has a part in, tested with the oldest and the newest ansible-core; minutes
 cargo xtask guest     a shell in a simulated guest, with the modules on its PATH
+cargo xtask fleet     a shell beside two simulated guests, in a folder with an inventory of them
 cargo xtask quick     format, lints, unit tests, tests of the Python, documentation; a minute
 cargo xtask prepare   build what tests run and install the pinned ansible-core, for running a single test
 cargo xtask dist      build what users install, for s390x, x86_64 and aarch64, into target/dist
@@ -54,6 +56,7 @@ fn run(arguments: &[String]) -> Result<()> {
         ["demo"] => demo::demo(),
         ["test"] => test::test(),
         ["versions"] => versions::versions(),
+        ["fleet"] => fleet::fleet(),
         ["guest"] => guest::guest(),
         ["bench", name, arguments @ ..] => bench::bench(name, arguments),
         ["dist"] => dist::dist(),

@@ -133,6 +133,12 @@ options:
     description:
     - Echoed in the results, to tell one request from another.
     type: str
+  make_folders:
+    default: false
+    description:
+    - 'Whether to make the folders of O(path), O(id_file) and of a secret that is made, where they are missing: mode
+        0700.'
+    type: bool
   mode:
     description:
     - Mode of the request as in M(ansible.builtin.file). V(0600) if not given.

@@ -122,7 +122,7 @@ def plan(hosts: Iterable[str], hostvars: Any, instead: Mapping[str, Any] | None 
     :param hosts: the guests
     :param hostvars: Ansible's hostvars
     :param instead: options of secret_request that count instead of the guests' own, such as another ``image``
-    :return: ``folders`` that the requests need; ``guests``, for each of them its secrets in order, each with the ``label`` of its
+    :return: ``folders`` in which the folders of requests are; ``guests``, for each of them its secrets in order, each with the ``label`` of its
         request and its ``name`` or None; ``failed``, the error of each guest whose description cannot be read
     :raises ValueError: if two secrets would be one file
     """
@@ -144,7 +144,7 @@ def plan(hosts: Iterable[str], hostvars: Any, instead: Mapping[str, Any] | None 
                     f"the secrets {owners[secret]!r} and {name!r} would both be in the file {secret}: give one of them another name"
                 )
         guests[host] = [{"label": entry["label"], "name": entry.get("name")} for entry in entries]
-        folders.update(dict.fromkeys(described.folders(entries)))
+        folders[f"{described.get('output')}/requests"] = None
     return {"folders": list(folders), "guests": guests, "failed": failed}
 
 
@@ -356,12 +356,6 @@ class _Description:
                 files["id_file"] = f"{output}/requests/{folder}/{file}.yaml"
             given = {key: secret[key] for key in ("path", "secret_file", "id_file") if key in secret}
             yield {**options, **files, **given, "history": [f"{output}/requests"]}
-
-    def folders(self, entries: Iterable[Mapping[str, Any]]) -> Iterator[str]:
-        """The folders that must be there, the outer ones first."""
-        output = self.get("output")
-        yield from (f"{output}/requests", f"{output}/secrets")
-        yield from (str(PurePosixPath(entry["path"]).parent) for entry in entries)
 
     def _option(self, name: str) -> Any:
         value = self.get(name)

@@ -28,6 +28,7 @@ OPTIONS: dict[str, tuple[str, ...]] = {
         "image",
         "inputs_complete",
         "label",
+        "make_folders",
         "mode",
         "name",
         "owner",

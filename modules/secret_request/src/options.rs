@@ -152,6 +152,8 @@ options! {
         id_file: PathText,
         /// Whether the module may run in a Secure Execution guest.
         allow_on_guest: bool = false,
+        /// Whether to make the folders of O(path), O(id_file) and of a secret that is made, where they are missing: mode 0700.
+        make_folders: bool = false,
         /// Whether to keep a request that is replaced.
         backup: bool = false,
         /// Whether to return the request.

@@ -120,6 +120,12 @@ impl Prepared {
     fn make_secret(&self, check_mode: bool, progress: &mut Progress) -> Result<Option<Private>> {
         let Self { wanted, material, .. } = self;
         if let (Some(path), false) = (&wanted.path, check_mode) {
+            if wanted.make_folders {
+                let secret = matches!(material.secret, SecretState::ToCreate).then(|| wanted.secret_file()).flatten();
+                let written = [Some(path.as_path()), wanted.id_file.as_deref(), secret];
+                let mut written = written.into_iter().flatten();
+                written.try_for_each(|file| files::make_folder_of(file, &mut progress.entry.changed))?;
+            }
             files::check_writable(path)?;
             wanted.id_file.as_deref().map_or(Ok(()), files::check_writable)?;
         }

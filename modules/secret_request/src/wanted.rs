@@ -93,6 +93,8 @@ pub struct Present {
     pub id_file: Option<PathBuf>,
     /// Whether the module may run in a Secure Execution guest.
     pub allow_on_guest: bool,
+    /// Whether folders that are missing are made.
+    pub make_folders: bool,
     /// Whether a request that is replaced is kept.
     pub backup: bool,
     /// Whether the request is returned.
@@ -199,6 +201,7 @@ fn present(options: &Options) -> Result<Present> {
         user_signing_key: options.user_signing_key.as_ref().map(|path| path.as_path().to_owned()),
         id_file: id_file(options, path.as_deref())?,
         allow_on_guest: options.allow_on_guest(),
+        make_folders: options.make_folders(),
         backup: options.backup(),
         return_content: options.return_content(),
         mode: options.mode.clone(),

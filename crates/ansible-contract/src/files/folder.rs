@@ -7,9 +7,9 @@ use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags, Flock, FlockArg};
 use nix::unistd::{AccessFlags, faccessat};
 use std::ffi::{OsStr, OsString};
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind, Write as _};
-use std::os::unix::fs::{DirEntryExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, DirEntryExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -204,6 +204,28 @@ impl Drop for Temp {
     }
 }
 
+/// Makes the folder of a file where there is none, and those above it: mode 0700, each durable before the next.
+/// `changed` becomes true once one is there. A folder that exists is left as it is.
+///
+/// # Errors
+/// `file.unwritable`.
+pub fn make_folder_of(file: &Path, changed: &mut bool) -> Result<()> {
+    let absolute = std::path::absolute(file).map_err(|e| unwritable(file, &e))?;
+    let folder = absolute.parent().unwrap_or(Path::new("/"));
+    let missing: Vec<_> = folder.ancestors().take_while(|above| fs::metadata(above).is_err()).collect();
+    for folder in missing.into_iter().rev() {
+        match DirBuilder::new().mode(0o700).create(folder) {
+            Ok(()) => *changed = true,
+            // Another run was quicker.
+            Err(e) if e.kind() == ErrorKind::AlreadyExists => continue,
+            Err(e) => return Err(unwritable(folder, &e)),
+        }
+        let above = folder.parent().unwrap_or(Path::new("/"));
+        File::open(above).and_then(|above| above.sync_all()).map_err(|e| unwritable(folder, &e))?;
+    }
+    Ok(())
+}
+
 /// That files can be written in the folder of this one.
 ///
 /// # Errors
@@ -241,12 +263,30 @@ pub fn settle(path: &Path) -> Result<()> {
 mod tests {
     use super::*;
     use crate::files::replace;
+    use std::os::unix::fs::PermissionsExt as _;
 
     fn names(dir: &Path) -> Vec<String> {
         let mut names: Vec<_> =
             fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
         names.sort();
         names
+    }
+
+    #[test]
+    fn folders_that_are_missing_are_made_private_and_those_that_exist_are_left() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o7777;
+        let file = dir.path().join("one/two/file");
+        for made in [true, false] {
+            let mut changed = false;
+            make_folder_of(&file, &mut changed).unwrap();
+            assert_eq!(changed, made);
+        }
+        assert_eq!((mode(&dir.path().join("one/two")), mode(&dir.path().join("one"))), (0o700, 0o700));
+        assert_eq!((mode(dir.path()), names(&dir.path().join("one/two")).len()), (0o755, 0));
+        fs::write(dir.path().join("taken"), "").unwrap();
+        assert!(make_folder_of(&dir.path().join("taken/x/file"), &mut false).is_err());
     }
 
     #[test]

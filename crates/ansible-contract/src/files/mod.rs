@@ -4,7 +4,7 @@ mod attributes;
 mod folder;
 
 pub use attributes::{Attributes, owner_and_group};
-pub use folder::{Folder, check_writable, settle};
+pub use folder::{Folder, check_writable, make_folder_of, settle};
 
 use crate::codes;
 use fault::{Code, Fault, Result};

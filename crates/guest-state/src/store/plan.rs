@@ -217,7 +217,10 @@ fn may_differ(request: &Loaded) -> Fault {
         codes::MAY_DIFFER,
         format!("The secret {id} in the store was added by another request: its value may be another."),
     )
-    .hint("Reboot the guest to replace it.")
+    .hint(
+        "If the secret was replaced on purpose, reboot the guest to give it the new one. If not, leave the guest running, and \
+         restore the secret from the backup: the guest may hold the last one that is right.",
+    )
 }
 
 #[cfg(test)]

@@ -155,3 +155,23 @@ fn the_folder_of_the_users_key_is_judged_too() {
     let again = world.run(&options);
     assert!(again["changed"] == false && !warns(&again, SHARED), "{again}");
 }
+
+#[test]
+fn folders_that_are_missing_are_made_only_where_that_is_wanted() {
+    let world = World::new();
+    let files = json!({"path": world.text("new/a/request"), "secret_file": world.text("new/b/secret")});
+    let mut options = world.options("", files);
+    let before = world.files();
+    assert_eq!(code(&world.run(&options)), "file.missing");
+    options["make_folders"] = json!(true);
+    options["_ansible_check_mode"] = json!(true);
+    assert_eq!((&world.run(&options)["changed"], world.files()), (&json!(true), before));
+    assert!(!world.path("new").exists());
+    options["_ansible_check_mode"] = json!(false);
+    let made = world.run(&options);
+    assert_eq!(made["changed"], true, "{made}");
+    for folder in ["new", "new/a", "new/b"] {
+        assert_eq!(fs::metadata(world.path(folder)).unwrap().permissions().mode() & 0o7777, 0o700, "{folder}");
+    }
+    assert_eq!(world.run(&options)["changed"], false);
+}
