@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import time
 import unittest
 from typing import Any
 
@@ -83,11 +85,42 @@ class Plans(unittest.TestCase):
                 self.assertRegex(request["secret_file"], r"^/out/secrets/[0-9a-f]{64}$")
                 self.assertRegex(request["id_file"], r"^/out/requests/guest\.img-[0-9a-f]{8}/[0-9a-f]{64}\.yaml$")
 
-    def test_two_secrets_of_one_file_and_two_requests_that_differ_are_refused(self) -> None:
-        with self.assertRaisesRegex(ValueError, "'a b' and 'a_b'"):
-            plan(described(secrets=[{"name": "a b"}, {"name": "a_b"}]))
-        with self.assertRaisesRegex(ValueError, "guest1 and guest2 both have"):
-            plan(described(), described(secrets=[{"name": "cluster key", "flags": ["disable_dump"]}]))
+    def test_what_two_guests_describe_differently_is_the_row_of_the_second(self) -> None:
+        flagged = [{"name": "cluster key", "flags": ["disable_dump"]}]
+        for other, said in (
+            ({"secrets": [{"name": "a b"}, {"name": "a_b"}]}, "'a_b', and 'a b'"),
+            ({"secrets": [{"name": "cluster_key"}]}, "'cluster_key', and 'cluster key'"),
+            ({"secrets": flagged}, "they differ in flags"),
+            ({"certificates": ["/other.crt"]}, "they differ in certificates"),
+            (
+                {"output": "/elsewhere", "image": "/other.img"},
+                "/elsewhere/secrets/cluster_key, and /out/secrets/cluster_key",
+            ),
+        ):
+            with self.subTest(said):
+                planned = plan(described(), described(**other), described())
+                self.assertEqual([*planned["guests"]], ["guest1", "guest3"])
+                self.assertEqual(planned["failed"]["guest2"]["code"], "args.conflict")
+                self.assertIn(said, planned["failed"]["guest2"]["detail"])
+
+    def test_a_typing_error_in_one_guests_secrets_is_its_row(self) -> None:
+        from ansible.template import trust_as_template
+
+        undefined = trust_as_template("{{ nothing }}")
+        for secret, code in (
+            ({"name": "a", "tpye": "aes"}, "args.unknown_option"),
+            ({"name": 1.1}, "args.quote_name"),
+            ({"name": "a", "label": "a/b"}, "args.invalid"),
+            ({"name": undefined}, "args.invalid"),
+            ({"name": "a", "secret": undefined}, "args.invalid"),
+        ):
+            with self.subTest(secret):
+                planned = plan(described(), described(secrets=[secret]))
+                self.assertEqual(([*planned["guests"]], planned["failed"]["guest2"]["code"]), (["guest1"], code))
+
+    def test_an_order_that_means_nothing_makes_no_difference(self) -> None:
+        both = plan(described(), described(host_keys=["/b.crt", "/a.crt"]))
+        self.assertEqual((len(both["requests"]), both["failed"]), (1, {}))
 
     def test_a_description_that_cannot_be_read_is_its_guests_row(self) -> None:
         for broken in ({"secrets": "x"}, {"secrets": None}, {"secrets": ["x"]}, {"output": None}, {"output": ["x"]}):
@@ -100,15 +133,29 @@ class Plans(unittest.TestCase):
         planned = plan(described(secrets=[{"type": "meta"}, {"type": "aes", "name": "a", "secret": "eA=="}]))
         self.assertFalse(any("secret_file" in request for request in planned["requests"]))
 
-    def test_a_plan_looks_no_secret_up(self) -> None:
+    def test_a_plan_holds_no_secret(self) -> None:
         from ansible_collections.seguest.pv.plugins.plugin_utils import fleet
 
-        hosts = {"g": described(secrets=[{"name": "a", "secret": "{{ 1 / 0 }}", "flags": "{{ nothing }}"}])}
-        planned = fleet.plan(hosts, HostVars(hosts))
-        self.assertEqual([each["name"] for each in planned["guests"]["g"]], ["a"])
         plain = {"g": described(secrets=[{"name": "a", "secret": "c2VjcmV0"}])}
         self.assertNotIn("c2VjcmV0", str(fleet.plan(plain, HostVars(plain))))
         self.assertIn("c2VjcmV0", str(fleet.requests(plain, HostVars(plain))))
+
+    def test_a_guest_is_believed_only_about_secrets_that_it_is_to_have(self) -> None:
+        from ansible_collections.seguest.pv.plugins.plugin_utils import fleet
+
+        def id_of(name: str) -> str:
+            return "0x" + hashlib.sha256(name.encode()).hexdigest()
+
+        def says(*ids: Any) -> dict[str, Any]:
+            return {
+                "ansible_facts": {"ansible_secure_execution": {"secrets": {"list": [{"id": each} for each in ids]}}}
+            }
+
+        planned = plan(described(secrets=[{"name": "a"}]), described(secrets=[{"name": "b"}]))
+        answers = {"guest1": says(id_of("a"), id_of("b"), 7), "guest2": {"unreachable": True}}
+        self.assertEqual(fleet.held(planned, answers), [{"id": id_of("a"), "by": "guest1"}])
+        short = "0x" + b"a".ljust(32, bytes(1)).hex()
+        self.assertEqual(fleet.held(planned, {"guest1": says(short)}), [{"id": short, "by": "guest1"}])
 
     def test_each_guest_gets_its_own_requests_in_order_and_only_its_own_error(self) -> None:
         from ansible_collections.seguest.pv.plugins.plugin_utils import fleet
@@ -123,16 +170,42 @@ class Plans(unittest.TestCase):
 
 
 class Leaving(unittest.TestCase):
-    def test_only_what_no_other_guest_names_goes_with_a_guest_from_every_folder(self) -> None:
-        from ansible_collections.seguest.pv.plugins.plugin_utils import fleet
+    def own(self, leaving: str, hosts: dict[str, Any]) -> dict[str, Any]:
+        from ansible_collections.seguest.pv.plugins.plugin_utils import fleet_leaving
 
+        return fleet_leaving.own_files([leaving], hosts, HostVars(hosts), ["/out/requests/old", "/out/requests/new"])
+
+    def paths(self, found: dict[str, Any]) -> list[str]:
+        return [request["path"].split("/", 3)[3] for request in found["requests"]]
+
+    def test_only_what_no_other_guest_names_goes_with_a_guest_from_every_folder(self) -> None:
         own = [{"name": "cluster key"}, {"name": "key of one"}]
-        hosts = {"one": described(secrets=own), "two": described()}
-        found = fleet.own_files(["one"], hosts, HostVars(hosts), ["/out/requests/old", "/out/requests/new"])
+        found = self.own("one", {"one": described(secrets=own), "two": described()})
         self.assertEqual(found["secrets"], ["/out/secrets/key_of_one"])
         self.assertEqual(found["shared"], ["cluster key"])
-        paths = [request["path"] for request in found["requests"]]
-        self.assertEqual(paths[1:], [f"/out/requests/{folder}/key_of_one.request" for folder in ("old", "new")])
+        self.assertEqual(self.paths(found)[1:], [f"{folder}/key_of_one.request" for folder in ("old", "new")])
+
+    def test_a_secret_that_another_guest_uses_by_whatever_name_is_kept(self) -> None:
+        seven = described(secrets=[{"name": "seven", "secret_file": "/out/secrets//K"}])
+        eight = described(secrets=[{"name": "eight", "secret_file": "/out/secrets/K"}])
+        self.assertEqual(self.own("seven", {"seven": seven, "eight": eight})["secrets"], [])
+        same_file = self.own(
+            "one", {"one": described(secrets=[{"name": "a b"}]), "two": described(secrets=[{"name": "a_b"}])}
+        )
+        self.assertEqual(same_file["secrets"], [])
+
+    def test_a_request_of_a_shared_secret_goes_with_the_last_guest_of_its_image(self) -> None:
+        found = self.own("one", {"one": described(image="/its.img"), "two": described()})
+        self.assertRegex(" ".join(self.paths(found)), r"^its\.img-[0-9a-f]{8}/cluster_key\.request$")
+        self.assertEqual(self.paths(self.own("one", {"one": described(), "two": described()})), [])
+
+    def test_what_has_no_name_or_a_place_of_its_own_goes_from_there_only(self) -> None:
+        meta = described(image="/its.img", secrets=[{"type": "meta"}])
+        self.assertEqual(len(self.paths(self.own("one", {"one": meta, "two": described()}))), 1)
+
+    def test_as_long_as_a_guest_that_stays_cannot_be_read_no_secret_is_destroyed(self) -> None:
+        found = self.own("one", {"one": described(), "two": described(secrets="?")})
+        self.assertEqual((found["secrets"], found["unknown"]), ([], ["two"]))
 
 
 class Mistakes(unittest.TestCase):
@@ -147,10 +220,13 @@ class Mistakes(unittest.TestCase):
         self.assertIn("no host in the group trusted", self.mistakes({}, []))
         self.assertIn("no host in the group guests", self.mistakes({}, []))
         self.assertIn("--limit trusted,guest1", self.mistakes(good, ["g"], trusted=["t"], guests=["g"]))
-        bad = {"t": {}, "g": described(imge="/x", create_secrets="perhaps")}
+        bad = {"t": described(create_secrets="perhaps"), "g": described(imge="/x")}
         said = self.mistakes(bad, ["t", "g"], trusted=["t"], guests=["g"])
         self.assertIn("provision_imge: did you mean provision_image?", said)
         self.assertIn("provision_create_secrets must be true or false", said)
+        elsewhere = {"t": {}, "g": described(create_secrets=True)}
+        said = self.mistakes(elsewhere, ["t", "g"], trusted=["t"], guests=["g"])
+        self.assertIn("provision_create_secrets is read on the trusted machine", said)
 
 
 class Summaries(unittest.TestCase):
@@ -175,6 +251,16 @@ class Summaries(unittest.TestCase):
         self.assertLess(len(told["lines"]), 40)
         self.assertTrue(all(len(line) <= 68 and "\x1b" not in line for line in told["lines"]), told["lines"])
         self.assertIn("and 60 more", " ".join(" ".join(told["lines"]).split()))
+
+    def test_what_a_guest_says_costs_no_more_than_its_length(self) -> None:
+        long = " " * 2_000_000 + "x"
+        noted = [f"{at}. [x.{at}]" for at in range(50_000)]
+        begun = time.monotonic()
+        told = self.told(
+            {"g": {"changed": False, "noted": [long, "[" * 2_000_000, *noted]}, "h": {"failed": True, "msg": long}}
+        )
+        self.assertLess(time.monotonic() - begun, 2)
+        self.assertLess(len(told["warnings"]), 25)
 
     def test_an_answer_of_any_shape_is_a_row(self) -> None:
         odd: list[Any] = [

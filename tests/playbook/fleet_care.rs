@@ -145,6 +145,29 @@ fn of_two_guests_one_or_both_are_retired_and_what_they_share_stays_as_long_as_on
     Ok(())
 }
 
+#[test]
+fn a_guest_that_keeps_its_queues_keeps_its_secrets_and_does_not_hold_up_the_others() -> Result<()> {
+    const TEST: &str = "a_guest_that_keeps_its_queues_keeps_its_secrets_and_does_not_hold_up_the_others";
+    if !can_simulate(TEST) {
+        return Ok(());
+    }
+    let (fleet, _dir) = fleet()?;
+    ok(&fleet.controller, "provision.yml", &json!({}))?;
+    fleet.first.set("faults: [{on: write, target: se_bind, errno: EIO, times: 0}]")?;
+    let both = json!({"retire_guest": "guest1,guest2", "retire_destroy_secret": "guest1,guest2"});
+    let play = fleet.controller.playbook("retire.yml", &["--extra-vars", &both.to_string()])?;
+    assert!(!play.ok && play.output.contains("Not released: guest1."), "{}", play.output);
+    assert!(play.output.contains("2 guests: 1 changed, 0 unchanged, 1 failed"), "{}", play.output);
+    let secret = |name: &str| fleet.world.path(&format!("trusted/secrets/{name}")).exists();
+    assert!(secret("key_of_guest1") && secret("cluster_key") && !secret("key_of_guest2"), "{}", play.output);
+    assert!(associated(&fleet.second)?.is_empty() && !associated(&fleet.first)?.is_empty());
+
+    fleet.first.set("{clear_faults: true}")?;
+    ok(&fleet.controller, "retire.yml", &both)?;
+    assert!(!secret("key_of_guest1") && !secret("cluster_key"));
+    Ok(())
+}
+
 /// Three guests: one to be provisioned, one that never is and has a hostile name, one that cannot be reached.
 struct Mixed {
     good: Guest,

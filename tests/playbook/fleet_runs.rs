@@ -23,8 +23,7 @@ fn a_typing_error_in_the_output_folder_makes_no_new_secret() -> Result<()> {
         assert!(error["hint"].as_str().is_some_and(|hint| hint.starts_with("Do not reboot the guest")), "{error}");
     }
     assert!(play.output.contains("2 guests: 0 changed, 0 unchanged, 2 failed"), "{}", play.output);
-    let made = contents(&fleet.world.path("trsted"))?;
-    assert!(made.is_empty(), "{made:?}");
+    assert!(!fleet.world.path("trsted").exists());
     assert_eq!((fleet.first.state()?, fleet.second.state()?), states);
     Ok(())
 }
@@ -67,7 +66,7 @@ fn secrets_are_made_only_where_that_is_said() -> Result<()> {
         assert!(!play.ok && error.to_string().contains("provision_create_secrets"), "{error}");
         assert!(secrets(guest)?.is_empty());
     }
-    assert!(contents(&world.path("trusted"))?.is_empty());
+    assert!(!world.path("trusted").exists());
     let first = controller.playbook("provision.yml", &["-e", "provision_create_secrets=true"])?;
     assert!(first.ok, "{}", first.output);
     let again = controller.playbook("provision.yml", &[])?;
@@ -220,6 +219,24 @@ fn names_that_no_file_can_have_are_kept_under_their_ids() -> Result<()> {
     assert!(world.path(&format!("trusted/secrets/{id}")).exists());
     request_of(world, "image.hdr", &id)?;
     assert_eq!(associated(guest)?, [id]);
+    Ok(())
+}
+
+#[test]
+fn a_fleet_of_which_nobody_answers_is_summed_up_too() -> Result<()> {
+    if !can_simulate("a_fleet_of_which_nobody_answers_is_summed_up_too") {
+        return Ok(());
+    }
+    let Single { world, guest, .. } = &Single::new(json!({}))?;
+    let gone = json!({"ansible_guest_sim_bin": "/nonexistent/guest-sim"});
+    let hosts = [Host::guest("guest1", guest)?.with(gone.clone()), Host::guest("guest2", guest)?.with(gone)];
+    let controller = Controller::new(&world.path("gone"), &Host::controller(), &hosts, &variables(world))?;
+    let summary = world.path("summary.json");
+    let named = format!("provision_summary={}", summary.display());
+    let play = controller.playbook("provision.yml", &["-e", &named])?;
+    assert!(!play.ok && play.output.contains("FAILED unreachable, 2: guest1, guest2"), "{}", play.output);
+    let told: Value = serde_json::from_slice(&fs::read(summary)?)?;
+    assert_eq!(told["counts"]["failed"], 2);
     Ok(())
 }
 

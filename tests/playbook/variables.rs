@@ -198,6 +198,6 @@ fn names_that_yaml_changed_are_refused_with_the_advice_to_quote_them() -> Result
     }
     let secret = json!({"provision_secrets": [{"name": 1.1}]}).to_string();
     let play = single.controller.playbook("provision.yml", &["--limit", "trusted", "--extra-vars", &secret])?;
-    assert_eq!(play.result("localhost", BUILD)?["error"]["code"], "args.quote_name", "{}", play.output);
+    assert!(!play.ok && play.output.contains("[args.quote_name]"), "{}", play.output);
     Ok(())
 }

@@ -8,12 +8,26 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 
-from ansible_collections.seguest.pv.plugins.plugin_utils import fleet, summary
+from ansible_collections.seguest.pv.plugins.plugin_utils import fleet, fleet_leaving, summary
 from ansible_collections.seguest.pv.plugins.plugin_utils.failure import Failure
 
 
-def _registered(hosts: Iterable[str], hostvars: Any, name: str) -> dict[str, Any]:
-    return {host: hostvars.raw_get(host).get(name) for host in hosts}
+def _registered(hosts: Iterable[str], hostvars: Any, registers: list[str]) -> dict[str, Any]:
+    """For each guest the first of its results that is a failure, else the first that changed something, else the first."""
+    found = {}
+    for host in hosts:
+        variables = hostvars.raw_get(host)
+        results = [variables[name] for name in registers if variables.get(name) is not None]
+        found[host] = next(
+            (result for result in results if _went(result, "failed") or _went(result, "unreachable")), None
+        )
+        found[host] = found[host] or next((result for result in results if _went(result, "changed")), None)
+        found[host] = found[host] or next(iter(results), None)
+    return found
+
+
+def _went(result: Any, how: str) -> bool:
+    return isinstance(result, dict) and result.get(how) is True
 
 
 def fleet_mistakes(groups: Any, hostvars: Any, in_run: Any, needed: Any) -> list[str]:
@@ -23,18 +37,12 @@ def fleet_mistakes(groups: Any, hostvars: Any, in_run: Any, needed: Any) -> list
 
 def fleet_plan(hosts: Any, hostvars: Any, instead: Any = None) -> dict[str, Any]:
     """See fleet_plan.yml."""
-    try:
-        return fleet.plan(hosts, hostvars, instead)
-    except ValueError as fault:
-        raise AnsibleFilterError(f"provision_secrets: {fault}") from fault
+    return fleet.plan(hosts, hostvars, instead)
 
 
 def fleet_requests(hosts: Any, hostvars: Any, instead: Any = None) -> list[dict[str, Any]]:
     """See fleet_requests.yml."""
-    try:
-        return fleet.requests(hosts, hostvars, instead)
-    except ValueError as fault:
-        raise AnsibleFilterError(f"provision_secrets: {fault}") from fault
+    return fleet.requests(hosts, hostvars, instead)
 
 
 def fleet_contents(planned: Any, built: Any) -> dict[str, Any]:
@@ -47,16 +55,16 @@ def fleet_lost(built: Any) -> list[str]:
     return fleet.lost(built)
 
 
-def fleet_held(hosts: Any, hostvars: Any, name: str) -> list[dict[str, Any]]:
+def fleet_held(planned: Any, hostvars: Any, name: str) -> list[dict[str, Any]]:
     """See fleet_held.yml."""
-    return fleet.held(_registered(hosts, hostvars, name))
+    return fleet.held(planned, {host: hostvars.raw_get(host).get(name) for host in planned["guests"]})
 
 
 def fleet_own(hosts: Any, everybody: Any, hostvars: Any, folders: Any) -> dict[str, Any]:
     """See fleet_own.yml."""
     try:
-        return fleet.own_files(hosts, everybody, hostvars, folders)
-    except (Failure, ValueError) as fault:
+        return fleet_leaving.own_files(hosts, everybody, hostvars, folders)
+    except Failure as fault:
         raise AnsibleFilterError(str(fault)) from fault
 
 
@@ -86,9 +94,9 @@ def fleet_documents(hosts: Any, hostvars: Any) -> list[dict[str, Any]]:
     return fleet.documents(hosts, hostvars)
 
 
-def fleet_summary(hosts: Any, hostvars: Any, name: str, check_mode: bool = False) -> dict[str, Any]:
+def fleet_summary(hosts: Any, hostvars: Any, name: Any, check_mode: bool = False) -> dict[str, Any]:
     """See fleet_summary.yml."""
-    return summary.summary(hosts, _registered(hosts, hostvars, name), check_mode)
+    return summary.summary(hosts, _registered(hosts, hostvars, [name] if isinstance(name, str) else name), check_mode)
 
 
 class FilterModule:

@@ -93,8 +93,9 @@ def _given(variables: Mapping[str, Any]) -> Json:
 def _kept(variables: Mapping[str, Any]) -> Json:
     boot = mapping(variables.get("compliance_boot"))
     said = [text(boot.get(key)) or "" for key in ("stderr", "stdout", "msg")]
-    # Of all that is printed: servers and shells may say something of their own first.
-    found = _BOOT_ID.search(said[1])
+    # Of all that is printed, and not of what is shown of it: servers and shells may say something of their own first.
+    printed = boot.get("stdout")
+    found = _BOOT_ID.search(printed[:65536] if isinstance(printed, str) else "")
     return {
         "boot_id": found[0] if found else "",
         "boot_said": next(filter(None, said), ""),

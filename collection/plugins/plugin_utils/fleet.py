@@ -1,10 +1,10 @@
 # Copyright: the seguest project
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The description of a fleet, ``provision_*``, of one guest or of many, put into requests for the trusted machine to build.
+"""The descriptions of a fleet put into requests for the trusted machine to build, and what came of them back to each guest.
 
-Each guest is described by its own variables, whichever group or file they come from. Guests that name the same secret share it, and
-those that agree in all that goes into a request share the request. Nothing is judged here: the modules do that.
+Guests that name the same secret share it, and those that agree in all that goes into a request share the request. Nothing is judged
+here: the modules do that. What cannot be meant is the row of the guest that is described so, and nobody else's.
 """
 
 from __future__ import annotations
@@ -13,42 +13,24 @@ import contextlib
 import difflib
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
-from pathlib import PurePosixPath
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ansible.errors import AnsibleError
 from ansible.module_utils.parsing.convert_bool import boolean
-from ansible.vars.hostvars import HostVarsVars
-from jinja2 import Undefined, UndefinedError
 
 from .controller_files import as_list
 from .failure import Failure
+from .fleet_description import OF_REQUESTS, PREFIX, Description, Json
 from .options import OPTIONS
-from .request_files import WITHOUT_SECRET, file_name
 
-PREFIX = "provision_"
-
-# Options of secret_request that are described for a guest, and not for each of its secrets.
-_OF_REQUESTS = (
-    "image",
-    "host_keys",
-    "certificates",
-    "crls",
-    "root_ca",
-    "host_key_hashes",
-    "download_crls",
-    "cck_file",
-    "extension_secret_file",
-    "secret_recipients",
-    "secret_key_file",
+# Read by the playbooks where the requests are built, and not for each guest.
+_OF_PLAYBOOKS = ("create_secrets", "secret_key_passphrase", "summary")
+_NAMES = frozenset(
+    f"{PREFIX}{name}"
+    for name in (*OF_REQUESTS, *_OF_PLAYBOOKS, "output", "secrets", "serial", "max_fail_percentage", *OPTIONS["guest"])
 )
-# What a request is made of beside its secret: whatever differs in it has a folder of its own.
-_MATERIAL = ("image", "host_keys", "cck_file", "extension_secret_file")
-# What names a secret and says where it and its request are. That there is a value is enough.
-_PLACING = ("name", "label", "type", "secret", "path", "secret_file", "id_file", *_MATERIAL)
 # What has the documents looked at, and nothing about secrets.
-_OF_DOCUMENTS = tuple(name for name in _OF_REQUESTS if not name.startswith("secret_"))
+_OF_DOCUMENTS = tuple(name for name in OF_REQUESTS if not name.startswith("secret_"))
 # What a guest is held against.
 _ASKED = (
     "secrets",
@@ -62,20 +44,6 @@ _ASKED = (
     "strict",
     "host_key_hashes",
 )
-_LISTS = ("host_keys", "certificates", "crls", "host_key_hashes", "secret_recipients")
-# Read by the playbooks themselves.
-_OF_PLAYBOOKS = (
-    "output",
-    "secrets",
-    "create_secrets",
-    "secret_key_passphrase",
-    "serial",
-    "max_fail_percentage",
-    "summary",
-)
-_NAMES = frozenset(f"{PREFIX}{name}" for name in (*_OF_REQUESTS, *_OF_PLAYBOOKS, *OPTIONS["guest"]))
-
-Json = dict[str, Any]
 
 
 def mistakes(groups: Mapping[str, Any], hostvars: Any, in_run: Iterable[str], needed: Iterable[str]) -> list[str]:
@@ -103,69 +71,108 @@ def mistakes(groups: Mapping[str, Any], hostvars: Any, in_run: Iterable[str], ne
             )
     guests = list(groups.get("guests") or ())
     guests = [host for host in guests if host in hosts] or guests
-    unread = {name for host in guests for name in hostvars.raw_get(host) if name.startswith(PREFIX)} - _NAMES
-    for host in guests[:1]:
-        may_create = hostvars.raw_get(host).get(f"{PREFIX}create_secrets", False)
-        try:
-            boolean(may_create)
-        except TypeError:
-            found.append(f"The variable {PREFIX}create_secrets must be true or false, and is neither.")
-    for name in sorted(unread):
+    named = {host: {name for name in hostvars.raw_get(host) if name.startswith(PREFIX)} for host in guests}
+    for name in sorted(set().union(*named.values()) - _NAMES):
         near = difflib.get_close_matches(name, _NAMES, n=1, cutoff=0.0)
         found.append(f"Nothing reads the variable {name}: did you mean {near[0]}?")
+    if groups.get("trusted"):
+        trusted = hostvars.raw_get(groups["trusted"][0])
+        elsewhere = set().union(*named.values()).difference(trusted)
+        found += [
+            f"The variable {PREFIX}{name} is read on the trusted machine: set it for all hosts, or with -e."
+            for name in _OF_PLAYBOOKS
+            if f"{PREFIX}{name}" in elsewhere
+        ]
+        with contextlib.suppress(KeyError):
+            found += _no_boolean(f"{PREFIX}create_secrets", trusted[f"{PREFIX}create_secrets"])
     return found
 
 
+def _no_boolean(name: str, value: Any) -> list[str]:
+    try:
+        if not (isinstance(value, str) and "{{" in value):
+            boolean(value)
+    except TypeError:
+        return [f"The variable {name} must be true or false, and is neither."]
+    return []
+
+
 def plan(hosts: Iterable[str], hostvars: Any, instead: Mapping[str, Any] | None = None) -> Json:
-    """What some guests need, without any secret: the value of none is looked up.
+    """What some guests need, without the value of any secret.
 
     :param hosts: the guests
     :param hostvars: Ansible's hostvars
     :param instead: options of secret_request that count instead of the guests' own, such as another ``image``
-    :return: ``folders`` in which the folders of requests are; ``guests``, for each of them its secrets in order, each with the ``label`` of its
-        request and its ``name`` or None; ``failed``, the error of each guest whose description cannot be read
-    :raises ValueError: if two secrets would be one file
+    :return: ``folders`` in which the folders of requests are; ``guests``, for each of them its secrets in order, each with the
+        ``label`` of its request and its ``name`` or None; ``failed``, the error of each guest whose description cannot be meant
     """
-    owners: dict[str, str] = {}
+    shared = _Shared()
     folders: dict[str, None] = {}
     guests: dict[str, list[Json]] = {}
     failed: dict[str, Json] = {}
     for host in hosts:
-        described = _Description(host, hostvars)
+        described = Description(host, hostvars)
         try:
-            entries = list(described.requests(instead or {}))
+            # Whole, so that what cannot be read of a secret is found here; it is not kept.
+            entries = described.requests(instead, whole=True)
+            shared.take(host, entries)
+            folders[described.folder()] = None
         except Failure as failure:
             failed[host] = failure.result()["error"]
             continue
-        for entry in entries:
-            name, secret = str(entry.get("name")), entry.get("secret_file")
-            if secret is not None and owners.setdefault(secret, name) != name:
-                raise ValueError(
-                    f"the secrets {owners[secret]!r} and {name!r} would both be in the file {secret}: give one of them another name"
-                )
         guests[host] = [{"label": entry["label"], "name": entry.get("name")} for entry in entries]
-        folders[f"{described.get('output')}/requests"] = None
     return {"folders": list(folders), "guests": guests, "failed": failed}
+
+
+class _Shared:
+    """What guests share, and must then describe alike."""
+
+    def __init__(self) -> None:
+        self._requests: dict[str, tuple[str, Json]] = {}
+        self._names: dict[str, tuple[str, str]] = {}
+        self._files: dict[str, tuple[str, str]] = {}
+
+    def take(self, host: str, entries: Iterable[Json]) -> None:
+        """Takes up a guest, if all that it shares with those before it is the same."""
+        requests, names, files = dict(self._requests), dict(self._names), dict(self._files)
+        for entry in entries:
+            label, name, file = entry["label"], entry.get("name"), entry.get("secret_file")
+            if name is not None and file is not None:
+                other, there = names.setdefault(name, (host, file))
+                if there != file:
+                    raise self._conflict(host, other, f"the secret {name!r}", f"its file is {file}, and {there}")
+                other, called = files.setdefault(file, (host, name))
+                if called != name:
+                    raise self._conflict(
+                        host, other, f"the file {file}", f"it is for the secret {name!r}, and {called!r}"
+                    )
+            other, before = requests.setdefault(label, (host, entry))
+            differing = sorted(key for key in {*entry, *before} if entry.get(key) != before.get(key))
+            if differing:
+                raise self._conflict(host, other, f"the request {label}", f"they differ in {', '.join(differing)}")
+        self._requests, self._names, self._files = requests, names, files
+
+    @staticmethod
+    def _conflict(host: str, other: str, what: str, how: str) -> Failure:
+        who = f"{host} and {other} share" if host != other else f"{host} has twice"
+        return Failure(
+            "args.conflict", f"{who} {what}, but {how}.", "Describe it alike, or give another secret another name."
+        )
 
 
 def requests(hosts: Iterable[str], hostvars: Any, instead: Mapping[str, Any] | None = None) -> list[Json]:
     """Options of secret_request for each request that some guests need, once however many share it. Never a fact: it may hold secrets.
 
-    :param hosts: guests whose descriptions can be read
-    :raises ValueError: if two requests would be one file
+    :param hosts: guests that plan() could read
     """
     found: dict[str, Json] = {}
-    first: dict[str, str] = {}
+    folders: dict[str, None] = {}
     for host in hosts:
-        for entry in _Description(host, hostvars).requests(instead or {}, whole=True):
-            label = entry["label"]
-            if found.setdefault(label, entry) != entry:
-                raise ValueError(
-                    f"the guests {first[label]} and {host} both have the request {label}, and not of the same options: "
-                    "give one of the secrets another name"
-                )
-            first.setdefault(label, host)
-    return list(found.values())
+        described = Description(host, hostvars)
+        folders[described.folder()] = None
+        for entry in described.requests(instead, whole=True):
+            found.setdefault(entry["label"], entry)
+    return [{**entry, "history": list(folders)} for entry in found.values()]
 
 
 def contents(planned: Mapping[str, Any], built: Mapping[str, Any]) -> dict[str, list[Json]]:
@@ -174,8 +181,7 @@ def contents(planned: Mapping[str, Any], built: Mapping[str, Any]) -> dict[str, 
     :param planned: what plan() returned
     :param built: what secret_request returned for it
     """
-    entries = {entry["label"]: entry for entry in built.get("requests") or ()}
-    known = {label: _content(label, entry) for label, entry in entries.items()}
+    known = {entry["label"]: _content(entry) for entry in built.get("requests") or ()}
     wanted = {
         host: [{**known[secret["label"]], **({"name": secret["name"]} if secret["name"] else {})} for secret in secrets]
         for host, secrets in planned["guests"].items()
@@ -183,10 +189,11 @@ def contents(planned: Mapping[str, Any], built: Mapping[str, Any]) -> dict[str, 
     return {**wanted, **{host: [{"label": host, "error": error}] for host, error in planned["failed"].items()}}
 
 
-def _content(label: str, entry: Mapping[str, Any]) -> Json:
-    if entry.get("failed"):
-        return {"label": label, "error": entry.get("error")}
-    return {"label": label, "content": entry.get("content")}
+def _content(entry: Mapping[str, Any]) -> Json:
+    return {
+        "label": entry["label"],
+        **{key: entry.get(key) for key in [("content", "error")[bool(entry.get("failed"))]]},
+    }
 
 
 def lost(built: Mapping[str, Any]) -> list[str]:
@@ -195,58 +202,30 @@ def lost(built: Mapping[str, Any]) -> list[str]:
     return [entry["label"] for entry in entries if (entry.get("error") or {}).get("code") == "request.secret_missing"]
 
 
-def held(answers: Mapping[str, Any]) -> list[Json]:
+def held(planned: Mapping[str, Any], answers: Mapping[str, Any]) -> list[Json]:
     """The ids of the secrets that guests hold, for secret_request to know: its option ``held``.
 
+    A guest is believed only about secrets that it is to have: about those of others it has nothing to say.
+
+    :param planned: what plan() returned
     :param answers: for each guest what facts returned
     """
     found: dict[str, str] = {}
     for host, answer in answers.items():
+        own = {identity for secret in planned["guests"].get(host, ()) for identity in _ids(secret.get("name"))}
         facts = _mapping(_mapping(_mapping(answer).get("ansible_facts")).get("ansible_secure_execution"))
         listed = _mapping(facts.get("secrets")).get("list")
         for secret in listed if isinstance(listed, list) else ():
             identity = _mapping(secret).get("id")
-            if isinstance(identity, str):
+            if isinstance(identity, str) and identity in own:
                 found.setdefault(identity, host)
     return [{"id": identity, "by": host} for identity, host in found.items()]
 
 
-def own_files(hosts: Iterable[str], everybody: Iterable[str], hostvars: Any, folders: Iterable[str]) -> Json:
-    """What exists only for some guests, to be removed with them.
-
-    :param hosts: the guests
-    :param everybody: all guests of the inventory
-    :param folders: the folders that are in the folder of requests, of whichever image
-    :return: ``requests``, options of secret_request; ``secrets``, paths; ``shared``, names of secrets that others have, too
-    """
-    leaving = list(hosts)
-    staying = {name for host in everybody if host not in leaving for name in _Description(host, hostvars).secrets()}
-    requests: dict[str, None] = {}
-    secrets: dict[str, None] = {}
-    shared: dict[str, None] = {}
-    known = list(folders)
-    for host in leaving:
-        described = _Description(host, hostvars)
-        for entry in described.requests({}):
-            stem = PurePosixPath(entry["path"]).name
-            if described.secret_name(entry) in staying:
-                shared[described.secret_name(entry)] = None
-                continue
-            requests.update(dict.fromkeys([entry["path"], *(f"{folder}/{stem}" for folder in known)]))
-            if entry.get("secret_file"):
-                secrets[entry["secret_file"]] = None
-    return {"requests": [{"path": path} for path in requests], "secrets": list(secrets), "shared": list(shared)}
-
-
-def names(value: Any) -> list[str]:
-    """The names of hosts, given as a list or as text with commas; sorted, each once.
-
-    :raises ValueError: if it is neither
-    """
-    listed = as_list(value)
-    if listed is None or not all(isinstance(name, str) for name in listed):
-        raise ValueError("names of guests must be a list of text, or text with commas between them")
-    return sorted({name.strip() for name in listed} - {""})
+def _ids(name: Any) -> list[str]:
+    """The ids that a secret of this name can have: its hash, or its first 31 bytes."""
+    raw = name.encode() if isinstance(name, str) else b""
+    return [f"0x{hashlib.sha256(raw).hexdigest()}", f"0x{raw[:31].ljust(32, bytes(1)).hex()}"]
 
 
 def expected(value: Any) -> list[Json]:
@@ -268,7 +247,7 @@ def policies(hosts: Iterable[str], hostvars: Any) -> list[Json]:
     """
     found = []
     for host in hosts:
-        described = _Description(host, hostvars)
+        described = Description(host, hostvars)
         asks: Json = {}
         for option in _ASKED:
             with contextlib.suppress(Failure):
@@ -283,7 +262,7 @@ def documents(hosts: Iterable[str], hostvars: Any) -> list[Json]:
     """Options of secret_request that have each distinct set of host key documents looked at: for a request without a secret."""
     found: dict[str, Json] = {}
     for host in hosts:
-        described = _Description(host, hostvars)
+        described = Description(host, hostvars)
         with contextlib.suppress(Failure):
             options = {name: value for name in _OF_DOCUMENTS if (value := described.get(name)) is not None}
             if "host_keys" in options:
@@ -291,114 +270,15 @@ def documents(hosts: Iterable[str], hostvars: Any) -> list[Json]:
     return list(found.values())
 
 
-class _Description:
-    """The variables of one guest, each put into its template only if it has one: that takes a millisecond."""
+def names(value: Any) -> list[str]:
+    """The names of hosts, given as a list or as text with commas; sorted, each once.
 
-    def __init__(self, host: str, hostvars: Any) -> None:
-        self._host = host
-        self._raw = hostvars.raw_get(host)
-        self._templated = HostVarsVars(self._raw, loader=hostvars._loader, host=host)
-
-    def get(self, name: str, parts: Iterable[str] | None = None) -> Any:
-        """The value of ``provision_NAME``, None if it is not set.
-
-        :param parts: of a list of dictionaries, the keys that are wanted; the others are not looked up
-        """
-        variable = f"{PREFIX}{name}"
-        value = self._raw.get(variable)
-        try:
-            value = value if value is None or _is_plain(value) else self._templated[variable]
-            if name == "secrets" and isinstance(value, str):
-                value = as_list(value, commas=False)
-            if parts is not None and isinstance(value, (list, tuple)):
-                wanted = [each for each in value if isinstance(each, Mapping)]
-                if len(wanted) == len(value):
-                    return [
-                        {key: None if key == "secret" else _native(each[key]) for key in parts if key in each}
-                        for each in wanted
-                    ]
-            return _native(value)
-        except (AnsibleError, UndefinedError) as fault:
-            raise Failure(
-                "args.invalid",
-                f"The variable {variable} of {self._host} has no value: {fault}",
-                "Set what it is made of, for this guest or for its group.",
-            ) from fault
-
-    def secrets(self) -> Iterator[str]:
-        """What distinguishes each secret from others: its name."""
-        return (self.secret_name(entry) for entry in self.requests({}))
-
-    @staticmethod
-    def secret_name(entry: Mapping[str, Any]) -> str:
-        """What distinguishes a secret from others: its name, or for types without one its file or label."""
-        return str(entry.get("name") or entry.get("secret_file") or entry["label"])
-
-    def requests(self, instead: Mapping[str, Any], whole: bool = False) -> Iterator[Json]:
-        """The options of secret_request for each secret; unless they are ``whole``, those that name and place it."""
-        output = self.get("output")
-        if not isinstance(output, str):
-            raise self._missing("output", "the folder of requests and secrets on the trusted machine, as text")
-        secrets = self.get("secrets", None if whole else _PLACING)
-        if not isinstance(secrets, list) or not all(isinstance(secret, Mapping) for secret in secrets):
-            raise self._missing("secrets", "the secrets of the guest's store, a list of dictionaries, each with a name")
-        described = {name: self._option(name) for name in (_OF_REQUESTS if whole else _MATERIAL)}
-        described = {**{name: value for name, value in described.items() if value is not None}, **instead}
-        for secret in secrets:
-            options = {**described, **secret}
-            file = file_name(secret)
-            folder = _folder(options)
-            files = {"label": f"{folder}/{file}", "path": f"{output}/requests/{folder}/{file}.request"}
-            if options.get("type") not in WITHOUT_SECRET and "secret" not in secret:
-                files["secret_file"] = f"{output}/secrets/{file}"
-            if "name" in secret and str(secret["name"]).replace(" ", "_") != file:
-                # The module would call it after the name, which no file can have.
-                files["id_file"] = f"{output}/requests/{folder}/{file}.yaml"
-            given = {key: secret[key] for key in ("path", "secret_file", "id_file") if key in secret}
-            yield {**options, **files, **given, "history": [f"{output}/requests"]}
-
-    def _option(self, name: str) -> Any:
-        value = self.get(name)
-        # The same list, however it is written, is the same folder.
-        return as_list(value) or value if name in _LISTS and isinstance(value, str) else value
-
-    def _missing(self, name: str, what: str) -> Failure:
-        return Failure(
-            "args.missing",
-            f"The variable {PREFIX}{name} of {self._host} must be {what}.",
-            "Set it for all guests, for a group of them or for this one.",
-        )
-
-
-def _folder(options: Mapping[str, Any]) -> str:
-    """The folder of all requests that are made of the same but for the secret: an image, and the machines that it may run on."""
-    material = [options.get(name) for name in _MATERIAL]
-    material = [sorted(map(str, value)) if isinstance(value, list) else value for value in material]
-    digest = hashlib.sha256(json.dumps(material, default=str).encode()).hexdigest()[:8]
-    return file_name({"name": f"{PurePosixPath(str(options.get('image'))).name}-{digest}"})
-
-
-def _is_plain(value: Any) -> bool:
-    """Whether nothing in a value can be a template."""
-    if isinstance(value, str):
-        return not any(mark in value for mark in ("{{", "{%", "{#"))
-    if isinstance(value, Mapping):
-        return all(_is_plain(key) and _is_plain(each) for key, each in value.items())
-    if isinstance(value, (list, tuple)):
-        return all(_is_plain(each) for each in value)
-    return value is None or isinstance(value, (bool, int, float))
-
-
-def _native(value: Any) -> Any:
-    """The value with all that is in it put into its template, too.
-
-    :raises UndefinedError: if a part of it is not defined
+    :raises ValueError: if it is neither
     """
-    if isinstance(value, Undefined):
-        raise UndefinedError(str(value._undefined_message))
-    if isinstance(value, Mapping):
-        return {key: _native(value[key]) for key in value}
-    return [_native(each) for each in value] if isinstance(value, (list, tuple)) else value
+    listed = as_list(value)
+    if listed is None or not all(isinstance(name, str) for name in listed):
+        raise ValueError("names of guests must be a list of text, or text with commas between them")
+    return sorted({name.strip() for name in listed} - {""})
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

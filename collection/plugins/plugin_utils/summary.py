@@ -21,7 +21,8 @@ _WIDTH = 68
 _NAMES = 40  # names in a list on the terminal
 _KINDS = 20  # codes and warnings on the terminal
 _TEXT = 400  # characters of what a guest says
-_CODED = re.compile(r"(?s)(?P<text>.*?)\s*\[(?P<code>[a-z_]+\.[a-z0-9_]+)\]\s*")
+_WARNINGS = 20  # of one guest
+_CODE = re.compile(r"[a-z_]{1,40}\.[a-z0-9_]{1,60}\]")
 _BEGINNING = re.compile("^(Task failed: |Action failed: )+")  # Ansible's own
 UNREACHABLE, FAILED = "unreachable", "failed"
 
@@ -74,7 +75,7 @@ def summary(hosts: Iterable[str], results: Mapping[str, Any], check_mode: bool =
 
 def _warnings(result: Any) -> list[str]:
     noted = _mapping(result).get("noted")
-    return [text for text in noted if isinstance(text, str)] if isinstance(noted, list) else []
+    return [text for text in noted[:_WARNINGS] if isinstance(text, str)] if isinstance(noted, list) else []
 
 
 def _cause(result: Any) -> tuple[str, str, str | None] | None:
@@ -93,8 +94,11 @@ def _cause(result: Any) -> tuple[str, str, str | None] | None:
 
 
 def _coded(warning: str) -> tuple[str, str, str | None]:
-    found = _CODED.fullmatch(warning)
-    return (found["code"], _text(found["text"]), None) if found else ("warning", _text(warning), None)
+    # The code is at the end, however long the text before it is.
+    text, bracket, code = warning[-4 * _TEXT :].rpartition("[")
+    if bracket and _CODE.fullmatch(code.rstrip()):
+        return code.rstrip()[:-1], _text(text), None
+    return "warning", _text(warning), None
 
 
 def _add(kinds: dict[str, Json], host: str, code: str, detail: str, hint: str | None) -> None:
@@ -137,7 +141,7 @@ def _wrapped(text: str, indent: str = "") -> list[str]:
 
 
 def _text(value: Any) -> str:
-    text = printable(value) if isinstance(value, str) else ""
+    text = printable(value[: 4 * _TEXT]) if isinstance(value, str) else ""
     text = _BEGINNING.sub("", " ".join(text.split()))
     return text if len(text) <= _TEXT else text[:_TEXT] + "..."
 

@@ -96,11 +96,16 @@ impl History {
                 return Err(Fault::new(codes::NOT_OURS, detail).hint("Give requests a folder of their own."));
             }
             let entry = entry.map_err(|e| files::unreadable(folder, &e))?;
-            let kind = entry.file_type().map_err(|e| files::unreadable(&entry.path(), &e))?;
+            let path = entry.path();
+            // A folder may have been moved elsewhere and linked; a link to a file is one that cannot be read.
+            let kind = match fs::metadata(&path) {
+                Ok(metadata) => metadata.file_type(),
+                Err(e) if e.kind() == ErrorKind::NotFound => continue,
+                Err(e) => return Err(files::unreadable(&path, &e)),
+            };
             if kind.is_dir() && with_folders {
-                self.look_into(&entry.path(), false)?;
+                self.look_into(&path, false)?;
             } else if kind.is_file() {
-                let path = entry.path();
                 if let Some(id) = id_in(&path)? {
                     self.in_files.entry(id).or_insert(path);
                 }

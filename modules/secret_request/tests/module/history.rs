@@ -55,8 +55,10 @@ fn folders_of_other_images_are_looked_into_where_they_are_named() {
     for name in ["request.manifest.json", "my_secret.yaml"] {
         fs::remove_file(world.path(name)).unwrap();
     }
-    for folder in ["requests", "requests/image1"] {
-        assert_eq!(refused(&world, json!({"history": [world.text(folder)]})), "request.secret_existed");
+    fs::create_dir(world.path("linked")).unwrap();
+    std::os::unix::fs::symlink(world.path("requests/image1"), world.path("linked/image1")).unwrap();
+    for folder in ["requests", "requests/image1", "linked"] {
+        assert_eq!(refused(&world, json!({"history": [world.text(folder)]})), "request.secret_existed", "{folder}");
     }
     // Who does not name them has a new secret; that a folder is not there yet is no hindrance.
     let made = world.run(&world.options("another", json!({"history": [world.text("nothing")]})));
