@@ -207,8 +207,8 @@ fn the_examples_of_the_pages_do_what_they_say() -> Result<()> {
         ("/etc/seguest/ibm-z-host-key-signing.crt", there("pki/ibm.crt")),
         ("/etc/seguest/DigiCertCA.crt", there("pki/inter_ca.crt")),
         ("/etc/seguest/ibm-z-host-key.crl", there("pki/ibm.crl")),
-        // The pretend root has a list, too.
-        ("/etc/seguest/DigiCertCA.crl", format!("{}, {}", there("pki/inter_ca.crl"), there("pki/root_ca.crl"))),
+        ("/etc/seguest/DigiCertCA.crl", there("pki/inter_ca.crl")),
+        ("/etc/seguest/DigiCertRoot.crl", there("pki/root_ca.crl")),
     ];
     let request = files.iter().fold(request.clone(), |text, (path, there)| text.replace(path, there));
     assert!(!request.contains("/etc/seguest"), "{request}");

@@ -274,7 +274,7 @@ EXAMPLES = r"""
     create_secret: true
     host_keys: [/srv/pv/HKD-8561-1.crt, /srv/pv/HKD-8561-2.crt]
     certificates: [/srv/pv/ibm-z-host-key-signing.crt, /srv/pv/DigiCertCA.crt]
-    crls: [/srv/pv/ibm-z-host-key.crl, /srv/pv/DigiCertCA.crl]
+    crls: [/srv/pv/ibm-z-host-key.crl, /srv/pv/DigiCertCA.crl, /srv/pv/DigiCertRoot.crl]
     image: /srv/images/guest.img
   delegate_to: localhost
 """
