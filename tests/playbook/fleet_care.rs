@@ -133,6 +133,7 @@ fn of_two_guests_one_or_both_are_retired_and_what_they_share_stays_as_long_as_on
     let one = json!({"retire_guest": "guest1", "retire_destroy_secret": "guest1"});
     let play = ok(&fleet.controller, "retire.yml", &one)?;
     assert!(play.output.contains("Kept, for other guests name them: cluster key."), "{}", play.output);
+    assert!(play.output.contains("1 guests: 1 changed, 0 unchanged, 0 failed"), "{}", play.output);
     let secrets_left =
         |names: &[&str]| names.iter().all(|name| world.path(&format!("trusted/secrets/{name}")).exists());
     assert!(secrets_left(&["cluster_key", "key_of_guest2"]) && !secrets_left(&["key_of_guest1"]));
