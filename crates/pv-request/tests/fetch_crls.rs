@@ -5,7 +5,7 @@
 use openssl::{nid::Nid, x509::X509};
 use pv_request::{
     Downloads, HostKeyDocument, Limits, Source, codes,
-    verify::{Outdated, Trust, VerifiedHostKey, Verifier},
+    verify::{Fetch as _, Outdated, Trust, VerifiedHostKey, Verifier},
 };
 use std::{sync::Arc, time::Duration};
 use test_pki::{Authority, Crl, CrlServer, Flaw, Pki, REVOKED_SERIAL, Reply, Role, days_from_now, host_key};
@@ -232,6 +232,24 @@ fn a_server_can_neither_delay_nor_fill_nor_lead_elsewhere() {
     }
     server.put("/moved", Reply::Redirect(server.uri("/ibm.crl")));
     verify(&verifier, &world.document_with(&[server.uri("/moved")])).unwrap();
+}
+
+#[test]
+fn a_redirect_may_be_relative_and_name_other_addresses_in_its_query() {
+    let world = World::new();
+    let list = world.pki.signing.crl(&Crl::default()).unwrap().to_der().unwrap();
+    for (from, to, place) in [
+        ("/to/other", "/get?u=http://x", "/get?u=http://x"),
+        ("/to/query", "?d=1", "/to/query?d=1"),
+        ("/to/folder", "../up/./this.crl", "/up/this.crl"),
+    ] {
+        world.server.put(from, Reply::Redirect(to.into()));
+        world.server.put(place, Reply::Content(list.clone()));
+        let asked = world.server.asked().len();
+        let fetched = Downloads::new(limits()).fetch(&world.server.uri(from)).unwrap();
+        assert_eq!(*fetched, list, "{to}");
+        assert_eq!(world.server.asked()[asked..], [from, place], "{to}");
+    }
 }
 
 #[test]
