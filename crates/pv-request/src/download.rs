@@ -40,7 +40,8 @@ pub struct Limits {
     /// How many redirects are followed.
     pub redirects: u32,
     /// Whether the proxy is used that `HTTP_PROXY`, `HTTPS_PROXY` or `ALL_PROXY` names, in capitals or not, unless
-    /// `NO_PROXY` names the host: by a GET with the whole address for `http`, by CONNECT for `https`.
+    /// `NO_PROXY` names the host: by a GET with the whole address for `http`, by CONNECT for `https`. One of the first three
+    /// that is set to nothing stands for no proxy.
     pub proxy_from_environment: bool,
 }
 
