@@ -105,7 +105,8 @@ pub(super) fn is_there(source: &Source) -> bool {
 /// All revocation lists of a file: in DER one after the other, or any number in PEM between anything else.
 ///
 /// # Errors
-/// [`codes::NOT_A_CRL`] where one is damaged, or something else stands behind those in DER: it may be the one that revokes.
+/// [`codes::NOT_A_CRL`] where one is damaged, or something else than blank space stands behind those in DER: it may be the
+/// one that revokes.
 /// [`codes::FILE_TOO_LARGE`] and [`codes::TOO_MANY`] where there is no `room`.
 pub(super) fn parse(source: &Source, room: &mut Room) -> Result<Vec<X509Crl>> {
     let (mut crls, mut rest) = (Vec::new(), source.bytes.as_slice());
