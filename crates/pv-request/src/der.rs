@@ -55,11 +55,12 @@ impl<'a> Iterator for Values<'a> {
     }
 }
 
-/// Splits what follows the first value from it.
+/// Splits what follows the first value from it. Blank space up to the end is nothing: editors and shells append it.
 pub(crate) fn split_first(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let mut rest = Values(bytes);
     rest.next()?;
-    bytes.split_at_checked(bytes.len() - rest.0.len())
+    let (first, behind) = bytes.split_at_checked(bytes.len() - rest.0.len())?;
+    Some((first, if behind.trim_ascii().is_empty() { &[] } else { behind }))
 }
 
 #[cfg(test)]
@@ -76,6 +77,10 @@ mod tests {
         assert_eq!(values.next(), Some(Value { tag: OCTETS, content: &[8, 9] }));
         assert_eq!((values.next(), values.0), (None, &[5][..]));
         assert_eq!(split_first(&bytes).map(|(first, rest)| (first.len(), rest.len())), Some((5, 6)));
+        let behind = |bytes: &'static [u8]| split_first(bytes).map(|(_, rest)| rest);
+        assert_eq!(behind(&[4, 1, b'\n']), Some(&[][..]));
+        assert_eq!(behind(&[4, 1, b'\n', b'\r', b'\n']), Some(&[][..]));
+        assert_eq!(behind(&[4, 1, 7, b'\n', 0]), Some(&[b'\n', 0][..]));
         for cut in [&[0x30][..], &[0x30, 2, 1], &[0x30, 0x80, 0, 0], &[0x30, 0x84, 0xff, 0xff, 0xff, 0xff], &[]] {
             assert_eq!(Values(cut).next(), None, "{cut:?}");
         }

@@ -2,6 +2,7 @@
 
 mod plain;
 mod proxy;
+mod redirect;
 
 use crate::{
     codes,
@@ -9,6 +10,7 @@ use crate::{
 };
 use fault::Code;
 use proxy::{Proxies, Via};
+use redirect::joined;
 use std::{
     collections::HashMap,
     io::{self, ErrorKind},
@@ -38,7 +40,8 @@ pub struct Limits {
     /// How many redirects are followed.
     pub redirects: u32,
     /// Whether the proxy is used that `HTTP_PROXY`, `HTTPS_PROXY` or `ALL_PROXY` names, in capitals or not, unless
-    /// `NO_PROXY` names the host: by a GET with the whole address for `http`, by CONNECT for `https`.
+    /// `NO_PROXY` names the host: by a GET with the whole address for `http`, by CONNECT for `https`. One of the first three
+    /// that is set to nothing stands for no proxy.
     pub proxy_from_environment: bool,
 }
 
@@ -205,21 +208,6 @@ fn too_slow(time: Duration) -> NotFetched {
     format!("gave no whole answer within {}", seconds(time)).into()
 }
 
-/// Where an address leads that is said in the answer of `base` (RFC 3986, 5.2, without dots in paths).
-fn joined(base: &Uri, to: &str) -> Option<Uri> {
-    if to.contains("://") {
-        return to.parse().ok();
-    }
-    let (scheme, authority) = (base.scheme_str()?, base.authority()?);
-    let path = match (to, base.path().rsplit_once('/')) {
-        (network, _) if network.starts_with("//") => return format!("{scheme}:{network}").parse().ok(),
-        (absolute, _) if absolute.starts_with('/') => absolute.to_owned(),
-        (relative, Some((folder, _))) => format!("{folder}/{relative}"),
-        (relative, None) => format!("/{relative}"),
-    };
-    format!("{scheme}://{authority}{path}").parse().ok()
-}
-
 impl Fetch for Downloads {
     fn fetch(&self, uri: &str) -> Answer {
         let cell = self.asked.lock().unwrap_or_else(PoisonError::into_inner).entry(uri.to_owned()).or_default().clone();
@@ -229,23 +217,4 @@ impl Fetch for Downloads {
 
 fn seconds(time: Duration) -> String {
     format!("{:.3} s", time.as_secs_f32()).replace(".000", "")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_redirect_is_read_in_the_light_of_the_address_that_gives_it() {
-        let base = "http://a:8080/b/c?d".parse().unwrap();
-        for (to, whole) in [
-            ("https://x/y", "https://x/y"),
-            ("//x/y", "http://x/y"),
-            ("/y", "http://a:8080/y"),
-            ("y", "http://a:8080/b/y"),
-        ] {
-            assert_eq!(joined(&base, to), Some(whole.parse().unwrap()), "{to}");
-        }
-        assert_eq!(joined(&base, "http://["), None);
-    }
 }

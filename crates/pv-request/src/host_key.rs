@@ -112,7 +112,8 @@ pub(crate) fn only_certificate(source: &Source, called: &str, hint: &str) -> Res
 /// none.
 ///
 /// # Errors
-/// [`codes::NOT_A_CERTIFICATE`] where one is damaged, or something else stands behind those in DER: it may have been meant.
+/// [`codes::NOT_A_CERTIFICATE`] where one is damaged, or something else than blank space stands behind those in DER:
+/// it may have been meant.
 pub(crate) fn certificates(source: &Source) -> Result<Vec<X509>> {
     let (mut found, mut rest) = (Vec::new(), source.bytes.as_slice());
     while let Some((first, behind)) = der::split_first(rest) {

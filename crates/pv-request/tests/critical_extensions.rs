@@ -137,9 +137,10 @@ fn a_list_of_some_certificates_counts_for_those_and_revokes_any() {
     let elsewhere = point("http://crl.invalid/other.crl");
     assert_eq!(with(&elsewhere, &good), Err("hkd.crl_scope"));
     assert_eq!(with(&elsewhere, &revoked), Err("hkd.revoked"));
-    // Of authorities only, for some reasons only, of several issuers, of attributes; and what cannot be read.
+    // Of authorities only, of nobody, for some reasons only, of several issuers, of attributes; and what cannot be read.
     for content in [
         vec![0x30, 3, 0x82, 1, 0xff],
+        vec![0x30, 6, 0x81, 1, 0xff, 0x82, 1, 0xff],
         vec![0x30, 4, 0x83, 2, 6, 0x40],
         vec![0x30, 3, 0x84, 1, 0xff],
         vec![0x30, 3, 0x85, 1, 0xff],

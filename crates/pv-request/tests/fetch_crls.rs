@@ -8,7 +8,9 @@ use pv_request::{
     verify::{Outdated, Trust, VerifiedHostKey, Verifier},
 };
 use std::{sync::Arc, time::Duration};
-use test_pki::{Authority, Crl, CrlServer, Flaw, Pki, REVOKED_SERIAL, Reply, Role, days_from_now, host_key};
+use test_pki::{
+    Authority, Crl, CrlServer, Flaw, MoreExtension, Pki, REVOKED_SERIAL, Reply, Role, days_from_now, host_key,
+};
 
 /// A server, and a hierarchy whose certificates say that the revocation lists are there.
 struct World {
@@ -146,6 +148,86 @@ fn an_outdated_list_is_replaced_by_a_current_one() {
     let verified = verify(&verifier, &world.document(None)).unwrap();
     assert!(verified.outdated.is_empty() && verified.crl_next_update > days_from_now(80));
     assert_eq!(world.server.asked(), PATHS);
+}
+
+/// A current list that is of some certificates only.
+fn only_of(scope: &[u8]) -> Crl {
+    let point = MoreExtension { oid: "2.5.29.28", critical: true, content: scope.to_vec() };
+    Crl { extensions: vec![point], ..Crl::default() }
+}
+
+/// Of those that name another place for their list, `http://x`.
+const ELSEWHERE: &[u8] = b"\x30\x0e\xa0\x0c\xa0\x0a\x86\x08http://x";
+const OF_USERS: &[u8] = b"\x30\x03\x81\x01\xff";
+const OF_AUTHORITIES: &[u8] = b"\x30\x03\x82\x01\xff";
+
+#[test]
+fn a_current_list_of_other_certificates_does_not_keep_the_right_one_from_being_fetched() {
+    let world = World::new();
+    let World { pki: Pki { root, intermediate, signing, .. }, server } = &world;
+    // The root has issued an authority, and that one the signing key, which is none.
+    for (list, fetched) in [
+        ((root, only_of(ELSEWHERE)), &["/root_ca.crl"][..]),
+        ((root, only_of(OF_USERS)), &["/root_ca.crl"]),
+        ((root, only_of(OF_AUTHORITIES)), &[]),
+        ((intermediate, only_of(ELSEWHERE)), &["/inter_ca.crl"]),
+        ((intermediate, only_of(OF_AUTHORITIES)), &["/inter_ca.crl"]),
+        ((intermediate, only_of(OF_USERS)), &[]),
+        ((signing, only_of(ELSEWHERE)), &["/ibm.crl"]),
+        ((signing, only_of(OF_USERS)), &[]),
+    ] {
+        let others = [root, intermediate, signing].into_iter().filter(|other| !std::ptr::eq(*other, list.0));
+        let mut lists: Vec<_> = others.map(|issuer| (issuer, Crl::default())).collect();
+        lists.push(list);
+        let asked = server.asked().len();
+        let verifier = verifier(&world.trust(&lists), Outdated::Refuse, limits()).unwrap();
+        verify(&verifier, &world.document(None)).unwrap();
+        assert_eq!(server.asked()[asked..], *fetched);
+    }
+}
+
+#[test]
+fn a_list_of_other_certificates_that_cannot_be_replaced_is_named_and_says_why() {
+    let world = World::new();
+    let World { pki: Pki { root, intermediate, signing, .. }, server } = &world;
+    server.put("/inter_ca.crl", Reply::Status(503));
+    server.put("/ibm.crl", Reply::Status(503));
+    let of_chain = world.trust(&[(root, Crl::default()), (intermediate, only_of(ELSEWHERE))]);
+    let of_document =
+        world.trust(&[(root, Crl::default()), (intermediate, Crl::default()), (signing, only_of(ELSEWHERE))]);
+    for (trust, path) in [(of_chain, "/inter_ca.crl"), (of_document, "/ibm.crl")] {
+        let verifier = verifier(&trust, Outdated::Refuse, limits());
+        let fault = verifier.and_then(|verifier| verify(&verifier, &world.document(None))).unwrap_err();
+        assert_eq!(fault.code, codes::CRL_SCOPE, "{fault}");
+        assert!(fault.detail.contains(&format!("{} answered 503", server.uri(path))), "{fault}");
+        assert!(!fault.hint.contains("download_crls"), "{fault}");
+    }
+}
+
+#[test]
+fn an_address_whose_list_is_of_other_certificates_is_not_the_last_that_is_asked() {
+    let world = World::new();
+    let signing = &world.pki.signing;
+    let uris = ["/other", "/ibm.crl"].map(|path| world.server.uri(path));
+    let trust = world.trust(&world.chain_lists());
+    for scope in [ELSEWHERE, OF_AUTHORITIES] {
+        world.put("/other", signing, &only_of(scope));
+        let verify = |uris| verify(&verifier(&trust, Outdated::Refuse, limits()).unwrap(), &world.document_with(uris));
+        verify(&uris).unwrap();
+        let fault = verify(&uris[..1]).unwrap_err();
+        assert_eq!(fault.code, codes::CRL_SCOPE, "{fault}");
+        let reason = format!("{} holds a revocation list that covers other certificates only", uris[0]);
+        assert!(fault.detail.contains(&reason), "{fault}");
+    }
+    // It revokes nevertheless.
+    let revoking = Crl { revoked: vec![REVOKED_SERIAL], ..only_of(ELSEWHERE) };
+    world.put("/other", signing, &revoking);
+    world.put("/ibm.crl", signing, &Crl::default());
+    let mut issue = signing.usual(world.pki.root.certificate.subject_name(), Role::Host, 10).unwrap();
+    (issue.serial, issue.crl_uris) = (Some(REVOKED_SERIAL), uris.to_vec());
+    let revoked = signing.issue(&issue, &host_key(Nid::SECP521R1).unwrap()).unwrap();
+    let fault = verify(&verifier(&trust, Outdated::Refuse, limits()).unwrap(), &revoked).unwrap_err();
+    assert_eq!(fault.code, codes::REVOKED, "{fault}");
 }
 
 #[test]

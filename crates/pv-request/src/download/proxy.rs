@@ -3,12 +3,16 @@
 use super::NotFetched;
 use crate::codes;
 use openssl::base64::encode_block;
+use std::net::Ipv6Addr;
 use ureq::{Proxy, ProxyProtocol, http::Uri};
 
-/// Where a proxy for addresses of `http` may stand, the first that is set counts: its own variable, that for all, and, as
-/// many set only one, that of the other scheme.
-const FOR_HTTP: [&str; 6] = ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy", "HTTPS_PROXY", "https_proxy"];
-const FOR_HTTPS: [&str; 6] = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy", "HTTP_PROXY", "http_proxy"];
+/// Where a proxy for addresses of `http` may stand, each in both spellings. The first that is set counts: its own variable,
+/// that for all, and, as many set only one, that of the other scheme.
+const FOR_HTTP: [[&str; 2]; 3] = [HTTP, ALL, HTTPS];
+const FOR_HTTPS: [[&str; 2]; 3] = [HTTPS, ALL, HTTP];
+const HTTP: [&str; 2] = ["HTTP_PROXY", "http_proxy"];
+const HTTPS: [&str; 2] = ["HTTPS_PROXY", "https_proxy"];
+const ALL: [&str; 2] = ["ALL_PROXY", "all_proxy"];
 
 /// A proxy, and the variable that names it.
 #[derive(Clone, Debug)]
@@ -56,17 +60,14 @@ pub(super) struct Proxies {
 impl Proxies {
     /// Takes them from the variables of which `value` gives the values.
     pub(super) fn new(value: impl Fn(&str) -> Option<String>) -> Self {
-        let set = |name: &'static str| Some((name, value(name).filter(|text| !text.trim().is_empty())?));
         let first =
-            |names: [&'static str; 6]| names.into_iter().find_map(set).map(|(name, text)| via(name, text.trim()));
-        let exceptions = ["NO_PROXY", "no_proxy"].into_iter().find_map(&value).and_then(|list| {
+            |places: [[&'static str; 2]; 3]| places.into_iter().find_map(|names| named(names, &value)).flatten();
+        // Set to nothing, it excepts nothing, but the other spelling may.
+        let exceptions = ["NO_PROXY", "no_proxy"].into_iter().filter_map(&value).find_map(|list| {
+            let mut entries = list.split(',').map(str::trim).filter(|entry| !entry.is_empty()).peekable();
+            entries.peek()?;
             let anything = Proxy::builder(ProxyProtocol::Http);
-            list.split(',')
-                .map(str::trim)
-                .filter(|entry| !entry.is_empty())
-                .fold(anything, |all, entry| all.no_proxy(entry))
-                .build()
-                .ok()
+            entries.fold(anything, |all, entry| all.no_proxy(entry)).build().ok()
         });
         Self { http: first(FOR_HTTP), https: first(FOR_HTTPS), exceptions }
     }
@@ -81,6 +82,15 @@ impl Proxies {
     }
 }
 
+/// What a variable says in its two spellings: nothing, that there is no proxy, or which. Whoever sets one to nothing wants
+/// none, so that spelling counts, whatever the other one has.
+fn named(names: [&'static str; 2], value: impl Fn(&str) -> Option<String>) -> Option<Option<Result<Via, NotFetched>>> {
+    let set: Vec<_> = names.into_iter().filter_map(|name| Some((name, value(name)?))).collect();
+    let (name, text) = set.first()?;
+    let is_off = set.iter().any(|(_, text)| text.trim().is_empty());
+    Some((!is_off).then(|| via(name, text.trim())))
+}
+
 fn via(variable: &'static str, text: &str) -> Result<Via, NotFetched> {
     usable(text).map(|proxy| Via { proxy, variable }).map_err(|what| {
         let shown = masked(text).escape_debug().to_string();
@@ -91,8 +101,7 @@ fn via(variable: &'static str, text: &str) -> Result<Via, NotFetched> {
 }
 
 fn usable(text: &str) -> Result<Proxy, &'static str> {
-    let scheme = text.split_once("://").map(|(scheme, _)| scheme.to_ascii_lowercase());
-    match scheme.as_deref() {
+    match scheme_and_rest(text).0.map(str::to_ascii_lowercase).as_deref() {
         None | Some("http" | "https") => {}
         Some(socks) if socks.starts_with("socks") => return Err("it is a SOCKS proxy; only http and https are spoken"),
         Some(_) => return Err("its scheme is neither http nor https"),
@@ -105,21 +114,47 @@ fn usable(text: &str) -> Result<Proxy, &'static str> {
     let authority = proxy.uri().authority().map_or("", |authority| authority.as_str());
     let behind_login = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
     let behind_address = behind_login.rsplit_once(']').map_or(behind_login, |(_, port)| port);
-    let port = behind_address.rsplit_once(':').map(|(_, port)| port.parse::<u16>());
-    if port.is_some_and(|port| port.is_err() || port == Ok(0)) {
-        return Err("its port is no number from 1 to 65535 (a / or : in the password must be written %2F or %3A)");
+    if behind_address.rsplit_once(':').is_some_and(|(_, port)| !is_port(port)) {
+        return Err(
+            "its port is no number from 1 to 65535 (behind a login comes @HOST:PORT, and a / or : in the password must be written %2F or %3A)",
+        );
     }
     Ok(proxy)
 }
 
-/// The address with dots in place of user and password, which end at the last `@`, whatever else is wrong with it.
-fn masked(text: &str) -> String {
-    let (scheme, rest) = text.split_once("://").map_or(("", text), |(scheme, rest)| (scheme, rest));
-    let joint = if scheme.is_empty() { "" } else { "://" };
-    match rest.rsplit_once('@') {
-        Some((_, host)) => format!("{scheme}{joint}...@{host}"),
-        None => text.to_owned(),
+fn is_port(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_digit()) && text.parse::<u16>().is_ok_and(|port| port != 0)
+}
+
+/// The scheme, if there is one, and what stands behind its `//`. Whatever else comes before a `//` may be of a login.
+fn scheme_and_rest(text: &str) -> (Option<&str>, &str) {
+    let is_scheme = |text: &str| {
+        text.starts_with(|first: char| first.is_ascii_alphabetic())
+            && text.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
+    };
+    match text.split_once("://") {
+        Some((scheme, rest)) if is_scheme(scheme) => (Some(scheme), rest),
+        _ => (None, text),
     }
+}
+
+/// The address with dots in place of all that may be of a login, whatever else is wrong with it: what ends at the last `@`,
+/// and, as the host may have been forgotten or the password may have an `@` itself, what stands behind a host and is no
+/// port.
+fn masked(text: &str) -> String {
+    let (scheme, rest) = scheme_and_rest(text);
+    let scheme = scheme.map_or_else(String::new, |scheme| format!("{scheme}://"));
+    let (login, place) = rest.rsplit_once('@').map_or(("", rest), |(_, place)| ("...@", place));
+    let ipv6 = place.strip_prefix('[').and_then(|inner| inner.split_once(']')?.0.parse::<Ipv6Addr>().ok());
+    let brackets = ipv6.and_then(|_| Some(place.find(']')? + 1));
+    let name = || place.find(|c: char| !c.is_ascii_alphanumeric() && !"-._".contains(c)).unwrap_or(place.len());
+    let (host, behind) = place.split_at(brackets.unwrap_or_else(name));
+    let port = behind.strip_suffix('/').unwrap_or(behind);
+    if port.is_empty() || port.strip_prefix(':').is_some_and(is_port) {
+        return format!("{scheme}{login}{host}{behind}");
+    }
+    let separator = behind.chars().next().unwrap_or_default();
+    format!("{scheme}{login}{host}{separator}...")
 }
 
 #[cfg(test)]
@@ -152,6 +187,32 @@ mod tests {
     }
 
     #[test]
+    fn a_variable_that_is_set_to_nothing_stands_for_no_proxy() {
+        for (http, empty) in [(Some("http_proxy"), ""), (Some("HTTP_PROXY"), " "), (None, "")] {
+            let own = http.unwrap_or("ALL_PROXY");
+            let variables = [(own, empty), ("https_proxy", "http://b:2")];
+            assert_eq!(chosen(&variables, "http://x/"), None, "{own}");
+            assert_eq!(chosen(&variables, "https://x/"), Some(("https_proxy", "b:2".into())), "{own}");
+        }
+        let before_all = [("http_proxy", ""), ("all_proxy", "c:3")];
+        assert_eq!(chosen(&before_all, "http://x/"), None);
+        assert_eq!(chosen(&before_all, "https://x/"), Some(("all_proxy", "c:3".into())));
+        // In either spelling, whatever the other has.
+        for variables in [[("HTTP_PROXY", ""), ("http_proxy", "a:1")], [("HTTP_PROXY", "a:1"), ("http_proxy", "")]] {
+            assert_eq!(chosen(&variables, "http://x/"), None);
+        }
+    }
+
+    #[test]
+    fn a_list_of_exceptions_that_is_empty_does_not_hide_that_of_the_other_spelling() {
+        for (capitals, small) in [("", "x"), (" ", "x"), (" , ", "x"), ("x", "")] {
+            let variables = [("http_proxy", "a:1"), ("NO_PROXY", capitals), ("no_proxy", small)];
+            assert_eq!(chosen(&variables, "http://x/"), None, "{capitals:?}, {small:?}");
+            assert!(chosen(&variables, "http://y/").is_some());
+        }
+    }
+
+    #[test]
     fn an_address_that_cannot_be_used_is_named_with_its_variable_and_without_its_password() {
         for (value, what) in [
             ("socks5://me:s3cret@host:1080", "SOCKS"),
@@ -164,6 +225,22 @@ mod tests {
             ("me:s3cret@ho\u{1b}st", "of the form"),
             ("http://me:s3cret@x@host:x", "port"),
             ("http://me:%ff%ffs3cret@host", "of the form"),
+            // Without its host.
+            ("http://me:s3cret", "port"),
+            ("me:s3cret", "port"),
+            ("me:s3cret/", "of the form"),
+            ("http://me:3128s3cret", "port"),
+            ("http://me:3128:s3cret", "of the form"),
+            ("http://me:s3cret%40host", "of the form"),
+            ("http://me:p@ss:s3cret", "port"),
+            ("ftp://me:3128/s3cret", "neither http nor https"),
+            ("socks5://host/s3cret?s3cret", "SOCKS"),
+            // Without its scheme, or with what is none.
+            ("http:me:s3cret@host:x", ""),
+            ("http:/me:s3cret", "of the form"),
+            ("me:s3c://ret@host", "of the form"),
+            ("me:s3cret://host", "of the form"),
+            ("[me:s3cret]:x", "port"),
         ] {
             let fault = proxies(&[("https_proxy", value)]).through(&"http://x/".parse().unwrap()).unwrap_err();
             assert_eq!(fault.code, codes::PROXY_UNUSABLE, "{value}");
@@ -174,6 +251,23 @@ mod tests {
         // It does not matter where no proxy is asked.
         let unused = proxies(&[("http_proxy", "socks5://host"), ("no_proxy", "x")]);
         assert!(unused.through(&"http://x/".parse().unwrap()).unwrap().is_none());
+    }
+
+    #[test]
+    fn what_is_no_login_is_shown() {
+        for (value, shown) in [
+            ("socks5://host", "socks5://host"),
+            ("ftp://host:3128/", "ftp://host:3128/"),
+            ("ftp://[::1]:3128", "ftp://[::1]:3128"),
+            ("ftp://me:s3cret@[::1]:3128", "ftp://...@[::1]:3128"),
+            ("host:x", "host:..."),
+            ("http://[::1]:x", "http://[::1]:..."),
+            ("host:99999", "host:..."),
+            ("ftp://host/path", "ftp://host/..."),
+            ("http://me:s3cret", "http://me:..."),
+        ] {
+            assert_eq!(masked(value), shown);
+        }
     }
 
     #[test]

@@ -280,7 +280,15 @@ impl Chain<'_> {
                 format!("A revocation list for {at} has a critical extension that is not understood here."),
                 fetch(refusal.at.as_ref()),
             ),
-            (answer::DIFFERENT_CRL_SCOPE, _) => (
+            (answer::DIFFERENT_CRL_SCOPE, Some(why)) => (
+                codes::CRL_SCOPE,
+                format!(
+                    "The only revocation list of the issuer of {at} is one of other certificates, and no other could be fetched: {}.",
+                    why.reason
+                ),
+                hint_not_fetched(why.code).into(),
+            ),
+            (answer::DIFFERENT_CRL_SCOPE, None) => (
                 codes::CRL_SCOPE,
                 format!("The only revocation list of the issuer of {at} is one of other certificates."),
                 fetch(refusal.at.as_ref()),
@@ -326,6 +334,7 @@ pub(super) fn hint_not_fetched(code: Code) -> &'static str {
         codes::PROXY_UNUSABLE => {
             "Correct the variable in the task's environment, as http://HOST:PORT or http://USER:PASSWORD@HOST:PORT, or set it to nothing; or fetch the list elsewhere and name it in crls."
         }
+        codes::CRL_SCOPE => "Get the issuer's list that covers the certificate from elsewhere, and name it in crls.",
         _ => {
             "Check the network, and the proxy in the task's environment; or fetch the list elsewhere and name it in crls."
         }

@@ -2,8 +2,8 @@
 
 use super::{
     Trust,
-    extensions::{Scope, list_kind},
-    names::{crl_uris, same_name},
+    extensions::{Holder, Scope, list_kind},
+    names::same_name,
     signed::is_weakly_signed,
     time,
     time::Instant,
@@ -105,7 +105,8 @@ pub(super) fn is_there(source: &Source) -> bool {
 /// All revocation lists of a file: in DER one after the other, or any number in PEM between anything else.
 ///
 /// # Errors
-/// [`codes::NOT_A_CRL`] where one is damaged, or something else stands behind those in DER: it may be the one that revokes.
+/// [`codes::NOT_A_CRL`] where one is damaged, or something else than blank space stands behind those in DER: it may be the
+/// one that revokes.
 /// [`codes::FILE_TOO_LARGE`] and [`codes::TOO_MANY`] where there is no `room`.
 pub(super) fn parse(source: &Source, room: &mut Room) -> Result<Vec<X509Crl>> {
     let (mut crls, mut rest) = (Vec::new(), source.bytes.as_slice());
@@ -253,11 +254,8 @@ struct Listed {
 impl Listed {
     /// Whether the certificate would be in it if it were revoked.
     fn is_of(&self, certificate: &X509Ref) -> bool {
-        match &self.scope {
-            Scope::All => true,
-            Scope::At(uris) => crl_uris(certificate).iter().any(|uri| uris.contains(uri)),
-            Scope::Authorities | Scope::Part => false,
-        }
+        // A host key document is of a user, as the standard has it.
+        self.scope.is_of(certificate, Holder::User)
     }
 }
 
@@ -284,10 +282,8 @@ impl SignedCrls {
                 Standing::Unusable { code, what } => return Err(unusable(&file, code, what)),
                 Standing::None => continue,
             };
-            let kind = crl.to_der().ok().and_then(|der| list_kind(&der));
-            // What cannot be read was refused above.
-            let scope = kind.map_or(Scope::Part, |kind| kind.scope);
-            if scope == Scope::Authorities {
+            let scope = Scope::of(&crl);
+            if matches!(scope, Scope::Of { holder: Some(Holder::Authority), .. }) {
                 return Err(unusable(&file, codes::CRL_SCOPE, OF_AUTHORITIES));
             }
             list.push(Listed { file, crl, scope, next_update });

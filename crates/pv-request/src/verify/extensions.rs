@@ -1,7 +1,9 @@
 //! Extensions of certificates and revocation lists (RFC 5280, 4.2, 5.2 and 5.3), as far as OpenSSL's safe interface does not
 //! show them: which are critical, and of what a list is.
 
+use super::names::crl_uris;
 use crate::der::{BOOLEAN, INTEGER, OCTETS, OID, SEQUENCE, Value, Values};
+use openssl::x509::{X509CrlRef, X509Ref};
 
 /// Object identifiers below 2.5.29, by their last number.
 const BASE: &[u8] = &[0x55, 0x1d];
@@ -77,17 +79,61 @@ pub(super) fn document_is_understood(der: &[u8]) -> bool {
     extensions().is_some_and(|extensions| are_understood(&extensions, OF_DOCUMENT))
 }
 
+/// Whose a certificate is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Holder {
+    /// That of one who issues none, such as a signing key or a host key.
+    User,
+    /// That of one who issues others.
+    Authority,
+}
+
+impl Holder {
+    /// As the certificate says (RFC 5280, 4.2.1.9).
+    pub(super) fn of(certificate: &X509Ref) -> Self {
+        let der = certificate.to_der().unwrap_or_default();
+        let is_authority = || {
+            let fields = whole(signed(&der)?)?;
+            let extensions = extensions_in(fields.iter().find(|field| field.tag == 0xa3))?;
+            let constraints = extensions.iter().find(|one| one.is(BASIC_CONSTRAINTS))?;
+            let flag = Values(constraints.content).next()?.parts(SEQUENCE)?.of_tag(BOOLEAN)?;
+            Some(flag.content != [0])
+        };
+        if is_authority().unwrap_or(false) { Self::Authority } else { Self::User }
+    }
+}
+
 /// Of which certificates of its issuer a list is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Scope {
-    /// Of all.
-    All,
-    /// Of those that name one of these addresses as where their list is.
-    At(Vec<String>),
-    /// Of authorities' only, which no host key document is.
-    Authorities,
+    /// Of those that fulfil both.
+    Of {
+        /// Whose they are, if not everybody's.
+        holder: Option<Holder>,
+        /// They name one of these addresses as where their list is, if it is not of all.
+        at: Option<Vec<String>>,
+    },
     /// Not all that is to be known of any: for some reasons only, of several issuers, or of what are no certificates of keys.
     Part,
+}
+
+impl Scope {
+    /// Of a list. What cannot be read is not all.
+    pub(super) fn of(crl: &X509CrlRef) -> Self {
+        let kind = crl.to_der().ok().and_then(|der| list_kind(&der));
+        kind.map_or(Self::Part, |kind| kind.scope)
+    }
+
+    /// Whether a certificate of the list's issuer would be in the list if it were revoked.
+    pub(super) fn is_of(&self, certificate: &X509Ref, whose: Holder) -> bool {
+        match self {
+            Self::Of { holder, at } => {
+                let is_there = |uris: &Vec<String>| crl_uris(certificate).iter().any(|uri| uris.contains(uri));
+                holder.is_none_or(|holder| holder == whose) && at.as_ref().is_none_or(is_there)
+            }
+            Self::Part => false,
+        }
+    }
 }
 
 /// What a list says of itself.
@@ -121,7 +167,10 @@ pub(super) fn list_kind(der: &[u8]) -> Option<ListKind> {
     Some(ListKind {
         is_understood: entries_are_understood && are_understood(&of_list, OF_LIST),
         is_delta: of_list.iter().any(|one| one.is(DELTA_INDICATOR)),
-        scope: point.map_or(Scope::All, |point| scope(point.content).unwrap_or(Scope::Part)),
+        scope: match point {
+            Some(point) => scope(point.content).unwrap_or(Scope::Part),
+            None => Scope::Of { holder: None, at: None },
+        },
     })
 }
 
@@ -130,17 +179,20 @@ fn scope(content: &[u8]) -> Option<Scope> {
     let mut parts = Values(content).next()?.parts(SEQUENCE)?;
     whole(parts)?;
     let point = parts.of_tag(0xa0);
-    // A host key document is of a user, as the standard has it, so a list of users' certificates only is of it.
-    parts.of_tag(0x81);
-    let of_authorities = parts.of_tag(0x82).is_some_and(|flag| flag.content != [0]);
+    let mut is_set = |tag| parts.of_tag(tag).is_some_and(|flag| flag.content != [0]);
+    let holder = match (is_set(0x81), is_set(0x82)) {
+        (false, false) => None,
+        (true, false) => Some(Holder::User),
+        (false, true) => Some(Holder::Authority),
+        // Of nobody.
+        (true, true) => return None,
+    };
     if parts.any(|part| part.content != [0]) {
         return Some(Scope::Part);
     }
-    if of_authorities {
-        return Some(Scope::Authorities);
-    }
-    let Some(point) = point else { return Some(Scope::All) };
+    let Some(point) = point else { return Some(Scope::Of { holder, at: None }) };
     let names = Values(point.content).of_tag(0xa0)?;
     let uris = Values(names.content).filter(|name| name.tag == 0x86);
-    Some(Scope::At(uris.filter_map(|uri| String::from_utf8(uri.content.to_vec()).ok()).collect()))
+    let at = uris.filter_map(|uri| String::from_utf8(uri.content.to_vec()).ok()).collect();
+    Some(Scope::Of { holder, at: Some(at) })
 }

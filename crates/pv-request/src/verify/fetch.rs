@@ -3,7 +3,8 @@
 //! machine send requests anywhere.
 
 use super::{
-    crls::{self, NamedCrl, Room, Standing},
+    crls::{self, NamedCrl, Room, Standing, Verdict, verdict},
+    extensions::{Holder, Scope},
     names::crl_uris,
     time::Instant,
 };
@@ -11,7 +12,7 @@ use crate::{NotFetched, Source, codes, crypto::refused};
 use fault::Result;
 use openssl::{
     pkey::{PKeyRef, Public},
-    x509::{X509, X509Ref},
+    x509::{X509, X509CrlRef, X509Ref},
 };
 use pv_wire::iso8601;
 use std::sync::Arc;
@@ -55,8 +56,26 @@ pub(super) fn told(reasons: &[NotFetched]) -> Option<NotFetched> {
     (!reasons.is_empty()).then(|| NotFetched { reason, code: code.unwrap_or(codes::CRL_DOWNLOAD) })
 }
 
-/// Adds to `crls` what they lack for a chain whose signatures are verified: a current list of each certificate's
-/// issuer. Where one is there already nothing is fetched. Gives the certificates that remain without.
+/// A certificate whose signature is verified and for which a list is wanted.
+#[derive(Clone, Copy)]
+pub(super) struct Wanted<'a> {
+    pub(super) certificate: &'a X509Ref,
+    pub(super) holder: Holder,
+    pub(super) issuer: &'a X509Ref,
+    /// The issuer's.
+    pub(super) key: &'a PKeyRef<Public>,
+    pub(super) now: &'a Instant,
+}
+
+impl Wanted<'_> {
+    /// Whether a list of the issuer is of this certificate.
+    fn is_covered_by(&self, crl: &X509CrlRef) -> bool {
+        Scope::of(crl).is_of(self.certificate, self.holder)
+    }
+}
+
+/// Adds to `crls` what they lack for a chain whose signatures are verified: for each certificate a current list that its
+/// issuer has made of it. Where one is there already nothing is fetched. Gives the certificates that remain without.
 pub(super) fn complete(
     chain: &[X509],
     crls: &mut Vec<NamedCrl>,
@@ -68,11 +87,12 @@ pub(super) fn complete(
         // The last one is the root, which has issued itself.
         let issuer = chain.get(at + 1).unwrap_or(certificate);
         let key = issuer.public_key().map_err(refused("read the key of a certificate's issuer"))?;
-        let is_current = |(_, crl): &NamedCrl| matches!(Standing::of(crl, issuer, &key, now), Standing::Current { .. });
-        if crls.iter().any(is_current) {
+        let wanted = Wanted { certificate, holder: Holder::of(certificate), issuer, key: &key, now };
+        let is_current = |crl| matches!(Standing::of(crl, issuer, &key, now), Standing::Current { .. });
+        if crls.iter().any(|(_, crl)| is_current(crl) && wanted.is_covered_by(crl)) {
             continue;
         }
-        match current(certificate, issuer, &key, fetch, now) {
+        match current(&wanted, fetch) {
             Ok(found) => crls.extend(found),
             Err(reasons) => missed.push(Missed { certificate: certificate.clone(), reasons }),
         }
@@ -80,17 +100,11 @@ pub(super) fn complete(
     Ok(missed)
 }
 
-/// Current lists of `issuer` from the first address in `certificate` that has any, or why there are none.
-pub(super) fn current(
-    certificate: &X509Ref,
-    issuer: &X509Ref,
-    key: &PKeyRef<Public>,
-    fetch: &dyn Fetch,
-    now: &Instant,
-) -> std::result::Result<Vec<NamedCrl>, Vec<NotFetched>> {
+/// Current lists from the first address in the certificate that has any of it, or why there are none.
+pub(super) fn current(wanted: &Wanted<'_>, fetch: &dyn Fetch) -> std::result::Result<Vec<NamedCrl>, Vec<NotFetched>> {
     let mut reasons = Vec::new();
-    for uri in crl_uris(certificate) {
-        match usable(&uri, issuer, key, fetch, now) {
+    for uri in crl_uris(wanted.certificate) {
+        match usable(&uri, wanted, fetch) {
             Ok(found) => return Ok(found),
             Err(NotFetched { reason, code }) => reasons.push(NotFetched { reason: format!("{uri} {reason}"), code }),
         }
@@ -98,13 +112,7 @@ pub(super) fn current(
     Err(reasons)
 }
 
-fn usable(
-    uri: &str,
-    issuer: &X509Ref,
-    key: &PKeyRef<Public>,
-    fetch: &dyn Fetch,
-    now: &Instant,
-) -> std::result::Result<Vec<NamedCrl>, NotFetched> {
+fn usable(uri: &str, wanted: &Wanted<'_>, fetch: &dyn Fetch) -> std::result::Result<Vec<NamedCrl>, NotFetched> {
     let scheme = uri.split_once(':').map(|(scheme, _)| scheme.to_ascii_lowercase()).unwrap_or_default();
     if scheme != "http" && scheme != "https" {
         return Err("was not asked, for it is neither http nor https".into());
@@ -114,16 +122,25 @@ fn usable(
         codes::NOT_A_CRL => "holds a revocation list that is damaged",
         _ => "holds more than is read of revocation lists",
     })?;
-    let mut reason = match found.len() {
-        0 => "holds no revocation list".to_owned(),
-        _ => "holds a revocation list that the certificate's issuer has not signed".into(),
-    };
+    let mut reason = NotFetched::from(match found.len() {
+        0 => "holds no revocation list",
+        _ => "holds a revocation list that the certificate's issuer has not signed",
+    });
     let mut current = Vec::new();
     for crl in found {
-        match Standing::of(&crl, issuer, key, now) {
-            Standing::Current { .. } => current.push((uri.to_owned(), crl)),
+        match Standing::of(&crl, wanted.issuer, wanted.key, wanted.now) {
+            // Whoever is named in a list is revoked, whatever it is of.
+            Standing::Current { .. }
+                if wanted.is_covered_by(&crl) || verdict(&crl, wanted.certificate) != Verdict::NotNamed =>
+            {
+                current.push((uri.to_owned(), crl));
+            }
+            Standing::Current { .. } => {
+                let what = "holds a revocation list that covers other certificates only";
+                reason = NotFetched { reason: what.into(), code: codes::CRL_SCOPE };
+            }
             Standing::Outdated { next_update } => {
-                reason = format!("holds a revocation list that is outdated since {}", iso8601(next_update));
+                reason = format!("holds a revocation list that is outdated since {}", iso8601(next_update)).into();
             }
             Standing::Unusable { code, what } => {
                 return Err(NotFetched { reason: format!("holds a revocation list that {what}"), code });
@@ -132,5 +149,5 @@ fn usable(
             Standing::None => {}
         }
     }
-    if current.is_empty() { Err(reason.into()) } else { Ok(current) }
+    if current.is_empty() { Err(reason) } else { Ok(current) }
 }

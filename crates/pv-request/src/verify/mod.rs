@@ -32,7 +32,7 @@ pub use roots::system_root;
 use crate::{HostKeyDocument, NotFetched, Source, codes, crypto::refused, host_key};
 use chain::{Chain, Roots, hint_not_fetched, hint_to_fetch, not_fetched};
 use crls::{CrlState, SignedCrls, unusable};
-use extensions::document_is_understood;
+use extensions::{Holder, document_is_understood};
 use fault::{Code, Fault, Result};
 use names::{crl_uris, is_signing_key, same_name, shown};
 use openssl::{
@@ -200,7 +200,13 @@ impl Verifier {
             }
             CrlState::OtherScope { file } => {
                 let what = "is only of certificates that name another place for their list";
-                return Err(unusable(&file, codes::CRL_SCOPE, what).hint(hint_crl()));
+                return Err(match missed {
+                    Some(why) => {
+                        let what = format!("{what}, and no other could be fetched: {}", why.reason);
+                        unusable(&file, codes::CRL_SCOPE, &what).hint(hint_not_fetched(why.code))
+                    }
+                    None => unusable(&file, codes::CRL_SCOPE, what).hint(hint_crl()),
+                });
             }
             CrlState::None => {
                 let detail = format!("No revocation list that {} signed is there for {name}.", self.signing_file);
@@ -232,7 +238,9 @@ impl Verifier {
         let mut crls = self.crls.lock().unwrap_or_else(PoisonError::into_inner);
         let mut missed = None;
         if let Some(fetch) = self.fetch.as_ref().filter(|_| !crls.has_current(certificate)) {
-            match fetch::current(certificate, &self.signing, &self.signing_key, fetch.as_ref(), &self.now) {
+            let (issuer, key, now) = (self.signing.as_ref(), self.signing_key.as_ref(), &self.now);
+            let wanted = fetch::Wanted { certificate, holder: Holder::User, issuer, key, now };
+            match fetch::current(&wanted, fetch.as_ref()) {
                 Ok(found) => crls.add(SignedCrls::select(found, &self.signing, &self.signing_key, &self.now)?),
                 Err(reasons) => missed = fetch::told(&reasons),
             }
