@@ -74,8 +74,9 @@ options:
         C(https) addresses in the certificates; also in check mode. A certificate's addresses are asked only after its
         signature is verified. Without it, the error for a missing list names the addresses. Of the task's environment
         C(http_proxy) counts for addresses of C(http) and C(https_proxy) for those of C(https), for both C(all_proxy)
-        where it is not set, and then that of the other, and C(no_proxy) and C(SSL_CERT_FILE). A proxy is
-        C(http://HOST:PORT) or C(http://USER:PASSWORD@HOST:PORT); for C(https) it must take CONNECT.
+        where it is not set, and then that of the other, and C(no_proxy) and C(SSL_CERT_FILE). One that is set to nothing
+        means no proxy. A proxy is C(http://HOST:PORT) or C(http://USER:PASSWORD@HOST:PORT); for C(https) it must take
+        CONNECT.
     type: bool
   extension_secret_file:
     description:

@@ -83,7 +83,7 @@ options! {
         /// its signature is verified. Without it, the error for a missing list names the addresses.
         /// Of the task's environment C(http_proxy) counts for addresses of C(http) and C(https_proxy) for those of
         /// C(https), for both C(all_proxy) where it is not set, and then that of the other, and C(no_proxy) and
-        /// C(SSL_CERT_FILE). A proxy is C(http://HOST:PORT) or C(http://USER:PASSWORD@HOST:PORT); for C(https) it must take
+        /// C(SSL_CERT_FILE). One that is set to nothing means no proxy. A proxy is C(http://HOST:PORT) or C(http://USER:PASSWORD@HOST:PORT); for C(https) it must take
         /// CONNECT.
         download_crls: bool = false,
         /// Whether to verify that the host key documents come from IBM and are not revoked. V(false) warns in every
