@@ -44,7 +44,7 @@ def step(step: str, state: str = "unchanged", right: bool | None = True, code: s
 
 
 def good(host: str = "guest1") -> dict[str, Any]:
-    """A guest that is as it is to be, as the module answers."""
+    """A guest that is as wanted, as the module answers."""
     facts = {
         "role": "guest", "boot_id": BOOT, "gathered_at": "2026-01-01T00:00:00Z", "problems": [],
         "ap": {"queues": [

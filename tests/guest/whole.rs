@@ -61,7 +61,7 @@ fn a_guest_is_made_whole_by_one_run_and_a_second_changes_nothing() {
             steps(&second),
             ["machine unchanged", "add unchanged", "verify unchanged", "lock unchanged", "bind unchanged"]
         );
-        assert_eq!(second["msg"], "The guest is as it is to be.");
+        assert_eq!(second["msg"], "The guest is as wanted.");
         assert_eq!(column(&second["requests"], "evidence"), ["added_this_boot", "added_this_boot"]);
         assert_eq!((second.get("warnings"), second.get("predicted")), (None, None));
     }
@@ -338,7 +338,7 @@ fn what_is_left_undone_without_strict_is_not_right() {
     for arguments in [&checked(&arguments), &arguments, &checked(&arguments)] {
         let result = ok(&guest, GUEST, arguments);
         assert_eq!(result["steps"][1]["right"], false, "{result}");
-        assert_ne!(result["msg"], "The guest is as it is to be.");
+        assert_ne!(result["msg"], "The guest is as wanted.");
     }
     assert_eq!(states(&guest)["01.0005"], "bound");
 }

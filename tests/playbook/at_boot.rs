@@ -2,7 +2,7 @@
 
 use crate::support::{MAKE, Single, associated, secrets, steps};
 use anyhow::{Context, Result, ensure};
-use e2e::{Guest, Play, can_simulate, request_of};
+use e2e::{Guest, Play, WANTED_KEY, can_simulate, request_of};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::process::Output;
@@ -99,6 +99,48 @@ fn a_guest_with_its_unit_has_its_queues_after_a_reboot_before_anybody_comes() ->
     assert!(removed.ok, "{}", removed.output);
     assert_eq!(listing(&single.guest)?, "");
     assert_eq!(role(single, false, &[])?.changes(), Vec::<String>::new());
+    Ok(())
+}
+
+#[test]
+fn a_locked_guest_takes_a_new_list_of_secrets_at_its_next_boot() -> Result<()> {
+    if !can_simulate("a_locked_guest_takes_a_new_list_of_secrets_at_its_next_boot") {
+        return Ok(());
+    }
+    let single = &guest()?;
+    assert!(role(single, true, &[])?.ok);
+    // One secret less: what is locked in is too much, and only a boot mends that.
+    let fewer = json!({"guest_secrets": [{"name": "cluster key", "src": request_of(&single.world, "image.hdr", "cluster_key")?}],
+                       "guest_queues": [{"name": "cluster key", "mode": "ep11", "mkvp": WANTED_KEY}]})
+    .to_string();
+    let checked = role(single, true, &["--check", "--extra-vars", &fewer])?;
+    assert_eq!(checked.result("guest1", MAKE)?["error"]["code"], "uv.locked_incomplete", "{}", checked.output);
+    let refused = role(single, true, &["--extra-vars", &fewer])?;
+    let result = refused.result("guest1", MAKE)?;
+    assert_eq!(
+        (&result["error"]["code"], &result["changed"]),
+        (&json!("uv.locked_incomplete"), &json!(true)),
+        "{result}"
+    );
+    assert!(steps(&refused, "guest1")?.contains(&"at_boot changed".to_owned()), "{result}");
+    assert_eq!(secrets(&single.guest)?.len(), 2, "the store was touched");
+    // Nothing is written for a boot that would not make it right.
+    let wrong = json!({"guest_secrets": [{"name": "cluster key", "src": request_of(&single.world, "image.hdr", "cluster_key")?}],
+                       "guest_queues": [{"name": "nobody's", "mode": "ep11", "mkvp": WANTED_KEY}]})
+    .to_string();
+    let mistaken = role(single, true, &["--extra-vars", &wrong])?;
+    assert_eq!(mistaken.result("guest1", MAKE)?["changed"], false, "{}", mistaken.output);
+
+    single.guest.reboot()?;
+    let said: Value = serde_json::from_str(&shell(&single.guest, &exec_start(&single.guest)?)?)?;
+    assert_eq!(said.get("failed"), None, "{said}");
+    assert_eq!(
+        (associated(&single.guest)?, single.guest.state()?["locked"].as_bool()),
+        (secrets(&single.guest)?, Some(true))
+    );
+    assert_eq!(secrets(&single.guest)?.len(), 1);
+    let again = role(single, true, &["--extra-vars", &fewer])?;
+    assert!(again.ok && again.changes().is_empty(), "{}", again.output);
     Ok(())
 }
 

@@ -119,7 +119,7 @@ fn a_secret_comes_from_an_ansible_vault_or_a_vault_servers_lookup_and_is_shown_n
     let password = password.display().to_string();
     let play = controller.tasks("trusted", &tasks, &["-vvv", "--diff", "--vault-password-file", &password])?;
     assert!(play.ok, "{}", play.output);
-    // It is one secret, so the second task finds its request as it is to be.
+    // It is one secret, so the second task finds its request as wanted.
     assert_eq!(play.changes(), ["localhost: From ansible-vault"]);
     assert!(!play.output.contains(secret) && !play.output.contains(&"x".repeat(32)), "{}", play.output);
     Ok(())

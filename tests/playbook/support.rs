@@ -73,7 +73,7 @@ pub fn asked(guest: &Guest, since: usize) -> Result<BTreeSet<String>> {
 }
 
 /// The one task of the role `guest`.
-pub const MAKE: &str = "Make the guest what it is to be";
+pub const MAKE: &str = "Bring the guest to its state";
 
 /// Each step that the role's task was asked for on this host, as `add changed`.
 pub fn steps(play: &Play, host: &str) -> Result<Vec<String>> {

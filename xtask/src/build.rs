@@ -1,9 +1,12 @@
 //! What cargo builds. Tests, the programs that they run and the one that describes the modules come from one
 //! selection of packages: another one would give shared crates other features, and compile them again.
 
-use crate::chore::{cargo, openssl_features, quietly};
+use crate::chore::{cargo, count, openssl_features, quietly};
 use anyhow::{Context, Result, ensure};
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::PathBuf;
+use std::process::Stdio;
+use std::thread;
 
 /// A program with tests that libtest runs.
 #[derive(Clone, Debug)]
@@ -35,11 +38,19 @@ pub fn for_tests() -> Result<Vec<TestProgram>> {
 fn built(selection: &[&str]) -> Result<Vec<TestProgram>> {
     let mut command = cargo();
     command.args(["build", "--locked", "--all-targets", "--message-format", "json-render-diagnostics"]).args(selection);
-    let output = quietly(&mut command)?;
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    let mut diagnostics = child.stderr.take().context("cargo has no error output")?;
+    let said = thread::spawn(move || {
+        let mut said = String::new();
+        diagnostics.read_to_string(&mut said).map(|_| said)
+    });
     let mut programs = Vec::new();
-    for line in String::from_utf8(output.stdout)?.lines() {
+    for line in BufReader::new(child.stdout.take().context("cargo has no output")?).lines() {
         let message: serde_json::Value =
-            serde_json::from_str(line).context("cargo printed something else than JSON")?;
+            serde_json::from_str(&line?).context("cargo printed something else than JSON")?;
+        if message["reason"] == "compiler-artifact" {
+            count();
+        }
         let text = |value: &serde_json::Value| value.as_str().map(str::to_owned);
         if message["profile"]["test"] != true || message["target"]["kind"][0] == "example" {
             continue;
@@ -51,6 +62,8 @@ fn built(selection: &[&str]) -> Result<Vec<TestProgram>> {
         let is_beside_the_code = message["target"]["kind"][0] != "test";
         programs.push(TestProgram { name, folder: folder.to_path_buf(), path, is_beside_the_code });
     }
+    let said = said.join().unwrap_or_else(|_| Ok(String::new()))?;
+    ensure!(child.wait()?.success(), "cargo build failed:\n{said}");
     Ok(programs)
 }
 

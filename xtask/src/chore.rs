@@ -4,8 +4,17 @@ use anyhow::{Context, Result, bail};
 use e2e::place;
 use std::io::Write;
 use std::process::{Command, Output, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
+
+/// How much of the step that is under way is done, where it counts.
+static COUNTED: AtomicUsize = AtomicUsize::new(0);
+
+/// Says that one more part of the step that is under way is done.
+pub fn count() {
+    COUNTED.fetch_add(1, Ordering::Relaxed);
+}
 
 /// Says what is done now, with a running clock on a terminal, and how long it took.
 ///
@@ -13,13 +22,17 @@ use std::time::{Duration, Instant};
 /// What the step fails with.
 pub fn step<T>(what: &str, body: impl FnOnce() -> Result<T>) -> Result<T> {
     let started = Instant::now();
+    COUNTED.store(0, Ordering::Relaxed);
     print!("{what} ... ");
     std::io::stdout().flush()?;
     let (done, waiting) = mpsc::channel::<()>();
     let ticker = std::thread::spawn(move || {
-        // A dot every few seconds works on a terminal and in a log alike.
+        // A dot or a number every few seconds works on a terminal and in a log alike.
+        let mut before = 0;
         while waiting.recv_timeout(Duration::from_secs(5)) == Err(mpsc::RecvTimeoutError::Timeout) {
-            print!(".");
+            let counted = COUNTED.load(Ordering::Relaxed);
+            print!("{}", if counted > before { format!("{counted} ") } else { ".".into() });
+            before = counted;
             let _ = std::io::stdout().flush();
         }
     });

@@ -16,7 +16,7 @@ use std::path::PathBuf;
 /// # Errors
 /// If anything is not as it must be: the demonstration is checked, not only shown.
 pub fn demo() -> Result<()> {
-    machine::can_run_guests()?;
+    machine::is_ready()?;
     prepare()?;
     let dir = place::target()?.join("demo");
     if dir.exists() {

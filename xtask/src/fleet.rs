@@ -14,7 +14,7 @@ use std::process::Command;
 /// # Errors
 /// If a guest does not come up.
 pub fn fleet() -> Result<()> {
-    machine::can_run_guests()?;
+    machine::is_ready()?;
     prepare()?;
     let dir = place::target()?.join("fleet");
     if dir.exists() {

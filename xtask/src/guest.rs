@@ -14,7 +14,7 @@ use std::process::Command;
 /// # Errors
 /// If the guest does not come up.
 pub fn guest() -> Result<()> {
-    machine::can_run_guests()?;
+    machine::is_ready()?;
     prepare()?;
     let dir = place::target()?.join("guest");
     let state = dir.join("state");

@@ -21,6 +21,23 @@ const CLOSED_NAMESPACES: [(&str, &str); 3] = [
     ("kernel.apparmor_restrict_unprivileged_userns", "1"),
 ];
 
+/// Whether all is here that programs are built with and guests are simulated with.
+///
+/// # Errors
+/// Naming all that is missing at once.
+pub fn is_ready() -> Result<()> {
+    let lacking = [can_run_guests(), can_build(), python().map(drop)];
+    all_of(lacking.into_iter().filter_map(Result::err).map(|error| format!("{error:#}")).collect())
+}
+
+fn all_of(lacking: Vec<String>) -> Result<()> {
+    match lacking.as_slice() {
+        [] => Ok(()),
+        [one] => bail!("{one}"),
+        several => bail!("{} things are missing:\n  - {}", several.len(), several.join("\n  - ")),
+    }
+}
+
 /// Whether what is not Rust can be built here.
 ///
 /// # Errors
@@ -192,6 +209,15 @@ mod tests {
 
     fn python(name: &'static str, minor: u32, has_venv: bool) -> Python {
         Python { name, version: (3, minor), has_venv }
+    }
+
+    #[test]
+    fn all_that_is_missing_is_named_at_once() {
+        let said = |lacking: &[&str]| all_of(lacking.iter().map(|&what| what.to_owned()).collect());
+        assert!(said(&[]).is_ok());
+        assert_eq!(said(&["no fuse"]).unwrap_err().to_string(), "no fuse");
+        let both = said(&["no fuse", "no compiler"]).unwrap_err().to_string();
+        assert_eq!(both, "2 things are missing:\n  - no fuse\n  - no compiler");
     }
 
     #[test]

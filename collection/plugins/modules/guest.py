@@ -224,7 +224,7 @@ seealso:
 - module: seguest.pv.secret_retrieve
 - module: seguest.pv.ap_bind
 - module: seguest.pv.facts
-short_description: Make a Secure Execution guest what it is to be, in one task
+short_description: Bring a Secure Execution guest to the state that you describe, in one task
 version_added: 0.1.0
 """
 
@@ -669,7 +669,7 @@ lock:
   contains:
     locked:
       description:
-      - Whether the secret store is locked now; null where it cannot be told (check mode).
+      - Whether the secret store is locked now; null where it cannot be known (check mode).
       returned: always
       type: bool
   description:
@@ -882,8 +882,8 @@ steps:
       type: str
     right:
       description:
-      - 'The verdict: whether the guest is as it is to be in this, before anything is done in check mode, else after the
-          run. Null where that cannot be known.'
+      - 'The verdict: whether the guest is as wanted in this, before anything is done in check mode, else after the run.
+          Null where that cannot be known.'
       returned: always
       type: bool
     state:

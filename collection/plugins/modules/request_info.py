@@ -230,7 +230,7 @@ kind:
   type: str
 name:
   description:
-  - Name of the secret, if its id is the name itself in printable ASCII. Of a hash the name cannot be told.
+  - Name of the secret, if its id is the name itself in printable ASCII. Of a hash the name cannot be known.
   returned: success
   type: str
 path:

@@ -80,7 +80,7 @@ error:
   type: dict
 locked:
   description:
-  - Whether the secret store is locked now; null where it cannot be told (check mode).
+  - Whether the secret store is locked now; null where it cannot be known (check mode).
   returned: success
   type: bool
 reboot_required:

@@ -215,11 +215,11 @@ def _is_true(value: Any) -> bool:
 
 
 def prediction(missing: Failure) -> dict[str, Any]:
-    """Check mode's result where what is to be sent does not exist yet."""
+    """Check mode's result where the file to send does not exist yet."""
     # An earlier task of the play may make the file, and in check mode has not.
     return {
         "changed": True,
         "predicted": "partial",
-        "msg": "What would change cannot be told yet.",
+        "msg": "What would change cannot be known yet.",
         "warnings": [missing.warning()],
     }

@@ -13,7 +13,7 @@ from typing import Any
 
 from .failure import Failure
 
-MISSING = "file.missing"  # code of the failure when what is to be sent does not exist
+MISSING = "file.missing"  # code of the failure when the file to send does not exist
 LIMIT = 1024 * 1024  # bytes; requests and queue configurations are a few kilobytes
 
 
@@ -67,7 +67,7 @@ def _replaced(
     if options.get(option) is not None:
         raise Failure(
             "args.conflict",
-            f"{source} and {option} are given together, but {source} says where {option} is to be read.",
+            f"{source} and {option} are given together, but {source} says where to read {option}.",
             f"Give {source}, if the file is on the controller, or {option}.",
         )
     path = find(str(options[source]))

@@ -14,7 +14,7 @@ from .fleet_description import Description, Json
 
 
 def own_files(hosts: Iterable[str], everybody: Iterable[str], hostvars: Any, folders: Iterable[str]) -> Json:
-    """What is to be removed with some guests.
+    """What goes with some guests.
 
     A secret is another guest's, too, if that names it or uses its file; a request, if it is in that guest's plan.
 

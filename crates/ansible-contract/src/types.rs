@@ -85,7 +85,7 @@ impl<'de, const A: usize, const B: usize> Deserialize<'de> for HexText<A, B> {
 /// The hex value of one of the `widths` (in digits) that a visitor is given as the decimal digits of a number.
 ///
 /// # Errors
-/// `args.quote_hex` where the digits cannot be told from the number.
+/// `args.quote_hex` where the digits cannot be seen from the number.
 pub fn hex_from_number<E: de::Error>(decimal: &[u8], widths: &[usize]) -> Result<String, E> {
     let hex = widths.iter().find_map(|width| number_as_hex(decimal, *width));
     hex.ok_or_else(|| E::custom(crate::de::QUOTE_HEX_MESSAGE))
@@ -95,7 +95,7 @@ pub fn hex_from_number<E: de::Error>(decimal: &[u8], widths: &[usize]) -> Result
 pub(crate) const NAME_MARK: &str = "ansible-contract name";
 
 /// A name, which only its own text can be: YAML turns an unquoted `yes`, `1.10` or `0755` into something else before a
-/// module sees it, and what it was cannot be told any more. So a value that is no text is refused with the advice to
+/// module sees it, and what it was cannot be known any more. So a value that is no text is refused with the advice to
 /// quote it. In a file that is read as YAML here, scalars keep their text.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NameText(pub String);

@@ -1,4 +1,4 @@
-//! `guest`: a Secure Execution guest as it is to be, in one task.
+//! `guest`: a Secure Execution guest as wanted, in one task.
 
 mod desired;
 pub mod options;

@@ -46,7 +46,7 @@ pub struct Report {
     pub kind: Option<String>,
     /// Id of the secret, C(0x) and 64 hex digits; null for types that have none. Whoever built the request chose it.
     pub id: Option<String>,
-    /// Name of the secret, if its id is the name itself in printable ASCII. Of a hash the name cannot be told.
+    /// Name of the secret, if its id is the name itself in printable ASCII. Of a hash the name cannot be known.
     pub name: Option<String>,
     /// Size of the secret in bytes.
     pub secret_size: Option<u32>,

@@ -15,7 +15,7 @@ fault::codes! {
     SECRET_HELD = "request.secret_held", "A secret is not made: a guest holds one of its id.";
     SECRET_CHANGED = "request.secret_changed", "The secret is another one than that from which the request was made.";
     SECRET_LOCKED = "request.secret_locked", "The file with the secret is encrypted, and no key to read it is given.";
-    SECRET_IN_CLEAR = "request.secret_in_clear", "The file with the secret is in the clear, though it is to be encrypted.";
+    SECRET_IN_CLEAR = "request.secret_in_clear", "The file with the secret is in the clear, though it should be encrypted.";
     RECIPIENT_LEFT_OUT = "request.recipient_left_out", "The file with the secret is not encrypted for one of its recipients; it is never encrypted again by itself.";
     SECRET_CREATED = "request.secret_created", "A new secret was made; only its file holds it.";
     NO_MANIFEST = "request.no_manifest", "A request is there without a manifest, so what it was made from is unknown; it is made again.";

@@ -147,7 +147,7 @@ fn check_secret(desired: &Desired, observed: &Observed, path: &Path) -> Result<(
     };
     if let (Some(secret_file), true) = (&desired.create_secret, had_secret) {
         let detail = format!(
-            "The file with the secret, {}, is gone, and {} was made from it before; it is not made anew silently.",
+            "The file with the secret, {}, is gone, and {} was made from it before; it is not made again silently.",
             secret_file.display(),
             path.display()
         );
@@ -160,7 +160,7 @@ fn check_secret(desired: &Desired, observed: &Observed, path: &Path) -> Result<(
             codes::SECRET_CHANGED,
             format!("The secret is another one than that from which {} was made.", path.display()),
         )
-        .hint("Check that the right secret is given. If it is to be replaced, set replace_secret: true.")),
+        .hint("Check that the right secret is given. To replace it, set replace_secret: true.")),
         _ => Ok(()),
     }
 }

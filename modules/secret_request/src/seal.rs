@@ -64,7 +64,7 @@ impl Seal {
             (false, None) if self.recipients.is_none() => Ok(Some(content)),
             (false, _) => {
                 let name = path.display();
-                let detail = format!("The secret in {name} is in the clear, though it is to be encrypted.");
+                let detail = format!("The secret in {name} is in the clear, though it should be encrypted.");
                 Err(Fault::new(codes::SECRET_IN_CLEAR, detail).hint(format!(
                     "Encrypt it: openssl cms -encrypt -aes-256-gcm -binary -outform PEM -in {name} -out NEW CERTIFICATES; then put NEW in its place, mode 0600."
                 )))

@@ -230,7 +230,7 @@ impl Task {
 fn message(requests: &[Entry], check_mode: bool) -> String {
     let changed = requests.iter().filter(|entry| entry.changed).count();
     match (changed, check_mode) {
-        (0, _) => "Every request is as it is to be.".into(),
+        (0, _) => "Every request is as wanted.".into(),
         (_, false) => format!("{changed} of {} requests changed.", requests.len()),
         (_, true) => format!("{changed} of {} requests would be changed.", requests.len()),
     }

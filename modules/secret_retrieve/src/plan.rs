@@ -10,7 +10,7 @@ pub mod codes {
     //! Codes of this module's own.
     fault::codes! {
         AMBIGUOUS = "uv.secret_ambiguous", "Several secrets that can be retrieved have the id that is asked for.";
-        DEST_NOT_A_FILE = "file.not_regular", "A link, a folder or a device is where a file is to be written; it is left as it is.";
+        DEST_NOT_A_FILE = "file.not_regular", "A link, a folder or a device is in the place of a file; it is left as it is.";
         CONTENT_UNKNOWN = "file.content_unknown", "Check mode retrieves no secret, so whether the file holds it is not known.";
         NOT_REMEMBERED = "file.not_remembered", "What was written could not be noted under /run, so check mode cannot tell that the file is as it should be.";
     }

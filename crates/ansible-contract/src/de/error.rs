@@ -9,7 +9,7 @@ use std::fmt;
 
 /// Recognised in [`Error::custom`], for a visitor cannot name a code.
 pub(crate) const QUOTE_HEX_MESSAGE: &str =
-    "arrived as a number from which the hex digits cannot be told: write the value in quotes";
+    "arrived as a number that does not show its hex digits: write the value in quotes";
 
 /// As [`QUOTE_HEX_MESSAGE`].
 pub(crate) const QUOTE_NAME_MESSAGE: &str =

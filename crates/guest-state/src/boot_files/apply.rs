@@ -161,7 +161,7 @@ fn outcome(desired: &Desired, plan: &Plan, done: usize) -> Outcome<Report> {
     Outcome {
         changed: !changes.is_empty(),
         msg: match (installed, changes.is_empty()) {
-            (true, true) => "What the guest runs at each boot is as it is to be.".into(),
+            (true, true) => "What the guest runs at each boot is as wanted.".into(),
             (true, false) => "What the guest runs at each boot is installed.".into(),
             (false, _) => "Nothing is left of what the guest ran at each boot.".into(),
         },

@@ -17,7 +17,7 @@ pub mod codes {
     fault::codes! {
         NO_SYSTEMD = "boot.no_systemd", "The guest has no systemd, so nothing could start the unit at boot.";
         UNSAFE_FOLDER = "boot.unsafe_folder", "Somebody other than root could exchange what the guest runs at each boot.";
-        NOT_OURS = "boot.not_ours", "Something else is where a file for the guest's boot is to be.";
+        NOT_OURS = "boot.not_ours", "Something else is in the place of a file for the guest's boot.";
         NOT_REPEATABLE = "boot.not_repeatable", "What is asked for cannot be done again at the next boot.";
         RELOAD = "boot.not_reloaded", "systemd did not read its units anew; it does so at the next boot.";
     }

@@ -5,7 +5,7 @@ use super::desired::{Desired, Wanted};
 use super::observe::{At, Observed};
 use fault::{Fault, Result};
 
-/// One path that is not as it is to be.
+/// One path that is not as wanted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
     /// The path.
@@ -41,7 +41,7 @@ pub fn plan(desired: &Desired, observed: &Observed) -> Result<Plan> {
             return Err(fault.clone());
         }
         if let (Wanted::Link(_), At::File { .. }) = (&wanted, found) {
-            let detail = format!("{path} is a file where a link is to be; it is left as it is.");
+            let detail = format!("{path} is a file in the place of a link; it is left as it is.");
             return Err(Fault::new(codes::NOT_OURS, detail).hint("Move it away."));
         }
         let words = (before(found), after(&wanted, found));

@@ -11,7 +11,7 @@ use serde::Serialize;
 #[derive(Clone, Debug, Default, Serialize)]
 #[cfg_attr(feature = "docs", derive(schemars::JsonSchema))]
 pub struct Report {
-    /// Whether the secret store is locked now; null where it cannot be told (check mode).
+    /// Whether the secret store is locked now; null where it cannot be known (check mode).
     pub locked: Option<bool>,
     /// The secrets in the store.
     pub secrets: Vec<SecretInfo>,
@@ -45,7 +45,7 @@ pub fn predict(plan: &Plan, list: &SecretList, lock: LockState) -> Outcome<Repor
 
 /// Nothing tells whether the store is locked.
 pub fn unknown() -> Fault {
-    Fault::new(codes::LOCK_UNKNOWN, "Whether the secret store is locked already cannot be told without locking it.")
+    Fault::new(codes::LOCK_UNKNOWN, "Whether the secret store is locked already cannot be known without locking it.")
         .hint("Run the task without check mode: it locks the store, or finds it locked.")
 }
 

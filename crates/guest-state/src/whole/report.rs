@@ -42,7 +42,7 @@ pub struct Report {
 #[derive(Clone, Debug, Default, Serialize)]
 #[cfg_attr(feature = "docs", derive(schemars::JsonSchema))]
 pub struct Locked {
-    /// Whether the secret store is locked now; null where it cannot be told (check mode).
+    /// Whether the secret store is locked now; null where it cannot be known (check mode).
     pub locked: Option<bool>,
 }
 

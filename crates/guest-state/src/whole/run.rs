@@ -1,7 +1,7 @@
 //! One run: observed, planned, and told or carried out.
 
 use super::observe::{Hands, Observed, StoreSeen};
-use super::plan::{Plan, Planned, plan};
+use super::plan::{Plan, Planned, plan, waits_for_a_boot};
 use super::report::Report;
 use super::steps::{Step, Steps};
 use super::{Desired, Queues};
@@ -16,8 +16,8 @@ use pv_guest::uv::{Device, LockState, SecretList};
 /// What came of it, or why it came to an end.
 pub type Answer = std::result::Result<Outcome<Report>, Failure<Report>>;
 
-/// Makes the guest what it is to be. Where the plan shows that a step cannot succeed, nothing is written at all; a step that
-/// fails unforeseen ends the run, and what was done before stays. In check mode the plan is told.
+/// Brings the guest to the wanted state. Where the plan shows that a step cannot succeed, nothing is written at all, but for what
+/// the guest runs at its next boot, if that boot is all that is missing; a step that fails unforeseen ends the run, and what was done before stays. In check mode the plan is told.
 ///
 /// # Errors
 /// What the first failing step says; how all steps stand is in the report.
@@ -31,6 +31,10 @@ pub fn run(desired: Desired, check_mode: bool) -> Answer {
         if told.is_over() {
             told.nothing_written();
             report.nothing_written();
+            let boot_files = desired.boot_files.as_ref().zip(plan.at_boot.as_ref().and_then(|plan| plan.as_ref().ok()));
+            if let (Some((wanted, (planned, _))), true) = (boot_files, waits_for_a_boot(&desired, &observed, &plan)) {
+                report.at_boot = told.take_done(Step::AtBoot, boot_files::apply(wanted, planned));
+            }
         } else {
             report = Report::default();
             told = apply(&desired, &hands, observed, plan, &mut report);

@@ -54,7 +54,7 @@ pub struct StepReport {
     pub code: Option<String>,
     /// The same in a sentence, or what was done or would be.
     pub detail: Option<String>,
-    /// The verdict: whether the guest is as it is to be in this, before anything is done in check mode, else after the run.
+    /// The verdict: whether the guest is as wanted in this, before anything is done in check mode, else after the run.
     /// Null where that cannot be known.
     pub right: Option<bool>,
 }
@@ -139,6 +139,12 @@ impl Steps {
         report
     }
 
+    /// The same for a step that is done although the plan as a whole is not.
+    pub fn take_done<R>(&mut self, step: Step, answer: Result<Outcome<R>, Failure<R>>) -> Option<R> {
+        self.predicted = false;
+        self.take(step, answer)
+    }
+
     fn of(&mut self, step: Step) -> Option<&mut StepReport> {
         self.reports.iter_mut().find(|told| told.step == step)
     }
@@ -187,18 +193,18 @@ impl Steps {
         let (done, would) = (names(State::Changed), names(State::WouldChange));
         let is_right = self.reports.iter().all(|told| told.right == Some(true));
         match (done.is_empty(), would.is_empty()) {
-            (true, true) if is_right => "The guest is as it is to be.".into(),
+            (true, true) if is_right => "The guest is as wanted.".into(),
             (true, true) => {
                 "Nothing more can be done for the guest; see its steps for what is wrong or not known.".into()
             }
-            (false, _) if is_right => format!("The guest is as it is to be now; changed: {}.", done.join(", ")),
+            (false, _) if is_right => format!("The guest is as wanted now; changed: {}.", done.join(", ")),
             (false, _) => format!("What could be done is done; changed: {}.", done.join(", ")),
-            (true, false) => format!("The guest is not as it is to be; would change: {}.", would.join(", ")),
+            (true, false) => format!("The guest is not as wanted; would change: {}.", would.join(", ")),
         }
     }
 }
 
-/// What a fault says of the guest: that it is not as it is to be, or that this cannot be known.
+/// What a fault says of the guest: that it is not as wanted, or that this cannot be known.
 fn verdict(fault: &Fault) -> Option<bool> {
     let nothing_known = [
         super::codes::MACHINE_UNKNOWN,

@@ -121,7 +121,7 @@ impl Queue {
         matches!(self.why_unusable(), Some(Unusable::Deconfigured | Unusable::Checkstopped))
     }
 
-    /// How many requests are in it, waiting or at the adapter; `None` if that cannot be told. A kernel that has no
+    /// How many requests are in it, waiting or at the adapter; `None` if that cannot be known. A kernel that has no
     /// such counter shows no file, and that counts as none.
     pub fn requests(&self) -> Option<u64> {
         let folder = self.folder();

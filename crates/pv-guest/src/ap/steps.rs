@@ -348,7 +348,7 @@ pub fn wait_until_idle(queue: &Queue, manner: Manner) -> Result<()> {
         let requests = match queue.requests() {
             Some(0) => return Ok(()),
             Some(count) => format!("{count} requests are in it, which would be lost"),
-            None => "how many requests are in it, which would be lost, cannot be told".into(),
+            None => "how many requests are in it, which would be lost, cannot be known".into(),
         };
         still_there(queue)?;
         if !patience.wait() {

@@ -166,7 +166,7 @@ pub(super) enum CrlState {
 const WEAK: &str = "is signed with a digest that can be forged, or in a way that is not known";
 const NOT_UNDERSTOOD: &str = "has a critical extension that is not understood here";
 const DELTA: &str = "holds only what changed since another one";
-const PART: &str = "does not hold all that is to be known: it is for some reasons only, or of several issuers";
+const PART: &str = "does not cover everything: it is for some reasons only, or of several issuers";
 const OF_AUTHORITIES: &str = "is of authorities only, and no host key document is one";
 
 /// That a list must not be relied on.
