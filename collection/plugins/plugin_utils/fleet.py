@@ -18,6 +18,7 @@ from typing import Any
 
 from ansible.module_utils.parsing.convert_bool import boolean
 
+from .compliance_text import mapping
 from .controller_files import as_list
 from .failure import Failure
 from .fleet_description import OF_REQUESTS, PREFIX, Description, Json
@@ -124,6 +125,10 @@ def plan(hosts: Iterable[str], hostvars: Any, instead: Mapping[str, Any] | None 
     return {"folders": list(folders), "guests": guests, "failed": failed}
 
 
+# What one guest adds, and what is known of those before it.
+_OwnAndKnown = tuple[dict[str, Any], dict[str, Any]]
+
+
 class _Shared:
     """What guests share, and must then describe alike."""
 
@@ -134,23 +139,27 @@ class _Shared:
 
     def take(self, host: str, entries: Iterable[Json]) -> None:
         """Takes up a guest, if all that it shares with those before it is the same."""
-        requests, names, files = dict(self._requests), dict(self._names), dict(self._files)
+        # Of a guest that is not taken up, nothing counts for those behind it.
+        requests: _OwnAndKnown = ({}, self._requests)
+        names: _OwnAndKnown = ({}, self._names)
+        files: _OwnAndKnown = ({}, self._files)
         for entry in entries:
             label, name, file = entry["label"], entry.get("name"), entry.get("secret_file")
             if name is not None and file is not None:
-                other, there = names.setdefault(name, (host, file))
+                other, there = _first(names, name, (host, file))
                 if there != file:
                     raise self._conflict(host, other, f"the secret {name!r}", f"its file is {file}, and {there}")
-                other, called = files.setdefault(file, (host, name))
+                other, called = _first(files, file, (host, name))
                 if called != name:
                     raise self._conflict(
                         host, other, f"the file {file}", f"it is for the secret {name!r}, and {called!r}"
                     )
-            other, before = requests.setdefault(label, (host, entry))
+            other, before = _first(requests, label, (host, entry))
             differing = sorted(key for key in {*entry, *before} if entry.get(key) != before.get(key))
             if differing:
                 raise self._conflict(host, other, f"the request {label}", f"they differ in {', '.join(differing)}")
-        self._requests, self._names, self._files = requests, names, files
+        for own, known in (requests, names, files):
+            known.update(own)
 
     @staticmethod
     def _conflict(host: str, other: str, what: str, how: str) -> Failure:
@@ -158,6 +167,12 @@ class _Shared:
         return Failure(
             "args.conflict", f"{who} {what}, but {how}.", "Describe it alike, or give another secret another name."
         )
+
+
+def _first(own_and_known: _OwnAndKnown, key: str, value: Any) -> Any:
+    """What is known under a key; if nothing is, the value, which is one's own then."""
+    own, known = own_and_known
+    return known[key] if key in known else own.setdefault(key, value)
 
 
 def requests(hosts: Iterable[str], hostvars: Any, instead: Mapping[str, Any] | None = None) -> list[Json]:
@@ -190,10 +205,8 @@ def contents(planned: Mapping[str, Any], built: Mapping[str, Any]) -> dict[str, 
 
 
 def _content(entry: Mapping[str, Any]) -> Json:
-    return {
-        "label": entry["label"],
-        **{key: entry.get(key) for key in [("content", "error")[bool(entry.get("failed"))]]},
-    }
+    given = "error" if entry.get("failed") else "content"
+    return {"label": entry["label"], given: entry.get(given)}
 
 
 def lost(built: Mapping[str, Any]) -> list[str]:
@@ -213,10 +226,10 @@ def held(planned: Mapping[str, Any], answers: Mapping[str, Any]) -> list[Json]:
     found: dict[str, str] = {}
     for host, answer in answers.items():
         own = {identity for secret in planned["guests"].get(host, ()) for identity in _ids(secret.get("name"))}
-        facts = _mapping(_mapping(_mapping(answer).get("ansible_facts")).get("ansible_secure_execution"))
-        listed = _mapping(facts.get("secrets")).get("list")
+        facts = mapping(mapping(mapping(answer).get("ansible_facts")).get("ansible_secure_execution"))
+        listed = mapping(facts.get("secrets")).get("list")
         for secret in listed if isinstance(listed, list) else ():
-            identity = _mapping(secret).get("id")
+            identity = mapping(secret).get("id")
             if isinstance(identity, str) and identity in own:
                 found.setdefault(identity, host)
     return [{"id": identity, "by": host} for identity, host in found.items()]
@@ -279,7 +292,3 @@ def names(value: Any) -> list[str]:
     if listed is None or not all(isinstance(name, str) for name in listed):
         raise ValueError("names of guests must be a list of text, or text with commas between them")
     return sorted({name.strip() for name in listed} - {""})
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}

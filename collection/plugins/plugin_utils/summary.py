@@ -13,6 +13,7 @@ import textwrap
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from .compliance_text import Json, mapping
 from .target_output import printable
 
 SCHEMA = "seguest.pv/run-summary/1"
@@ -25,8 +26,6 @@ _WARNINGS = 20  # of one guest
 _CODE = re.compile(r"[a-z_]{1,40}\.[a-z0-9_]{1,60}\]")
 _BEGINNING = re.compile("^(Task failed: |Action failed: )+")  # Ansible's own
 UNREACHABLE, FAILED = "unreachable", "failed"
-
-Json = dict[str, Any]
 
 
 def summary(hosts: Iterable[str], results: Mapping[str, Any], check_mode: bool = False) -> Json:
@@ -50,7 +49,7 @@ def summary(hosts: Iterable[str], results: Mapping[str, Any], check_mode: bool =
             not_begun.append(host)
         elif (cause := _cause(result)) is not None:
             _add(failed, host, *cause)
-        elif _mapping(result).get("changed") is True:
+        elif mapping(result).get("changed") is True:
             changed.append(host)
         else:
             unchanged.append(host)
@@ -74,14 +73,14 @@ def summary(hosts: Iterable[str], results: Mapping[str, Any], check_mode: bool =
 
 
 def _warnings(result: Any) -> list[str]:
-    noted = _mapping(result).get("noted")
+    noted = mapping(result).get("noted")
     return [text for text in noted[:_WARNINGS] if isinstance(text, str)] if isinstance(noted, list) else []
 
 
 def _cause(result: Any) -> tuple[str, str, str | None] | None:
     """Why a guest is not right: a code, a sentence, and what to do next."""
-    said = _mapping(result)
-    error = _mapping(said.get("error"))
+    said = mapping(result)
+    error = mapping(said.get("error"))
     if said.get("unreachable"):
         return UNREACHABLE, _text(said.get("msg")), None
     if not said.get("failed"):
@@ -144,7 +143,3 @@ def _text(value: Any) -> str:
     text = printable(value[: 4 * _TEXT]) if isinstance(value, str) else ""
     text = _BEGINNING.sub("", " ".join(text.split()))
     return text if len(text) <= _TEXT else text[:_TEXT] + "..."
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}

@@ -2,8 +2,8 @@
 
 use crate::apply::is_backup;
 use crate::codes;
-use crate::manifest::{Manifest, Recorded, SUFFIX};
-use crate::plan::check_ours;
+use crate::manifest::{Manifest, Recorded, request_of};
+use crate::plan::{ID_FILE_LIMIT, check_ours};
 use crate::progress::Progress;
 use crate::state_key::StateKey;
 use crate::wanted::Absent;
@@ -15,10 +15,7 @@ use pv_wire::layout;
 use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::io::ErrorKind;
-use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
-
-const ID_FILE_LIMIT: u64 = 64 << 10;
 
 /// Removes request and manifest, and the id file if it is this request's alone.
 ///
@@ -159,9 +156,4 @@ fn look_into(folder: &Path) -> Result<HashMap<PathBuf, BTreeSet<PathBuf>>> {
         }
     }
     Ok(named)
-}
-
-fn request_of(manifest: &Path) -> Option<PathBuf> {
-    let request = manifest.as_os_str().as_bytes().strip_suffix(SUFFIX.as_bytes())?;
-    Some(std::ffi::OsString::from_vec(request.to_vec()).into())
 }

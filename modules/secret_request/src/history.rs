@@ -1,8 +1,9 @@
 //! Which secrets are known to have existed: one that was there once is never made again.
 
 use crate::codes;
-use crate::manifest::{Manifest, SUFFIX};
+use crate::manifest::{self, Manifest};
 use crate::options::{Held, Requests};
+use crate::plan::ID_FILE_LIMIT;
 use crate::wanted::Present;
 use ansible_contract::files;
 use fault::{Fault, Result};
@@ -16,7 +17,6 @@ use std::path::{Path, PathBuf};
 
 /// More entries than that are looked at in no folder.
 const MOST_ENTRIES: usize = 200_000;
-const ID_FILE_LIMIT: u64 = 64 << 10;
 
 /// What of a folder's files and of guests shows that a secret existed. Gathered before the first secret of a task is made, so
 /// that nothing in it is the task's own work.
@@ -121,13 +121,12 @@ fn known(held: &Held) -> Option<(SecretId, String)> {
 
 /// The id of the secret that a request, a manifest or an id file is about; `None` for any other file.
 fn id_in(path: &Path) -> Result<Option<SecretId>> {
-    let name = path.as_os_str().as_bytes();
-    if let Some(request) = name.strip_suffix(SUFFIX.as_bytes()) {
-        let recorded = Manifest::read(Path::new(std::ffi::OsStr::from_bytes(request)), None)?;
+    if let Some(request) = manifest::request_of(path) {
+        let recorded = Manifest::read(&request, None)?;
         let said = recorded.said().ok_or_else(|| damaged(path, "manifest of a request"))?;
         return Ok(said.inputs.id.as_deref().and_then(|id| id.parse().ok()));
     }
-    if name.ends_with(b".yaml") {
+    if path.as_os_str().as_bytes().ends_with(b".yaml") {
         let found = files::read(path, ID_FILE_LIMIT, codes::NOT_OURS)?;
         let text = found.and_then(|found| String::from_utf8(found.bytes).ok());
         return Ok(text.and_then(|text| IdFile::parse(&text, "").ok()).map(|file| file.id));

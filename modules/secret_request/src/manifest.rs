@@ -11,7 +11,8 @@ use fault::{Fault, Result};
 use openssl::memcmp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 /// What is appended to a request's file name.
@@ -19,6 +20,12 @@ pub const SUFFIX: &str = ".manifest.json";
 /// Changed whenever requests are made in another way, so that all are made again.
 const VERSION: u32 = 1;
 const LIMIT: u64 = 1 << 20;
+
+/// The request that a manifest is beside, by their paths; `None` for what is called like no manifest.
+pub fn request_of(manifest: &Path) -> Option<PathBuf> {
+    let request = manifest.as_os_str().as_bytes().strip_suffix(SUFFIX.as_bytes())?;
+    Some(OsStr::from_bytes(request).into())
+}
 
 /// What of a request's origin anybody may see.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

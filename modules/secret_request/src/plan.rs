@@ -9,6 +9,9 @@ use pv_request::IdFile;
 use pv_wire::{RequestView, SecretType, encode_hex, layout};
 use std::path::{Path, PathBuf};
 
+/// Bytes of an id file; what is larger is none.
+pub const ID_FILE_LIMIT: u64 = 64 << 10;
+
 /// How a request is to be.
 pub struct Desired {
     /// Where its file is; without one it is only returned.

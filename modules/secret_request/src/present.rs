@@ -6,7 +6,7 @@ use crate::history::History;
 use crate::hosts::KnownHosts;
 use crate::manifest::{Hidden, Manifest, Recorded};
 use crate::material::{KnownImages, Material, SecretState};
-use crate::plan::{Desired, Observed, Plan, plan};
+use crate::plan::{Desired, ID_FILE_LIMIT, Observed, Plan, plan};
 use crate::private_file::{self, Private};
 use crate::progress::Progress;
 use crate::seal::{Seal, locked};
@@ -25,7 +25,6 @@ use zeroize::Zeroizing;
 
 /// Mode of a request unless another is wanted.
 const REQUEST_MODE: u32 = 0o600;
-const ID_FILE_LIMIT: u64 = 64 << 10;
 /// `1` where the kernel runs as a Secure Execution guest.
 const GUEST_INDICATION: &str = "/sys/firmware/uv/prot_virt_guest";
 
