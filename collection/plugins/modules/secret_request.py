@@ -130,6 +130,13 @@ options:
     - Whether no earlier task makes any of the files that are read. Then a file that is missing fails the task in check
         mode, too.
     type: bool
+  keep_going:
+    default: false
+    description:
+    - 'Whether the task succeeds although some of O(requests) could not be made, be it for an option of theirs that is
+        wrong: each of them has RV(requests[].failed) and RV(requests[].error), and the results have all of them. A
+        mistake in the task''s own options fails it in any case.'
+    type: bool
   label:
     description:
     - Echoed in the results, to tell one request from another.
@@ -167,7 +174,7 @@ options:
   requests:
     description:
     - Several requests. Each is a dictionary of the options of this module, which are laid over those of the task; lists
-        replace.
+        replace. When the task fails, the results have only those that failed.
     elements: dict
     type: list
   return_content:

@@ -36,6 +36,8 @@ class BinaryModule(ActionBase):
     """Subclasses only say which module they are."""
 
     MODULE: str
+    # The result that is a list with an entry for each of many, which have nothing to do with each other.
+    BATCH: str = ""
 
     TRANSFERS_FILES = False  # Ansible need not make a temporary folder
     _supports_check_mode = True
@@ -63,7 +65,7 @@ class BinaryModule(ActionBase):
             result["warnings"] = [*result.get("warnings", []), *(missing.warning() for missing in not_yet)]
         if _is_true(options.get("note_warnings")):
             result["noted"] = result.pop("warnings", [])
-        return result
+        return _only_failed(result, self.BATCH) if self.BATCH else result
 
     def _arguments(self, task_vars: dict[str, Any], not_yet: list[Failure] | None) -> tuple[dict[str, Any], bytes]:
         """The options as they are given, and all that goes to the module."""
@@ -205,6 +207,14 @@ class BinaryModule(ActionBase):
             f"The binary of {self.MODULE} could not be put on the target: {reason}. {excerpt}".strip(),
             "Set ansible_remote_tmp to a folder of the user that runs the task, on a file system that allows to execute.",
         )
+
+
+def _only_failed(result: dict[str, Any], batch: str) -> dict[str, Any]:
+    """Of a task that failed, the entries that did: Ansible prints a failure whole, and the reason would be lost among the others."""
+    entries = result.get(batch)
+    if not result.get("failed") or not isinstance(entries, list):
+        return result
+    return {**result, batch: [entry for entry in entries if not isinstance(entry, dict) or entry.get("failed")]}
 
 
 def _is_true(value: Any) -> bool:

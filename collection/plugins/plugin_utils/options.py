@@ -27,6 +27,7 @@ OPTIONS: dict[str, tuple[str, ...]] = {
         "id_file",
         "image",
         "inputs_complete",
+        "keep_going",
         "label",
         "make_folders",
         "mode",

@@ -15,6 +15,7 @@ pub mod codes;
 mod de;
 #[cfg(feature = "docs")]
 mod describe;
+mod each;
 pub mod files;
 mod mode;
 mod nearest;
@@ -26,6 +27,7 @@ pub use args::{Context, parse_arguments};
 pub use base64_text::{from_base64, to_base64};
 #[cfg(feature = "docs")]
 pub use describe::describe;
+pub use each::{Each, Refused};
 pub use mode::Mode;
 pub use outcome::{Diff, Failure, Outcome, fault_json, warning};
 pub use path::PathText;

@@ -1,7 +1,6 @@
 //! What users type.
 
-use ansible_contract::Mode;
-use ansible_contract::{HexText, NameText, NoLog, PathText};
+use ansible_contract::{Each, HexText, Mode, NameText, NoLog, PathText};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
@@ -167,9 +166,12 @@ options! {
         /// Echoed in the results, to tell one request from another.
         label: String,
         /// Several requests. Each is a dictionary of the options of this module, which are laid over those of the task;
-        /// lists replace.
-        #[cfg_attr(feature = "docs", schemars(with = "Option<Vec<serde_json::Map<String, serde_json::Value>>>"))]
-        requests: Vec<Box<Options>>,
+        /// lists replace. When the task fails, the results have only those that failed.
+        requests: Vec<Each<Options>>,
+        /// Whether the task succeeds although some of O(requests) could not be made, be it for an option of theirs that is
+        /// wrong: each of them has RV(requests[].failed) and RV(requests[].error), and the results have all of them. A
+        /// mistake in the task's own options fails it in any case.
+        keep_going: bool = false,
     }
 }
 
@@ -184,32 +186,45 @@ impl Options {
 #[derive(Debug)]
 pub struct Requests {
     shared: Options,
-    #[expect(clippy::vec_box, reason = "each is large, there may be thousands, and each is freed when it is done")]
-    own: Vec<Box<Options>>,
+    // Each is in a box: they are large, there may be thousands, and each is freed when it is done.
+    own: Vec<Each<Options>>,
 }
 
 impl Requests {
     /// The task itself is the one request, unless it has O(requests).
     ///
     /// # Errors
-    /// `args.unknown_option` for requests within requests.
+    /// `args.unknown_option` for requests within requests, and the `args.*` codes for a request that cannot be meant, unless
+    /// the task is to keep going.
     pub fn new(mut options: Options) -> fault::Result<Self> {
         let Some(own) = options.requests.take() else {
-            return Ok(Self { shared: Options::default(), own: vec![Box::new(options)] });
+            return Ok(Self { shared: Options::default(), own: vec![Each::Read(Box::new(options))] });
         };
-        if let Some(at) = own.iter().position(|entry| entry.requests.is_some()) {
+        if let Some(at) = own.iter().position(|entry| entry.read().is_some_and(|own| own.requests.is_some())) {
             return Err(fault::Fault::new(
                 ansible_contract::codes::UNKNOWN_OPTION,
                 format!("The option requests[{at}].requests does not exist."),
             )
             .hint("List all requests in the one option requests of the task."));
         }
-        Ok(Self { shared: options, own })
+        let refused = own.iter().enumerate().find_map(|(at, own)| match own {
+            Each::Refused(refused) => Some(refused.fault(&place(at))),
+            Each::Read(_) => None,
+        });
+        match refused {
+            Some(fault) if !options.keep_going() => Err(fault),
+            _ => Ok(Self { shared: options, own }),
+        }
+    }
+
+    /// Whether the task succeeds although some of them could not be made.
+    pub fn keep_going(&self) -> bool {
+        self.shared.keep_going()
     }
 
     /// The path of each request.
     pub fn paths(&self) -> impl Iterator<Item = Option<&PathText>> {
-        self.own.iter().map(|own| own.path.as_ref().or(self.shared.path.as_ref()))
+        self.own.iter().map(|own| own.read().and_then(|own| own.path.as_ref().or(self.shared.path.as_ref())))
     }
 
     /// How many there are.
@@ -220,7 +235,7 @@ impl Requests {
     /// Those that may make their secret.
     pub fn creations(&self) -> impl Iterator<Item = Creation<'_>> {
         let shared = &self.shared;
-        self.own.iter().filter_map(|own| {
+        self.own.iter().filter_map(Each::read).filter_map(|own| {
             own.create_secret.or(shared.create_secret).filter(|may| *may)?;
             own.r#type.or(shared.r#type).is_none_or(|kind| kind == Kind::Association).then_some(())?;
             Some(Creation {
@@ -232,17 +247,26 @@ impl Requests {
         })
     }
 
-    /// All options of each request. Made one after the other: there may be thousands.
-    pub fn each(self) -> impl Iterator<Item = Options> {
+    /// All options of each request, or its label and why it cannot be meant. Made one after the other: there may be
+    /// thousands.
+    pub fn each(self) -> impl Iterator<Item = Result<Options, (Option<String>, fault::Fault)>> {
         let Self { shared, own } = self;
-        own.into_iter().map(move |own| {
-            let (said, mut all) = (own.create_secret, own.laid_over(&shared));
-            if said.is_none() && !all.can_create() {
-                all.create_secret = None;
+        own.into_iter().enumerate().map(move |(at, own)| match own {
+            Each::Refused(refused) => Err((refused.label().map(ToOwned::to_owned), refused.fault(&place(at)))),
+            Each::Read(own) => {
+                let (said, mut all) = (own.create_secret, own.laid_over(&shared));
+                if said.is_none() && !all.can_create() {
+                    all.create_secret = None;
+                }
+                Ok(all)
             }
-            all
         })
     }
+}
+
+/// Where a request stands among the task's options.
+fn place(at: usize) -> String {
+    format!("requests[{at}]")
 }
 
 /// A request that may make its secret.

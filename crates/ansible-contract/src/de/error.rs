@@ -16,7 +16,7 @@ pub(crate) const QUOTE_NAME_MESSAGE: &str =
     "arrived as a number or a boolean, which YAML makes of an unquoted 1.10, 00.0005, 0755 or yes: write it in quotes";
 
 /// An argument that does not fit: where it stands, and why.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Error {
     code: Code,
     path: String,
@@ -42,13 +42,13 @@ impl Error {
         Self::new(codes::INVALID, format!("must be {what}, not {kind}"))
     }
 
-    pub(super) fn within(mut self, part: &str) -> Self {
+    pub(crate) fn within(mut self, part: &str) -> Self {
         let joint = if self.path.is_empty() || self.path.starts_with('[') { "" } else { "." };
         self.path = format!("{part}{joint}{}", self.path);
         self
     }
 
-    pub(super) fn into_fault(self, variables: &BTreeMap<String, String>) -> Fault {
+    pub(crate) fn into_fault(self, variables: &BTreeMap<String, String>) -> Fault {
         let option = self.path.split(['.', '[']).next().unwrap_or_default();
         let variable = variables.get(option).map_or_else(String::new, |name| format!(" (variable {name})"));
         let subject =
