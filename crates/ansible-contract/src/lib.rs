@@ -17,6 +17,7 @@ mod de;
 mod describe;
 mod each;
 pub mod files;
+mod memory;
 mod mode;
 mod nearest;
 mod outcome;
@@ -58,6 +59,8 @@ pub trait Module {
     /// What a failure may carry beside the common keys for playbooks to test ([`Failure::facts`]), each with its
     /// meaning for the docs.
     const FAILURE_FACTS: &'static [(&'static str, &'static str)] = &[];
+    /// Whether secrets pass through its memory in the clear, which is then protected as far as the kernel allows.
+    const HOLDS_SECRETS: bool = false;
     /// Its options. Secrets in them are [`NoLog`]; a `null` counts as not given.
     type Options: DeserializeOwned + Serialize + Described;
     /// Its own result keys, beside the common ones.
@@ -80,6 +83,9 @@ fn writes_to_journal() -> bool {
 
 /// Runs the module on the program's arguments, prints its result as one JSON object and gives the exit code.
 pub fn run<M: Module>() -> ExitCode {
+    if M::HOLDS_SECRETS {
+        memory::protect();
+    }
     std::panic::set_hook(Box::new(|info| {
         // The payload may hold anything, so only the place is told.
         let place = info.location().map_or_else(String::new, |l| format!(" at {}:{}", l.file(), l.line()));
