@@ -17,7 +17,7 @@ import secrets
 from collections.abc import Iterator
 from typing import Any
 
-from ansible.errors import AnsibleFileNotFound, AnsibleValueOmittedError
+from ansible.errors import AnsibleConnectionFailure, AnsibleFileNotFound, AnsibleValueOmittedError
 from ansible.module_utils.common.json import AnsibleJSONEncoder
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
@@ -28,7 +28,9 @@ from .controller_files import MISSING, as_list, with_contents
 from .failure import Failure
 from .options import OPTIONS
 from .results import RESULT_KEYS
+from .text import printable
 
+_CONNECTION_ERROR = 2000  # characters
 _BEGINNING = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 
 
@@ -165,9 +167,13 @@ class BinaryModule(ActionBase):
                 f"The connection {self._connection.transport} cannot hand data to a command's standard input.",
                 "Use the connection ssh or local.",
             )
-        with self._input_by_pipe():
-            # Without any data, ssh would get a terminal, and the command wait for somebody to type.
-            result: dict[str, Any] = self._low_level_execute_command(command, in_data=data or b"\n")
+        try:
+            with self._input_by_pipe():
+                # Without any data, ssh would get a terminal, and the command wait for somebody to type.
+                result: dict[str, Any] = self._low_level_execute_command(command, in_data=data or b"\n")
+        except AnsibleConnectionFailure as fault:
+            # ssh takes a command that ends with 255 for a lost connection, and Ansible shows what it printed as it is.
+            raise AnsibleConnectionFailure(printable(str(fault))[:_CONNECTION_ERROR]) from None
         return result
 
     @contextlib.contextmanager
@@ -201,7 +207,7 @@ class BinaryModule(ActionBase):
             "or can be written by others",
             target_script.MISSING: "what was stored is not there when it is to run",
         }.get(word, "the shell there gave no answer")
-        excerpt = target_output.printable(printed["stderr"].strip()[-300:])
+        excerpt = printable(printed["stderr"].strip()[-300:])
         return Failure(
             "module.not_sent",
             f"The binary of {self.MODULE} could not be put on the target: {reason}. {excerpt}".strip(),
