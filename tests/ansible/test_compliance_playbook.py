@@ -100,7 +100,7 @@ class Playbook(lab.Lab):
         self.assertIn("nothing_of_that_name", reasons["odd"])
         self.assertNotEqual(self.code, 0)
         said = " ".join(self.output.split())
-        self.assertIn("not right: bad; not known: gone, odd, sudoless.", said)
+        self.assertIn("not right: bad; unknown: gone, odd, sudoless.", said)
         page = (self.root / "compliance.html").read_text()
         self.assertTrue(all(f">{host}<" in page for host in self.hosts))
         # Asked by name alone, and held against what the inventory says.
