@@ -9,10 +9,10 @@ use pv_wire::SecretId;
 pub mod codes {
     //! Codes of this module's own.
     fault::codes! {
-        AMBIGUOUS = "uv.secret_ambiguous", "Several secrets that can be retrieved have the id that is asked for.";
-        DEST_NOT_A_FILE = "file.not_regular", "A link, a folder or a device is in the place of a file; it is left as it is.";
-        CONTENT_UNKNOWN = "file.content_unknown", "Check mode retrieves no secret, so whether the file holds it is not known.";
-        NOT_REMEMBERED = "file.not_remembered", "What was written could not be noted under /run, so check mode cannot tell that the file is as it should be.";
+        AMBIGUOUS = "uv.secret_ambiguous", "Several retrievable secrets have the requested id.";
+        DEST_NOT_A_FILE = "file.not_regular", "The path of the file is a link, a folder or a device; it is left as it is.";
+        CONTENT_UNKNOWN = "file.content_unknown", "Check mode retrieves no secret, so it is not known whether the file holds it.";
+        NOT_REMEMBERED = "file.not_remembered", "What was written could not be recorded under /run, so check mode cannot know that the file is as it should be.";
     }
 }
 

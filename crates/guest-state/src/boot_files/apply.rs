@@ -21,9 +21,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 #[derive(Clone, Debug, Default, Serialize)]
 #[cfg_attr(feature = "docs", derive(schemars::JsonSchema))]
 pub struct Report {
-    /// Whether it does the same by itself at each boot; in check mode, whether it would.
+    /// Whether the guest does the same at each boot; in check mode, whether it would.
     pub installed: bool,
-    /// Files and links that were changed, or would be.
+    /// Files and links that were or would be changed.
     pub changed: Vec<String>,
 }
 

@@ -7,11 +7,11 @@ use pv_guest::boot_record::{BootRecord, Topic};
 use pv_guest::uv::{Device, LockState, SecretInfo, SecretList};
 use serde::Serialize;
 
-/// How it stands with the lock.
+/// The state of the lock.
 #[derive(Clone, Debug, Default, Serialize)]
 #[cfg_attr(feature = "docs", derive(schemars::JsonSchema))]
 pub struct Report {
-    /// Whether the secret store is locked now; null where it cannot be known (check mode).
+    /// Whether the secret store is locked now; null if that cannot be known (check mode).
     pub locked: Option<bool>,
     /// The secrets in the store.
     pub secrets: Vec<SecretInfo>,

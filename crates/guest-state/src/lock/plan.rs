@@ -7,9 +7,9 @@ use pv_guest::uv::{LockState, SecretList};
 pub mod codes {
     //! Codes of this room's own.
     fault::codes! {
-        LOCK_GUARD = "uv.lock_guard", "This task did not lock the store because it does not hold what is required; nothing was changed.";
-        LOCKED_INCOMPLETE = "uv.locked_incomplete", "The store is locked and does not hold what is required; only a reboot helps.";
-        LOCK_UNKNOWN = "uv.lock_unknown", "Whether the store is locked already cannot be known without locking it.";
+        LOCK_GUARD = "uv.lock_guard", "The store was not locked, because it does not hold the required secrets; nothing was changed.";
+        LOCKED_INCOMPLETE = "uv.locked_incomplete", "The store is locked, and does not hold the required secrets; only a reboot helps.";
+        LOCK_UNKNOWN = "uv.lock_unknown", "Whether the store is already locked cannot be known without locking it.";
     }
 }
 

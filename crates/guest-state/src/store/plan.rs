@@ -12,10 +12,10 @@ use pv_wire::SecretType;
 pub mod codes {
     //! Codes of this room's own.
     fault::codes! {
-        OUTCOME_UNKNOWN = "uv.outcome_unknown", "An earlier run handed this request to the ultravisor and ended before it noted the answer.";
-        MAY_DIFFER = "uv.secret_may_differ", "The secret in the store was added by another request of the same type and id: its value may be another.";
-        NOT_PROVED = "uv.secret_not_proved", "Only an id shows that a secret in the store is the right one, and proved_only asks for more.";
-        OTHER_SECRET = "request.other_secret", "A request is for another secret than the name or id that is given with it.";
+        OUTCOME_UNKNOWN = "uv.outcome_unknown", "An earlier run handed this request to the ultravisor, and ended before it recorded the answer.";
+        MAY_DIFFER = "uv.secret_may_differ", "The secret in the store was added by another request of the same type and id: its value may differ.";
+        NOT_PROVED = "uv.secret_not_proved", "Only an id shows that a secret in the store is the right one, and proved_only requires more.";
+        OTHER_SECRET = "request.other_secret", "A request is for a secret other than the name or id given with it.";
     }
 }
 

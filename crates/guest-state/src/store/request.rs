@@ -24,7 +24,7 @@ pub struct Request {
     pub src: Option<String>,
     /// Echoed in the results.
     pub label: Option<String>,
-    /// Check mode only: the request is not there yet. Set by the collection's action plugin where V(content) is null or
+    /// Check mode only: the request is not built yet. Set by the collection's action plugin if V(content) is null or
     /// V(src) does not exist.
     pub pending: bool,
 }

@@ -6,8 +6,8 @@ use pv_guest::firmware::Role;
 pub mod codes {
     //! Codes of this room's own.
     fault::codes! {
-        OTHER_MACHINE = "uv.other_machine", "None of this host's keys is among those of the machines that the guest may run on.";
-        MACHINE_UNKNOWN = "uv.machine_unknown", "The kernel does not show what this system is or which keys its host has, so whether the guest may run here cannot be known.";
+        OTHER_MACHINE = "uv.other_machine", "None of this host's keys is among those of the allowed machines.";
+        MACHINE_UNKNOWN = "uv.machine_unknown", "The kernel does not show what this system is or which keys its host has, so it is not known whether the guest may run here.";
     }
 }
 

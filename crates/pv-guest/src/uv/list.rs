@@ -34,16 +34,16 @@ pub struct Secret {
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 #[cfg_attr(feature = "docs", derive(schemars::JsonSchema))]
 pub struct SecretInfo {
-    /// Place in the store, in order of adding: what C(se_associate) takes.
+    /// Index in the store, in the order of adding, as C(se_associate) takes it.
     pub index: u16,
     /// Type, as the option O(seguest.pv.secret_request#module:type) spells it.
     #[serde(rename = "type")]
     pub option: String,
-    /// Kind, as pvsecret names it.
+    /// Type, as pvsecret names it.
     pub kind: String,
-    /// Id, C(0x) and 64 hex digits. Whoever built the request chose it: it names the secret and proves nothing.
+    /// Id, C(0x) and 64 hex digits. Whoever built the request chose it; it proves nothing.
     pub id: String,
-    /// The id as a name, where it is one in printable ASCII.
+    /// The id as a name, if it is one in printable ASCII.
     pub name: Option<String>,
 }
 
