@@ -280,6 +280,6 @@ fn what_is_kept_makes_groups_and_counts_for_nothing_after_a_reboot() -> Result<(
     fleet.caching_playbook("compliance.yml", &cached)?;
     let report = fleet.report()?;
     assert!(verdicts(&report).contains(&("good", "unknown")), "{report:#}");
-    assert!(report.to_string().contains("The answer is of another boot"));
+    assert!(report.to_string().contains("The answer is from another boot"));
     Ok(())
 }

@@ -123,7 +123,7 @@ pub fn asked(options: Options, check_mode: bool) -> Result<Asked> {
             codes::EMPTY_EXCLUSIVE,
             "The list of entries is empty, and exclusive would release every queue that the guest holds.",
         )
-        .hint("If that is wanted, say so with state=unbound and all=true."));
+        .hint("To release all queues, use state=unbound and all=true."));
     }
     if entries.is_empty() && aim != Aim::ReleaseAll {
         return Ok(Asked::Nothing);

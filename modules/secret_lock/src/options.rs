@@ -34,7 +34,7 @@ pub fn guard(options: Options) -> Result<Guard> {
             ansible_contract::codes::MISSING,
             "One of the options require and minimum_secrets must say what has to be in the store before it is locked.",
         )
-        .hint("A lock cannot be taken back before the guest's next boot: list the secrets that the guest needs."));
+        .hint("A lock cannot be removed before the guest's next boot: list the secrets that the guest needs."));
     }
     Ok(Guard::new(require.unwrap_or_default(), exact, minimum_secrets.unwrap_or(0)))
 }

@@ -50,11 +50,8 @@ impl Options {
     /// `args.missing`, `args.conflict`, `args.invalid`.
     pub fn wanted(&self) -> Result<(Wanted, PathText)> {
         let dest = self.dest.clone().ok_or_else(|| {
-            Fault::new(
-                args::MISSING,
-                "The option dest, the file that is to hold the secret, is required and not given.",
-            )
-            .hint("Give the path of a file, such as dest: /run/my.key.")
+            Fault::new(args::MISSING, "The option dest, the file for the secret, is required and not given.")
+                .hint("Give the path of a file, such as dest: /run/my.key.")
         })?;
         if dest.as_path().file_name().is_none() {
             return Err(Fault::new(codes::DEST_NOT_A_FILE, format!("The path {dest} names no file."))

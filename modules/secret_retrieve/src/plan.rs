@@ -75,7 +75,7 @@ pub fn choose(wanted: &Wanted, list: &SecretList) -> Result<Secret> {
             return Err(Fault::new(
                 uv::NOT_RETRIEVABLE,
                 format!(
-                    "The secret of {wanted} (index {}) is of kind {}, which cannot be retrieved.",
+                    "The secret of {wanted} (index {}) is of type {}, which cannot be retrieved.",
                     other.index,
                     other.secret_type.kind()
                 ),
@@ -90,9 +90,11 @@ pub fn choose(wanted: &Wanted, list: &SecretList) -> Result<Secret> {
         let (shown, total) = (list.secrets.len(), list.total);
         return Err(Fault::new(
             uv::LIST_INCOMPLETE,
-            format!("The kernel shows {shown} of the store's {total} secrets, and among the others may be one of {wanted}."),
+            format!(
+                "The kernel shows {shown} of the store's {total} secrets, and one of {wanted} may be among the others."
+            ),
         )
-        .hint("Use a kernel whose uvdevice lists more than one page of secrets; one that is shown can be named by its index."));
+        .hint("Use a kernel whose uvdevice lists more than one page of secrets; or name a listed one by its index."));
     }
     Err(if list.total == 0 {
         Fault::new(uv::STORE_EMPTY, format!("The secret store is empty, so there is no secret of {wanted} in it."))

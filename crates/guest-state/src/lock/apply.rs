@@ -45,7 +45,7 @@ pub fn predict(plan: &Plan, list: &SecretList, lock: LockState) -> Outcome<Repor
 
 /// Nothing tells whether the store is locked.
 pub fn unknown() -> Fault {
-    Fault::new(codes::LOCK_UNKNOWN, "Whether the secret store is locked already cannot be known without locking it.")
+    Fault::new(codes::LOCK_UNKNOWN, "Whether the secret store is already locked cannot be known without locking it.")
         .hint("Run the task without check mode: it locks the store, or finds it locked.")
 }
 
@@ -117,7 +117,7 @@ fn message(changed: bool, locked: Option<bool>) -> &'static str {
     match (changed, locked) {
         (true, Some(true)) => "The secret store is locked now.",
         (true, _) => "The secret store would be locked.",
-        (false, _) => "The secret store was locked already.",
+        (false, _) => "The secret store was already locked.",
     }
 }
 

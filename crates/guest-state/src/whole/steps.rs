@@ -195,10 +195,10 @@ impl Steps {
         match (done.is_empty(), would.is_empty()) {
             (true, true) if is_right => "The guest is as wanted.".into(),
             (true, true) => {
-                "Nothing more can be done for the guest; see its steps for what is wrong or not known.".into()
+                "Nothing more can be done for the guest; see its steps for what is wrong or unknown.".into()
             }
             (false, _) if is_right => format!("The guest is as wanted now; changed: {}.", done.join(", ")),
-            (false, _) => format!("What could be done is done; changed: {}.", done.join(", ")),
+            (false, _) => format!("As much as possible was done; changed: {}.", done.join(", ")),
             (true, false) => format!("The guest is not as wanted; would change: {}.", would.join(", ")),
         }
     }
