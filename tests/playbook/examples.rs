@@ -10,8 +10,8 @@ use std::path::Path;
 /// The examples that ansible-doc shows, by their names, and what comes of them on a fresh guest in check mode: all is
 /// well, or a failure that is not about how it is written.
 const OF_MODULES: [(&str, &str); 19] = [
-    ("One EP11 queue under a certain master key, and one accelerator", "ok"),
-    ("Apply a configuration of pvapconfig that is on the guest", "ok"),
+    ("One EP11 queue with a certain master key, and one accelerator", "ok"),
+    ("Apply a pvapconfig configuration file that is on the guest", "ok"),
     ("Release every queue", "ok"),
     ("Gather everything", "ok"),
     ("Only the secret store, and whether it is locked", "ok"),
@@ -20,19 +20,19 @@ const OF_MODULES: [(&str, &str); 19] = [
     ("Look at a request", "ok"),
     // It was not looked at.
     ("Stop unless it is signed, for this image, and for these machines and no others", "failed"),
-    ("Show what was written into the request for everybody to read, without the zeros behind it", "skipped"),
+    ("Show the user data of the request, without the trailing zeros", "skipped"),
     ("Add a secret from a request that the controller has", "ok"),
     ("Add two secrets in this order, without a file on the guest", "ok"),
     ("Lock the store once both secrets are in it", "ok"),
     ("Lock the store only if nothing else is in it", "ok"),
     ("Two secrets, a locked store, and a queue for each secret", "ok"),
     // The guest is fresh, so it is not.
-    ("Is the guest still what it is to be?", "uv.secret_missing"),
-    ("Take away what the guest runs at each boot", "ok"),
+    ("Check whether the guest is still as it should be", "uv.secret_missing"),
+    ("Remove what the guest runs at each boot", "ok"),
     // For a trusted machine; what it does there, the roles show.
-    ("Build a request for an association secret, and make the secret if there is none", "request.on_guest"),
-    ("Put a password where only its service reads it", "uv.retrieve_unsupported"),
-    ("Retrieve one of two secrets of the same id", "uv.retrieve_unsupported"),
+    ("Build a request for an association secret, and create the secret if there is none", "request.on_guest"),
+    ("Put a password where only its service can read it", "uv.retrieve_unsupported"),
+    ("Retrieve one of two secrets with the same id", "uv.retrieve_unsupported"),
 ];
 
 /// The pages with examples, how many each has, and the test that runs them.

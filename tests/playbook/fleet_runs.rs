@@ -133,7 +133,7 @@ fn check_mode_is_silent_where_all_is_well() -> Result<()> {
     let (fleet, _dir) = fleet()?;
     let fresh = fleet.controller.playbook("provision.yml", &["--check"])?;
     assert!(fresh.ok && fresh.output.contains("2 guests: 2 would change, 0 unchanged, 0 failed"), "{}", fresh.output);
-    assert!(!fresh.output.contains("Back it up") && !fresh.output.contains("not there yet"), "{}", fresh.output);
+    assert!(!fresh.output.contains("Back it up") && !fresh.output.contains("does not exist yet"), "{}", fresh.output);
     assert!(fleet.controller.playbook("provision.yml", &[])?.ok);
     let good = fleet.controller.playbook("provision.yml", &["--check"])?;
     assert!(good.ok && good.output.contains("2 guests: 0 would change, 2 unchanged, 0 failed"), "{}", good.output);

@@ -100,8 +100,8 @@ class BinaryModule(ActionBase):
         if beginnings is None or not all(isinstance(each, str) and _BEGINNING.fullmatch(each) for each in beginnings):
             raise Failure(
                 "args.invalid",
-                "The option variables_from must be a list of beginnings of names of variables.",
-                "Give it as in variables_from: [guest_].",
+                "The option variables_from must be a list of prefixes of variables.",
+                "Give it like variables_from: [guest_].",
             )
         variables = {}
         for option in OPTIONS[self.MODULE]:
@@ -195,23 +195,23 @@ class BinaryModule(ActionBase):
         there_are = ", ".join(f"Linux {arch}" for arch in builds) or "none"
         return Failure(
             "args.no_binary_for_arch",
-            f"The collection has no binary of {self.MODULE} for {kernel}; there are: {there_are}.",
+            f"The collection has no binary of {self.MODULE} for {kernel}; available: {there_are}.",
             "Run the task on a machine of another architecture"
             + ("." if builds else ", or, in a source tree, build the collection first: cargo xtask prepare."),
         )
 
     def _not_sent(self, word: str, printed: dict[str, Any]) -> Failure:
         reason = {
-            target_script.BROKEN: "what arrived is not what was sent; the disk may be full",
-            target_script.NOWHERE: "no folder will do: home, remote_tmp, /var/tmp and /tmp are read-only, mounted noexec "
+            target_script.BROKEN: "the file was damaged in transit; the disk may be full",
+            target_script.NOWHERE: "no folder is usable: home, remote_tmp, /var/tmp and /tmp are read-only, mounted noexec "
             "or can be written by others",
-            target_script.MISSING: "what was stored is not there when it is to run",
+            target_script.MISSING: "the stored file was gone before it could run",
         }.get(word, "the shell there gave no answer")
         excerpt = printable(printed["stderr"].strip()[-300:])
         return Failure(
             "module.not_sent",
             f"The binary of {self.MODULE} could not be put on the target: {reason}. {excerpt}".strip(),
-            "Set ansible_remote_tmp to a folder of the user that runs the task, on a file system that allows to execute.",
+            "Set ansible_remote_tmp to a folder of the user that runs the task, on a file system that allows execution.",
         )
 
 
@@ -236,6 +236,6 @@ def prediction(missing: Failure) -> dict[str, Any]:
     return {
         "changed": True,
         "predicted": "partial",
-        "msg": "What would change cannot be known yet.",
+        "msg": "The changes cannot be predicted yet.",
         "warnings": [missing.warning()],
     }

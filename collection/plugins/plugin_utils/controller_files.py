@@ -48,7 +48,7 @@ def _request(options: dict[str, Any], find: Callable[[str], str], not_yet: list[
         raise Failure(
             MISSING,
             "content is null: the request is not built yet.",
-            "In check mode, secret_request gives null for a request that it would build.",
+            "In check mode, secret_request returns null for a request that it would build.",
         )
     try:
         return _replaced(options, "src", "content", find, _base64)
@@ -76,19 +76,19 @@ def _replaced(
             data = file.read(LIMIT + 1)
     except OSError as fault:
         raise Failure(
-            "file.unreadable", f"{path} on the controller cannot be read: {fault.strerror}.", "Look at its permissions."
+            "file.unreadable", f"{path} on the controller cannot be read: {fault.strerror}.", "Check its permissions."
         ) from fault
     if len(data) > LIMIT:
         raise Failure(
             "file.too_large",
-            f"{path} on the controller is larger than {LIMIT} bytes, more than any file that belongs there.",
+            f"{path} on the controller is larger than {LIMIT} bytes, more than any valid file.",
             f"Look whether {source} names the right file.",
         )
     rest = {key: value for key, value in options.items() if key != source}
     try:
         return {**rest, option: decode(data)}
     except ValueError as fault:
-        raise Failure("args.invalid", f"{path} on the controller is not text in UTF-8.", "Name a YAML file.") from fault
+        raise Failure("args.invalid", f"{path} on the controller is not UTF-8 text.", "Name a YAML file.") from fault
 
 
 def _base64(data: bytes) -> str:

@@ -61,10 +61,10 @@ def module_result(stdout: str, stderr: str, mark: str, module: str, keys: Iterab
     begin = next((end + 1 for _begin, end, text in lines if text == f" {BEGIN}"), len(stdout))
     ends = [(at, ended) for at, _end, text in lines if at >= begin and (ended := _END.fullmatch(text))]
     if not ends:
-        _no_result(module, "the connection or the shell on the target ended before it did", stdout, stderr)
+        _no_result(module, "the connection or the shell on the target ended too early", stdout, stderr)
     body, status = stdout[begin : ends[-1][0]].strip(), int(ends[-1][1][1])
     if len(body) > LIMIT:
-        _no_result(module, f"it printed {len(body)} characters, more than {LIMIT} are not accepted", "", stderr)
+        _no_result(module, f"it printed {len(body)} characters, more than {LIMIT} are allowed", "", stderr)
     if status > 128 and status - 128 in _SIGNALS:
         _no_result(module, f"it was ended by signal {status - 128} ({_SIGNALS[status - 128]})", body, stderr)
     if status not in (0, 1):

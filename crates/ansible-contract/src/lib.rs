@@ -89,8 +89,8 @@ pub fn run<M: Module>() -> ExitCode {
     std::panic::set_hook(Box::new(|info| {
         // The payload may hold anything, so only the place is told.
         let place = info.location().map_or_else(String::new, |l| format!(" at {}:{}", l.file(), l.line()));
-        let fault = fault::Fault::new(codes::BUG, format!("The module came upon a bug of its own{place}."))
-            .hint("Please report it with the task's options, secrets left out.");
+        let fault = fault::Fault::new(codes::BUG, format!("The module has a bug{place}."))
+            .hint("Please report it with the task's options, but without secrets.");
         outcome::print(&Failure::<()>::from(fault).printed(true, None));
         std::process::exit(1);
     }));

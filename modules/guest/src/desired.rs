@@ -32,7 +32,7 @@ pub fn desired(options: Options, check_mode: bool) -> Result<Desired> {
         let who = format!("secrets[{at}]");
         let Secret { name, id, path, content, src, label, error, force, pending } = secret;
         if error.is_some() {
-            return Err(Fault::new(args::SRC_NEEDS_COLLECTION, format!("{who} has no request, but the error with which it was built."))
+            return Err(Fault::new(args::SRC_NEEDS_COLLECTION, format!("{who} has no request, only the error from building it."))
                 .hint("Call the module by its full name, seguest.pv.guest, so that the collection's action plugin reports it."));
         }
         let known_as = Requirement::of(&who, name, id)?;
@@ -97,9 +97,9 @@ fn queues(options: &Options, timeout: Duration, check_mode: bool) -> Result<(Vec
         if options.exclusive {
             return Err(Fault::new(
                 queues::codes::EMPTY_EXCLUSIVE,
-                "No queues are wanted, and exclusive would release every queue that the guest holds.",
+                "The list of queues is empty, and exclusive would release every queue that the guest holds.",
             )
-            .hint("If that is wanted, say so with seguest.pv.ap_bind, state=unbound and all=true."));
+            .hint("To release all queues, use seguest.pv.ap_bind with state=unbound and all=true."));
         }
         return Ok((entries, Queues::Any));
     }

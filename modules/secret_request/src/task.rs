@@ -34,7 +34,7 @@ pub fn refuse_duplicates(requests: &Requests) -> Result<()> {
     for (at, path) in requests.paths().enumerate().filter_map(|(at, path)| Some((at, path?))) {
         if let Some(first) = seen.insert(files::identity(path.as_path()), at) {
             let detail = format!("requests[{first}] and requests[{at}] both have the path {path}.");
-            return Err(Fault::new(codes::DUPLICATE_PATH, detail).hint("Give each request a path of its own."));
+            return Err(Fault::new(codes::DUPLICATE_PATH, detail).hint("Give each request its own path."));
         }
     }
     Ok(())
@@ -162,7 +162,7 @@ impl Task {
         let done = match built.recv() {
             Ok((prepared, built)) => built.and_then(|built| prepared.finish(built, &mut self.shared, &mut progress)),
             Err(_) => Err(Fault::new(args::BUG, "A thread that built requests ended without an answer.")
-                .hint("Please report it with the task's options, secrets left out.")),
+                .hint("Please report it with the task's options, but without secrets.")),
         };
         self.note(progress, done);
     }
@@ -244,7 +244,7 @@ fn message(requests: &[Entry], check_mode: bool) -> String {
     let (all, changed) = (requests.len(), requests.iter().filter(|entry| entry.changed).count());
     let failed = match requests.iter().filter(|entry| entry.failed).count() {
         0 => String::new(),
-        failed => format!(" {failed} of {all} could not be made."),
+        failed => format!(" {failed} of {all} could not be built."),
     };
     match (changed, check_mode) {
         (0, _) if failed.is_empty() => "Every request is as wanted.".into(),

@@ -122,7 +122,7 @@ fn from_json(text: &str) -> Result<Value, Error> {
         let place = format!("line {}, column {}", e.line(), e.column());
         Error::new(
             codes::INVALID,
-            format!("looks like JSON and is not, {place}: write keys, texts and hex values in double quotes"),
+            format!("looks like JSON but is not valid, {place}: write keys, texts and hex values in double quotes"),
         )
     })
 }

@@ -177,7 +177,7 @@ fn plan_store(desired: &Desired, seen: &StoreSeen, plan: &mut Plan) -> SecretLis
 fn later(fault: &Fault) -> Outcome<queues::Report> {
     Outcome {
         changed: true,
-        msg: "Which queues are wanted cannot be known yet.".into(),
+        msg: "The wanted queues are not known yet.".into(),
         warnings: vec![warning(fault)],
         diff: Vec::new(),
         predicted_partial: true,

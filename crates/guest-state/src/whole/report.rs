@@ -8,7 +8,7 @@ use crate::{boot_files, lock, queues, store};
 use pv_guest::uv::SecretInfo;
 use serde::Serialize;
 
-/// How the guest stands. What was not asked for is null.
+/// The state of the guest. Parts that were not asked for are null.
 #[derive(Clone, Debug, Default, Serialize)]
 #[cfg_attr(feature = "docs", derive(schemars::JsonSchema))]
 pub struct Report {
@@ -18,15 +18,15 @@ pub struct Report {
     pub requests: Option<Vec<Added>>,
     /// The secrets in the store.
     pub secrets: Option<Vec<SecretInfo>>,
-    /// How many secrets are in the store; more than are listed where the kernel shows only a part.
+    /// How many secrets are in the store; more than are listed if the kernel shows only a part.
     pub total: Option<u16>,
-    /// How it stands with the lock.
+    /// The state of the lock.
     pub lock: Option<Locked>,
     /// How each of O(queues) is served, in their order, as M(seguest.pv.ap_bind) returns them.
     pub entries: Option<Vec<EntryReport>>,
     /// All queues that the guest has, by APQN, as M(seguest.pv.ap_bind) returns them.
     pub queues: Option<Vec<QueueReport>>,
-    /// Queues that were bound only to look at them, and released again. That is no change.
+    /// Queues that were bound only to read their MKVP, and released again. This is not a change.
     pub inspected: Option<Vec<String>>,
     /// What the guest runs at each boot.
     pub at_boot: Option<boot_files::Report>,
@@ -38,11 +38,11 @@ pub struct Report {
     pub ansible_facts: Option<AnsibleFacts>,
 }
 
-/// How it stands with the lock.
+/// The state of the lock.
 #[derive(Clone, Debug, Default, Serialize)]
 #[cfg_attr(feature = "docs", derive(schemars::JsonSchema))]
 pub struct Locked {
-    /// Whether the secret store is locked now; null where it cannot be known (check mode).
+    /// Whether the secret store is locked now; null if that cannot be known (check mode).
     pub locked: Option<bool>,
 }
 

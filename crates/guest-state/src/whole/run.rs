@@ -107,11 +107,11 @@ pub(super) fn tell(wanted: &Queues, plan: &Plan, report: &mut Report) -> Steps {
 fn take_bind(steps: &mut Steps, report: &mut Report, bound: queues::Answer) {
     report.queues(steps.take(Step::Bind, bound));
     if report.entries.iter().flatten().any(|entry| entry.status == queues::Status::Unserved) {
-        steps.not_yet(Step::Bind, "What can be done is done, and not every wanted queue is served.");
+        steps.not_yet(Step::Bind, "As much as possible was done, but not every wanted queue is served.");
     }
 }
 
-const WHERE_IT_MAY: &str = "It is a Secure Execution guest, on a machine that it may run on.";
+const WHERE_IT_MAY: &str = "This is a Secure Execution guest on an allowed machine.";
 
 const VERIFIED: &str = "Every secret is in the store.";
 

@@ -132,7 +132,7 @@ fn with_keep_going_a_request_that_cannot_be_made_is_its_own_entry_and_no_failure
     options["keep_going"] = json!(true);
     let result = world.run(&options);
     assert_eq!((&result["failed"], &result["changed"]), (&Value::Null, &json!(true)), "{result}");
-    assert_eq!(result["msg"], "1 of 3 requests changed. 2 of 3 could not be made.");
+    assert_eq!(result["msg"], "1 of 3 requests changed. 2 of 3 could not be built.");
     let entries = result["requests"].as_array().unwrap();
     let told = |entry: &Value| (entry["label"].clone(), entry["failed"].clone(), entry["error"]["code"].clone());
     assert_eq!(
@@ -145,7 +145,7 @@ fn with_keep_going_a_request_that_cannot_be_made_is_its_own_entry_and_no_failure
     );
     assert!(world.path("good").exists());
     let again = world.run(&options);
-    assert_eq!(again["msg"], "Every other request is as wanted. 2 of 3 could not be made.");
+    assert_eq!(again["msg"], "Every other request is as wanted. 2 of 3 could not be built.");
 
     let mut options = task(&world, &[json!({"path": good})]);
     options["keep_going"] = json!(true);
