@@ -6,6 +6,7 @@
 
 mod additional;
 mod claims;
+pub mod codes;
 mod exchange;
 mod items;
 pub mod layout;
@@ -17,10 +18,9 @@ pub use exchange::{ExchangeRequest, ExchangeResponse};
 pub use items::{Item, Items};
 pub use request::AttestationRequest;
 
-use crate::codes;
 use fault::Fault;
 
 /// That what was read is no request, response or file of attestation.
 fn malformed(what: impl Into<String>) -> Fault {
-    Fault::new(codes::ATTEST_MALFORMED, what).hint("Copy it again from where it was made, or ask and answer again.")
+    Fault::new(codes::MALFORMED, what).hint("Copy it again from where it was made, or ask and answer again.")
 }

@@ -1,15 +1,6 @@
-//! Error codes of reading requests and evidence.
+//! Error codes of reading add-secret requests.
 
 fault::codes! {
     NOT_A_REQUEST = "request.malformed", "The file or content is not a well-formed add-secret request; nothing was sent to the ultravisor.";
     UNSUPPORTED_VERSION = "request.unsupported_version", "The request is of a version other than 0x0100.";
-
-    ATTEST_MALFORMED = "attest.malformed", "An attestation request, a response or the file around it is cut off, or its parts contradict each other.";
-    ATTEST_VERSION = "attest.unsupported_version", "An attestation request or exchange file is of a version other than 0x0100, or asks for another algorithm than HMAC with SHA-512.";
-    ATTEST_FLAG_UNKNOWN = "attest.flag_unknown", "An attestation request has a flag that is not known here, so what it would bring cannot be judged.";
-    ATTEST_NOT_A_REQUEST = "attest.not_a_request", "An attestation response was given where a request is asked for; a request is answered once.";
-    ATTEST_NOT_A_RESPONSE = "attest.not_a_response", "An attestation request was given where a response is asked for: no guest has answered it yet.";
-    ATTEST_ADDITIONAL_INCOMPLETE = "attest.additional_incomplete", "The response holds less additional data than the request's flags ask for.";
-    ATTEST_ADDITIONAL_EXCESS = "attest.additional_excess", "The response holds more additional data than the request's flags ask for.";
-    ATTEST_CLAIMS = "attest.claims", "The claims of a guest are not a document as the module attest writes it.";
 }

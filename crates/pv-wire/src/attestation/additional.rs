@@ -1,7 +1,7 @@
 //! The additional data of a response.
 
-use super::{Item, Items, layout};
-use crate::{bytes::array_at, codes};
+use super::{Item, Items, codes, layout};
+use crate::bytes::array_at;
 use fault::{Fault, Result};
 
 /// Additional data, split by what the request asked for. Nothing here proves that an ultravisor wrote them: only the
@@ -22,7 +22,7 @@ impl AdditionalData {
     /// Splits `bytes`, which must be exactly what `items` name, without gaps and in their order.
     ///
     /// # Errors
-    /// [`codes::ATTEST_ADDITIONAL_INCOMPLETE`] and [`codes::ATTEST_ADDITIONAL_EXCESS`].
+    /// [`codes::ADDITIONAL_INCOMPLETE`] and [`codes::ADDITIONAL_EXCESS`].
     pub fn split(items: Items, bytes: &[u8]) -> Result<Self> {
         let mut at = 0;
         for item in items.iter() {
@@ -34,14 +34,14 @@ impl AdditionalData {
                     bytes.len(),
                     items.size()
                 );
-                return Err(Fault::new(codes::ATTEST_ADDITIONAL_INCOMPLETE, detail)
+                return Err(Fault::new(codes::ADDITIONAL_INCOMPLETE, detail)
                     .hint("Answer a new request with a program that asks the ultravisor for the whole length."));
             }
         }
         if bytes.len() > at {
             let detail =
                 format!("The response has {} bytes of additional data; the request asks for {at}.", bytes.len());
-            return Err(Fault::new(codes::ATTEST_ADDITIONAL_EXCESS, detail)
+            return Err(Fault::new(codes::ADDITIONAL_EXCESS, detail)
                 .hint("Answer a new request with a program that asks the ultravisor for exactly this length."));
         }
         Ok(Self {
@@ -87,11 +87,11 @@ mod tests {
             [(0, "image_host_key"), (33, "attestation_host_key"), (127, "secret_store"), (447, "firmware")]
         {
             let fault = AdditionalData::split(items, &all()[..len]).unwrap_err();
-            assert_eq!(fault.code, codes::ATTEST_ADDITIONAL_INCOMPLETE);
+            assert_eq!(fault.code, codes::ADDITIONAL_INCOMPLETE);
             assert!(fault.detail.contains(name), "{fault}");
         }
         let more = [all(), vec![0]].concat();
-        assert_eq!(AdditionalData::split(items, &more).unwrap_err().code, codes::ATTEST_ADDITIONAL_EXCESS);
-        assert_eq!(AdditionalData::split(Items::default(), &[0]).unwrap_err().code, codes::ATTEST_ADDITIONAL_EXCESS);
+        assert_eq!(AdditionalData::split(items, &more).unwrap_err().code, codes::ADDITIONAL_EXCESS);
+        assert_eq!(AdditionalData::split(Items::default(), &[0]).unwrap_err().code, codes::ADDITIONAL_EXCESS);
     }
 }

@@ -3,7 +3,8 @@
 //! It is the guest's word: true as far as the image that was measured is trusted. The document is canonical JSON: keys
 //! sorted, no blanks, only ASCII, so it has exactly one form and one hash.
 
-use crate::{codes, decode_hex, encode_hex};
+use super::codes;
+use crate::{decode_hex, encode_hex};
 use fault::{Fault, Result};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha512};
@@ -82,7 +83,7 @@ impl Claims {
     /// Adds the SHA-256 of each whole add-secret request that was added since boot, in the order of adding.
     ///
     /// # Errors
-    /// [`codes::ATTEST_CLAIMS`] for more than 8192.
+    /// [`codes::CLAIMS`] for more than 8192.
     pub fn with_added_requests(mut self, requests: Vec<[u8; 32]>) -> Result<Self> {
         if requests.len() > MAX_REQUESTS {
             return Err(wrong(format!("Claims name {} requests; at most {MAX_REQUESTS} are read.", requests.len())));
@@ -94,7 +95,7 @@ impl Claims {
     /// Adds the kernel's boot id, as `/proc/sys/kernel/random/boot_id` has it.
     ///
     /// # Errors
-    /// [`codes::ATTEST_CLAIMS`] unless it is 32 lower-case hex digits in five groups.
+    /// [`codes::CLAIMS`] unless it is 32 lower-case hex digits in five groups.
     pub fn with_boot_id(mut self, boot_id: &str) -> Result<Self> {
         let fits = boot_id.len() == 36
             && boot_id.bytes().enumerate().all(|(at, c)| match at {
@@ -111,7 +112,7 @@ impl Claims {
     /// Adds the guest's public SSH host keys. They are sorted, and each is kept once.
     ///
     /// # Errors
-    /// [`codes::ATTEST_CLAIMS`] for more than 64.
+    /// [`codes::CLAIMS`] for more than 64.
     pub fn with_ssh_host_keys(mut self, mut keys: Vec<SshHostKey>) -> Result<Self> {
         keys.sort();
         keys.dedup();
@@ -162,7 +163,7 @@ impl Claims {
     /// Reads a document. Only the one canonical form is taken.
     ///
     /// # Errors
-    /// [`codes::ATTEST_CLAIMS`].
+    /// [`codes::CLAIMS`].
     pub fn parse(text: &str) -> Result<Self> {
         if text.len() > MAX_LEN {
             return Err(wrong(format!("Claims of {} bytes are too long; at most {MAX_LEN} are read.", text.len())));
@@ -195,7 +196,7 @@ impl Claims {
 }
 
 fn wrong(what: impl Into<String>) -> Fault {
-    Fault::new(codes::ATTEST_CLAIMS, what).hint("Hand claims over exactly as the module attest returned them.")
+    Fault::new(codes::CLAIMS, what).hint("Hand claims over exactly as the module attest returned them.")
 }
 
 #[cfg(test)]
@@ -262,7 +263,7 @@ mod tests {
             &format!("{good}{}", " ".repeat(MAX_LEN)),
         ];
         for text in bad {
-            assert_eq!(Claims::parse(text).unwrap_err().code, codes::ATTEST_CLAIMS, "{:.80}", text);
+            assert_eq!(Claims::parse(text).unwrap_err().code, codes::CLAIMS, "{:.80}", text);
         }
     }
 
@@ -271,7 +272,7 @@ mod tests {
         for line in
             ["", "ssh-rsa", "ssh-rsa AAA", "ssh-rsa AAAA\u{e4}", "s\u{e4} AAAA", "ssh-rsa ====", "# x", "a A==="]
         {
-            assert_eq!(line.parse::<SshHostKey>().unwrap_err().code, codes::ATTEST_CLAIMS, "{line}");
+            assert_eq!(line.parse::<SshHostKey>().unwrap_err().code, codes::CLAIMS, "{line}");
         }
         let long = format!("ssh-rsa {}", "A".repeat(MAX_KEY_LEN));
         assert!(long.parse::<SshHostKey>().is_err());

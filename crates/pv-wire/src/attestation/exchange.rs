@@ -8,11 +8,8 @@
 //! 0x18 entries of request, measurement, additional data, user data, configuration unique id (8 bytes each)
 //! ```
 
-use super::{AttestationRequest, layout, malformed};
-use crate::{
-    bytes::{array_at, size_at, u32_at},
-    codes,
-};
+use super::{AttestationRequest, codes, layout, malformed};
+use crate::bytes::{array_at, size_at, u32_at};
 use fault::{Fault, Result};
 use std::ops::Range;
 
@@ -84,7 +81,7 @@ impl<'a> ExchangeRequest<'a> {
     /// Reads a file. What the request in it says is not looked at; [`Self::attestation_request`] does.
     ///
     /// # Errors
-    /// [`codes::ATTEST_MALFORMED`], [`codes::ATTEST_VERSION`] and [`codes::ATTEST_NOT_A_REQUEST`].
+    /// [`codes::MALFORMED`], [`codes::VERSION`] and [`codes::NOT_A_REQUEST`].
     pub fn parse(bytes: &'a [u8]) -> Result<Self> {
         match read(bytes)? {
             [Entry::Data(request), Entry::Expected(measurement_size), additional, Entry::Absent, Entry::Absent]
@@ -93,7 +90,7 @@ impl<'a> ExchangeRequest<'a> {
                 Ok(Self { request, measurement_size, additional_size: additional.len() })
             }
             [Entry::Data(_), Entry::Data(_), .., Entry::Data(_)] => {
-                Err(Fault::new(codes::ATTEST_NOT_A_REQUEST, "This file holds the response to an attestation request.")
+                Err(Fault::new(codes::NOT_A_REQUEST, "This file holds the response to an attestation request.")
                     .hint("Name a new request: one that was answered shows nothing about now."))
             }
             _ => Err(malformed("This file holds no attestation request, or something beside it.")),
@@ -103,7 +100,7 @@ impl<'a> ExchangeRequest<'a> {
     /// The request in the file, whose flags must ask for what the file expects.
     ///
     /// # Errors
-    /// As [`AttestationRequest::parse`], and [`codes::ATTEST_MALFORMED`] where the sizes differ.
+    /// As [`AttestationRequest::parse`], and [`codes::MALFORMED`] where the sizes differ.
     pub fn attestation_request(&self) -> Result<AttestationRequest<'a>> {
         let request = AttestationRequest::parse(self.request)?;
         if Self::of(&request) != *self {
@@ -121,7 +118,7 @@ impl<'a> ExchangeRequest<'a> {
     /// The file, byte for byte as `pvattest create` writes it.
     ///
     /// # Errors
-    /// [`codes::ATTEST_MALFORMED`] for what no reader would take.
+    /// [`codes::MALFORMED`] for what no reader would take.
     pub fn write(&self) -> Result<Vec<u8>> {
         if self.request.is_empty() || self.measurement_size == 0 {
             return Err(malformed("There is no request to be written, or it expects no measurement."));
@@ -155,7 +152,7 @@ impl<'a> ExchangeResponse<'a> {
     /// Reads a file. What the request in it says is not looked at.
     ///
     /// # Errors
-    /// [`codes::ATTEST_MALFORMED`], [`codes::ATTEST_VERSION`] and [`codes::ATTEST_NOT_A_RESPONSE`].
+    /// [`codes::MALFORMED`], [`codes::VERSION`] and [`codes::NOT_A_RESPONSE`].
     pub fn parse(bytes: &'a [u8]) -> Result<Self> {
         let data = |entry| match entry {
             Entry::Data(bytes) => Some(bytes),
@@ -165,7 +162,7 @@ impl<'a> ExchangeResponse<'a> {
         let read = match read(bytes)? {
             [Entry::Data(_), Entry::Expected(_), _, _, Entry::Absent] => {
                 return Err(Fault::new(
-                    codes::ATTEST_NOT_A_RESPONSE,
+                    codes::NOT_A_RESPONSE,
                     "This file holds an attestation request that no guest has answered.",
                 )
                 .hint("Let the guest answer it with attest, and name what that returns."));
@@ -186,7 +183,7 @@ impl<'a> ExchangeResponse<'a> {
     /// The file, byte for byte as `pvattest perform` writes it.
     ///
     /// # Errors
-    /// [`codes::ATTEST_MALFORMED`] for what no reader would take.
+    /// [`codes::MALFORMED`] for what no reader would take.
     pub fn write(&self) -> Result<Vec<u8>> {
         if self.request.is_empty() || self.measurement.is_empty() {
             return Err(malformed("There is no response to be written: request or measurement is empty."));
@@ -210,7 +207,7 @@ fn read(bytes: &[u8]) -> Result<[Entry<'_>; 5]> {
     let version = u32_at(bytes, VERSION_AT).ok_or_else(cut)?;
     if version != VERSION {
         let detail = format!("The attestation file has version 0x{version:04x}; only 0x0100 is known.");
-        return Err(Fault::new(codes::ATTEST_VERSION, detail).hint("Make it with a tool for this version."));
+        return Err(Fault::new(codes::VERSION, detail).hint("Make it with a tool for this version."));
     }
     let size = size_at(bytes, SIZE_AT).filter(|_| bytes.len() >= HEADER_LEN).ok_or_else(cut)?;
     if size != bytes.len() {

@@ -1,9 +1,8 @@
 //! Reading an attestation request: what can be seen of it without its key.
 
-use super::{Items, layout, malformed};
+use super::{Items, codes, layout, malformed};
 use crate::{
     bytes::{array_at, size_at, u32_at, u64_at},
-    codes,
     layout::{CUSTOMER_KEY_LEN, IV_LEN, SLOT_LEN, TAG_LEN},
 };
 use fault::{Fault, Result};
@@ -24,7 +23,7 @@ impl<'a> AttestationRequest<'a> {
     /// Reads a request. The bytes must be one whole request and nothing behind it.
     ///
     /// # Errors
-    /// [`codes::ATTEST_MALFORMED`], [`codes::ATTEST_VERSION`] and [`codes::ATTEST_FLAG_UNKNOWN`].
+    /// [`codes::MALFORMED`], [`codes::VERSION`] and [`codes::FLAG_UNKNOWN`].
     pub fn parse(bytes: &'a [u8]) -> Result<Self> {
         let cut = || malformed(format!("The attestation request is cut off: {} bytes cannot be one.", bytes.len()));
         if array_at(bytes, 0) != Some(layout::MAGIC) {
@@ -59,7 +58,7 @@ impl<'a> AttestationRequest<'a> {
         let (has_nonce, unknown) = (rest & layout::FLAG_NONCE != 0, rest & !layout::FLAG_NONCE);
         if unknown != 0 {
             let detail = format!("The attestation request has flags that are not known here: 0x{unknown:016x}.");
-            return Err(Fault::new(codes::ATTEST_FLAG_UNKNOWN, detail)
+            return Err(Fault::new(codes::FLAG_UNKNOWN, detail)
                 .hint("Make the request with attest_request of this collection."));
         }
         let expected = layout::MEASUREMENT_KEY_LEN + if has_nonce { layout::NONCE_LEN } else { 0 };
@@ -163,7 +162,7 @@ impl std::fmt::Debug for AttestationRequest<'_> {
 }
 
 fn unsupported(what: String) -> Fault {
-    Fault::new(codes::ATTEST_VERSION, what).hint("Make the request with a tool for this version.")
+    Fault::new(codes::VERSION, what).hint("Make the request with a tool for this version.")
 }
 
 #[cfg(test)]
@@ -223,7 +222,7 @@ mod tests {
         with[0x30] = 0x28;
         without[0x30] = 0x68;
         for bytes in [with, without] {
-            assert_eq!(AttestationRequest::parse(&bytes).unwrap_err().code, codes::ATTEST_MALFORMED);
+            assert_eq!(AttestationRequest::parse(&bytes).unwrap_err().code, codes::MALFORMED);
         }
     }
 
@@ -232,10 +231,10 @@ mod tests {
         let mut bytes = request();
         for len in 0..bytes.len() {
             let fault = AttestationRequest::parse(&bytes[..len]).unwrap_err();
-            assert_eq!(fault.code, codes::ATTEST_MALFORMED, "cut to {len}");
+            assert_eq!(fault.code, codes::MALFORMED, "cut to {len}");
         }
         bytes.push(0);
-        assert_eq!(AttestationRequest::parse(&bytes).unwrap_err().code, codes::ATTEST_MALFORMED);
+        assert_eq!(AttestationRequest::parse(&bytes).unwrap_err().code, codes::MALFORMED);
     }
 
     #[test]
@@ -245,16 +244,16 @@ mod tests {
             bytes[at] = value;
             AttestationRequest::parse(&bytes).unwrap_err().code
         };
-        assert_eq!(with(0x0a, 2), codes::ATTEST_VERSION);
-        assert_eq!(with(0x3b, 2), codes::ATTEST_VERSION);
+        assert_eq!(with(0x0a, 2), codes::VERSION);
+        assert_eq!(with(0x3b, 2), codes::VERSION);
         for (at, value) in [(0x30, 0xe8), (0x30, 0x6a), (0x37, 1)] {
-            assert_eq!(with(at, value), codes::ATTEST_FLAG_UNKNOWN);
+            assert_eq!(with(at, value), codes::FLAG_UNKNOWN);
         }
         for at in [0, 7, 0x1c, 0x26, 0x28, 0x2b, 0x3c, 0x3f] {
-            assert_eq!(with(at, 1), codes::ATTEST_MALFORMED, "{at:#x}");
+            assert_eq!(with(at, 1), codes::MALFORMED, "{at:#x}");
         }
         for (at, value) in [(0x27, 0), (0x27, 1), (0x27, 3), (0x2f, 79), (0x2c, 0xff), (0x0c, 0xff), (0x0f, 0xe1)] {
-            assert_eq!(with(at, value), codes::ATTEST_MALFORMED, "{at:#x}");
+            assert_eq!(with(at, value), codes::MALFORMED, "{at:#x}");
         }
     }
 
