@@ -10,6 +10,7 @@ pub mod codes;
 mod crypto;
 mod der;
 mod download;
+mod envelope;
 mod host_key;
 mod id_file;
 mod image;
@@ -20,8 +21,9 @@ mod source;
 mod user_data;
 pub mod verify;
 
-pub use build::{AddSecret, Extension, RequestKeys};
+pub use build::{AddSecret, Extension};
 pub use download::{Downloads, Limits, NotFetched, ProxyAnswer, read_proxy_answer};
+pub use envelope::RequestKeys;
 pub use host_key::{HostKey, HostKeyDocument};
 pub use id_file::IdFile;
 pub use image::ImageTags;
