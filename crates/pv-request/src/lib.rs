@@ -5,6 +5,7 @@
 //! Nothing here knows Ansible, writes a file or talks to a device; only [`Downloads`] uses the network. Formats that readers share, and reading a
 //! request back, are in `pv_wire`. Facts: IBM Secure Execution documentation and s390-tools 2.43 (`rust/pv`).
 
+pub mod attest;
 mod build;
 pub mod codes;
 mod crypto;
