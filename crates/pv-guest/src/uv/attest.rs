@@ -3,7 +3,7 @@
 
 use super::answer::{self, Answers};
 use super::device::{Attest, Buffer, Call, Device, RC_SUCCESS};
-use crate::{codes as uv, firmware};
+use crate::codes as uv;
 use fault::{Fault, Result};
 use pv_wire::attestation::{AttestationRequest, layout};
 
@@ -191,18 +191,8 @@ impl Device {
     }
 }
 
-/// That this machine's ultravisor does not attest, as far as its facilities tell; where they tell nothing, it may.
-///
-/// # Errors
-/// [`codes::UNSUPPORTED`].
-pub fn require_attestation() -> Result<()> {
-    match firmware::has_facility(firmware::ATTESTATION) {
-        Some(false) => Err(unsupported("this machine's ultravisor does not offer the call")),
-        Some(true) | None => Ok(()),
-    }
-}
-
-fn unsupported(why: &str) -> Fault {
+/// That nobody attests here, and why.
+pub fn unsupported(why: &str) -> Fault {
     Fault::new(codes::UNSUPPORTED, format!("The guest cannot be attested here: {why}."))
         .hint("It takes an IBM z16 or a newer machine, and a kernel with the module uvdevice; see ansible_facts.secure_execution.ultravisor of the facts module.")
 }
