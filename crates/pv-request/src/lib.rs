@@ -5,11 +5,13 @@
 //! Nothing here knows Ansible, writes a file or talks to a device; only [`Downloads`] uses the network. Formats that readers share, and reading a
 //! request back, are in `pv_wire`. Facts: IBM Secure Execution documentation and s390-tools 2.43 (`rust/pv`).
 
+pub mod attest;
 mod build;
 pub mod codes;
 mod crypto;
 mod der;
 mod download;
+mod envelope;
 mod host_key;
 mod id_file;
 mod image;
@@ -20,8 +22,9 @@ mod source;
 mod user_data;
 pub mod verify;
 
-pub use build::{AddSecret, Extension, RequestKeys};
+pub use build::{AddSecret, Extension};
 pub use download::{Downloads, Limits, NotFetched, ProxyAnswer, read_proxy_answer};
+pub use envelope::RequestKeys;
 pub use host_key::{HostKey, HostKeyDocument};
 pub use id_file::IdFile;
 pub use image::ImageTags;
