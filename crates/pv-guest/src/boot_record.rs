@@ -74,6 +74,11 @@ impl BootRecord {
         Self { root, boot_id: boot_id.into() }
     }
 
+    /// The id of this boot.
+    pub fn boot_id(&self) -> &str {
+        &self.boot_id
+    }
+
     /// What was remembered in this boot, or the default if nothing was.
     ///
     /// # Errors

@@ -1,6 +1,7 @@
 //! What users type.
 
 use ansible_contract::{HexText, NameText, PathText};
+use guest_state::evidence::Challenge;
 use guest_state::queues::Entry;
 use pv_guest::ap::steps::WhenBusy;
 use serde::{Deserialize, Serialize};
@@ -53,6 +54,9 @@ pub struct Options {
     /// Whether to return warnings only as C(noted), for a report on all guests; otherwise Ansible shows each warning
     /// for each guest. Done by the collection's action plugin.
     pub note_warnings: bool,
+    /// An attestation request that the guest answers at the end, as M(seguest.pv.attest) does: a dictionary with V(content),
+    /// V(path) or V(src), and V(bind) or V(user_data). The response is in RV(attestation). At boot nothing is attested.
+    pub attest: Option<Challenge>,
     /// Facts to return as well, as O(seguest.pv.facts#module:gather_subset) names them. None by default.
     pub gather_subset: Vec<String>,
 }
@@ -78,6 +82,7 @@ impl Default for Options {
             host_key_hashes: Vec::new(),
             variables_from: Vec::new(),
             note_warnings: false,
+            attest: None,
             gather_subset: Vec::new(),
         }
     }

@@ -13,6 +13,7 @@ fn main() {
         describe::<secret_retrieve::SecretRetrieve>(),
         describe::<ap_bind::ApBind>(),
         describe::<facts::Facts>(),
+        describe::<attest::Attest>(),
     ];
     println!("{}", serde_json::Value::from_iter(modules));
 }

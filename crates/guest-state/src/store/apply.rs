@@ -95,7 +95,7 @@ impl Apply<'_> {
 
     /// Hands one request over: intent noted before, outcome after.
     fn add(&self, loaded: &Loaded, record: &mut Record) -> Result<()> {
-        record.note(loaded, Fate::Intended);
+        record.intend(loaded);
         self.boot.save(Topic::Requests, record)?;
         let outcome = self.hand_over(&loaded.bytes);
         let fate = match &outcome {
@@ -104,7 +104,7 @@ impl Apply<'_> {
             Err(fault) if fault.code == uv::IOCTL_FAILED => Fate::Intended,
             Err(_) => Fate::Refused,
         };
-        record.note(loaded, fate);
+        record.settle(loaded, fate);
         let noted = self.boot.save(Topic::Requests, record);
         outcome.and(noted)
     }

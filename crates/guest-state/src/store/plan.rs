@@ -346,7 +346,12 @@ mod tests {
         let planned = plan_one(&ours, &more, &record, false).unwrap();
         assert_eq!((planned.step, planned.warnings[0].code), (Step::Present(Evidence::IdOnly), codes::MAY_DIFFER));
         // An intent without outcome may have left one there, or not.
-        record.note(&other, Fate::Intended);
+        let mut record = Record::default();
+        for (request, fate) in
+            [(request(Some(2), "c"), Fate::Added), (request(Some(3), "d"), Fate::Added), (other, Fate::Intended)]
+        {
+            record.note(&request, fate);
+        }
         assert_eq!(plan_one(&ours, &part, &record, false).unwrap().step, Step::Add);
         assert_eq!(plan_one(&ours, &more, &record, false).unwrap_err().code.name, "uv.list_incomplete");
         // An intent of this very request that left nothing behind is said.

@@ -4,7 +4,7 @@ use super::steps::StepReport;
 use crate::facts::AnsibleFacts;
 use crate::queues::{EntryReport, QueueReport, Status};
 use crate::store::Added;
-use crate::{boot_files, lock, queues, store};
+use crate::{boot_files, evidence, lock, queues, store};
 use pv_guest::uv::SecretInfo;
 use serde::Serialize;
 
@@ -12,7 +12,8 @@ use serde::Serialize;
 #[derive(Clone, Debug, Default, Serialize)]
 #[cfg_attr(feature = "docs", derive(schemars::JsonSchema))]
 pub struct Report {
-    /// The steps that were asked for, in their order: V(machine), V(add), V(verify), V(lock), V(bind), V(at_boot).
+    /// The steps that were asked for, in their order: V(machine), V(add), V(verify), V(lock), V(bind), V(at_boot),
+    /// V(attest).
     pub steps: Vec<StepReport>,
     /// One entry for each of O(secrets), in their order, as M(seguest.pv.secret_add) returns them.
     pub requests: Option<Vec<Added>>,
@@ -30,6 +31,8 @@ pub struct Report {
     pub inspected: Option<Vec<String>>,
     /// What the guest runs at each boot.
     pub at_boot: Option<boot_files::Report>,
+    /// The answer to O(attest), as M(seguest.pv.attest) returns it.
+    pub attestation: Option<evidence::Report>,
     /// The warnings, with O(note_warnings).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub noted: Option<Vec<String>>,
@@ -58,7 +61,7 @@ impl Report {
         for queue in self.queues.iter_mut().flatten() {
             queue.after = queue.before.clone();
         }
-        self.at_boot = None;
+        (self.at_boot, self.attestation) = (None, None);
     }
 
     /// Takes up what is told of the store.

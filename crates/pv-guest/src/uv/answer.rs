@@ -152,10 +152,11 @@ pub(super) fn fault(purpose: &str, own: Answers, answer: UvAnswer) -> Fault {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::uv::attest::ATTEST;
 
     #[test]
     fn every_meaning_of_a_calls_answers_has_a_code_of_its_own_and_says_what_to_do() {
-        for own in [ADD, LOCK, RETRIEVE] {
+        for own in [ADD, LOCK, RETRIEVE, ATTEST] {
             let answers: Vec<_> = COMMON.iter().chain(own).collect();
             for (at, (rc, code, meaning, hint)) in answers.iter().enumerate() {
                 for (other, known, means, _) in &answers[at + 1..] {
@@ -171,6 +172,10 @@ mod tests {
     fn the_same_number_means_another_thing_to_another_call() {
         let code = |own, rc| fault("do it", own, UvAnswer { rc, rrc: 0 }).code;
         assert_eq!((code(ADD, 0x0102), code(RETRIEVE, 0x0102)), (codes::STORE_LOCKED, codes::RETRIEVE_ACCESS));
+        assert_eq!(
+            (code(ADD, 0x010c).name, code(ATTEST, 0x010c).name),
+            ("uv.secret_refused", "attest.no_host_key_slot")
+        );
         assert_eq!(code(LOCK, 0x0108), codes::UNKNOWN_ANSWER);
         assert_eq!((code(&[], 0x0102), code(&[], 0x0005)), (codes::UNKNOWN_ANSWER, codes::INVALID_SIZE));
     }

@@ -1,6 +1,7 @@
 //! `/dev/uv` and its calls: 64-byte control block, one typed call each (Linux `drivers/s390/char/uvdevice.c`).
 
 use super::answer::{self, Answers};
+use super::attest::{self, Measuring};
 use super::list::Secret;
 use crate::{codes, firmware};
 use fault::{Fault, Result};
@@ -142,6 +143,8 @@ macro_rules! calls {
 calls! {
     /// Asks which calls there are.
     Info = 0, "list the calls that it supports", &[], &'a mut InfoWords;
+    /// Attests the guest.
+    Attest = 1, "attest the guest", attest::ATTEST, &'a mut Measuring;
     /// Adds a secret.
     Add = 2, "add a secret", answer::ADD, Request<'a>;
     /// Lists the secrets.
