@@ -40,6 +40,12 @@ options:
     - Units that start only afterwards, because they use the crypto queues.
     elements: str
     type: list
+  attest:
+    description:
+    - 'An attestation request that the guest answers at the end, as M(seguest.pv.attest) does: a dictionary with
+        V(content), V(path) or V(src), and V(bind) or V(user_data). The response is in RV(attestation). At boot nothing
+        is attested.'
+    type: dict
   config_content:
     description:
     - The text of a configuration file; set by the collection's action plugin from O(queues_src).
@@ -222,6 +228,7 @@ seealso:
 - module: seguest.pv.secret_retrieve
 - module: seguest.pv.ap_bind
 - module: seguest.pv.facts
+- module: seguest.pv.attest
 short_description: Bring a Secure Execution guest to the state that you describe, in one task
 version_added: 0.1.0
 """
@@ -600,6 +607,28 @@ at_boot:
   - What the guest runs at each boot.
   returned: success
   type: dict
+attestation:
+  contains:
+    claims:
+      description:
+      - 'What the guest says of itself, as JSON text whose SHA-512 is the user data that were measured: hand it over as
+          it is. Null if nothing was bound, or user data were given.'
+      returned: always
+      type: str
+    content:
+      description:
+      - The response in base64, an exchange file as C(pvattest perform) writes it; null in check mode.
+      returned: always
+      type: str
+    cuid:
+      description:
+      - Configuration unique id of this start of the guest, C(0x) and 32 hex digits.
+      returned: always
+      type: str
+  description:
+  - The answer to O(attest), as M(seguest.pv.attest) returns it.
+  returned: success
+  type: dict
 entries:
   contains:
     apqn:
@@ -652,8 +681,8 @@ error:
   type: dict
 host_key_match:
   description:
-  - 'With code C(uv.request_not_for_this_guest): whether the request has a slot for this host''s key; null where the
-      kernel does not tell the host''s keys.'
+  - 'With codes C(uv.request_not_for_this_guest) and C(attest.no_host_key_slot): whether the request has a slot for this
+      host''s key; null where the kernel does not tell the host''s keys.'
   returned: failure
   type: bool
 inspected:
@@ -895,7 +924,8 @@ steps:
       returned: always
       type: str
   description:
-  - 'The steps that were asked for, in their order: V(machine), V(add), V(verify), V(lock), V(bind), V(at_boot).'
+  - 'The steps that were asked for, in their order: V(machine), V(add), V(verify), V(lock), V(bind), V(at_boot),
+      V(attest).'
   elements: dict
   returned: success
   type: list
