@@ -15,7 +15,6 @@ pub mod codes;
 mod de;
 #[cfg(feature = "docs")]
 mod describe;
-pub mod files;
 mod mode;
 mod nearest;
 mod outcome;

@@ -3,10 +3,6 @@
 fault::codes! {
     DUPLICATE_PATH = "args.duplicate_path", "Two entries of requests would write the same file.";
     ID_FILE_COLLISION = "args.id_file_collision", "The id file's place is taken by another secret's id file or by something else.";
-    INSECURE = "file.insecure", "A file that holds a secret can be read or replaced by others, or is not a plain file of its own.";
-    FOLDER_SHARED = "file.folder_shared", "The folder of a file that holds a secret belongs to somebody else or is writable for its group: they could replace the file.";
-    NOT_LISTED = "hkd.not_listed", "A host key document's key is not among host_key_hashes.";
-    HOST_KEY_TWICE = "hkd.same_key", "Two host key documents hold the same host key; the request has one slot for it.";
     UNVERIFIED = "hkd.unverified", "Host key documents were not verified: the secret may be readable by a machine that is not IBM's.";
     ON_GUEST = "request.on_guest", "Requests are built on a trusted machine; this is a Secure Execution guest.";
     NOT_OURS = "request.not_ours", "The file in the request's place is no add-secret request; it is not overwritten.";
@@ -22,7 +18,5 @@ fault::codes! {
     UNTRUSTED_MANIFEST = "request.untrusted_manifest", "The manifest beside the request was changed or made by another user; the request is made again.";
     ALTERED = "request.altered", "The request is not the one in its manifest: a run was interrupted, or somebody changed it; it is made again.";
     ORIGIN_NOT_PROVED = "request.origin_not_proved", "The request carries no extension secret, so nothing proves to the guest's image where it comes from.";
-    CUID = "request.cuid", "The file does not hold a configuration unique id.";
-    STATE_KEY = "request.state_key", "The user's key for manifests is not usable.";
     LEFT_IN_PLACE = "request.left_in_place", "A file was not removed, for another request uses it or it is not this request's.";
 }

@@ -4,46 +4,9 @@ use ansible_contract::Mode;
 use ansible_contract::{HexText, NameText, NoLog, PathText};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
+use trusted::Layered as _;
 
-/// Declares the options once: each may be given for the task and again for one of its requests, so each is an
-/// `Option`. Where there is a default, a method of the option's name gives its value.
-macro_rules! options {
-    (
-        $(#[$struct_meta:meta])*
-        struct $struct:ident {
-            $($(#[$meta:meta])* $name:ident: $type:ty $(= $default:expr)?,)+
-        }
-    ) => {
-        $(#[$struct_meta])*
-        #[derive(Clone, Debug, Default, Deserialize, Serialize)]
-        #[cfg_attr(feature = "docs", derive(schemars::JsonSchema))]
-        #[serde(default)]
-        pub struct $struct {
-            $(
-                $(#[$meta])*
-                $(#[cfg_attr(feature = "docs", schemars(extend("default" = $default)))])?
-                #[serde(skip_serializing_if = "Option::is_none")]
-                pub $name: Option<$type>,
-            )+
-        }
-
-        impl $struct {
-            /// These options, and where one is not given, that of `base`. Lists replace.
-            fn laid_over(self, base: &Self) -> Self {
-                Self { $($name: self.$name.or_else(|| base.$name.clone()),)+ }
-            }
-
-            $($(
-                /// The option's value or its default.
-                pub fn $name(&self) -> $type {
-                    self.$name.unwrap_or($default)
-                }
-            )?)+
-        }
-    };
-}
-
-options! {
+trusted::layered_options! {
     /// Options of `secret_request`.
     struct Options {
         /// The request, a file. May be left out with O(return_content); then the request is made anew in each run.
@@ -166,11 +129,10 @@ options! {
         group: String,
         /// Echoed in the results, to tell one request from another.
         label: String,
-        /// Several requests. Each is a dictionary of the options of this module, which are laid over those of the task;
-        /// lists replace.
-        #[cfg_attr(feature = "docs", schemars(with = "Option<Vec<serde_json::Map<String, serde_json::Value>>>"))]
-        requests: Vec<Box<Options>>,
     }
+    /// Several requests. Each is a dictionary of the options of this module, which are laid over those of the task;
+    /// lists replace.
+    list requests
 }
 
 impl Options {
@@ -193,18 +155,9 @@ impl Requests {
     ///
     /// # Errors
     /// `args.unknown_option` for requests within requests.
-    pub fn new(mut options: Options) -> fault::Result<Self> {
-        let Some(own) = options.requests.take() else {
-            return Ok(Self { shared: Options::default(), own: vec![Box::new(options)] });
-        };
-        if let Some(at) = own.iter().position(|entry| entry.requests.is_some()) {
-            return Err(fault::Fault::new(
-                ansible_contract::codes::UNKNOWN_OPTION,
-                format!("The option requests[{at}].requests does not exist."),
-            )
-            .hint("List all requests in the one option requests of the task."));
-        }
-        Ok(Self { shared: options, own })
+    pub fn new(options: Options) -> fault::Result<Self> {
+        let (shared, own) = trusted::entries(options)?;
+        Ok(Self { shared, own })
     }
 
     /// The path of each request.

@@ -6,7 +6,6 @@ mod folder;
 pub use attributes::{Attributes, owner_and_group};
 pub use folder::{Folder, check_writable, make_folder_of, settle};
 
-use crate::codes;
 use fault::{Code, Fault, Result};
 use nix::libc::{ELOOP, O_NOFOLLOW, O_NONBLOCK};
 use std::fs::{self, File, OpenOptions};
@@ -84,7 +83,7 @@ pub fn set_attributes(path: &Path, read: &Found, attributes: &Attributes, not_ou
         }
         _ => {
             let detail = format!("{} was replaced or removed while its mode or owner was to be set.", path.display());
-            Err(Fault::new(codes::FILE_UNWRITABLE, detail).hint("Run the task again."))
+            Err(Fault::new(fault::file::UNWRITABLE, detail).hint("Run the task again."))
         }
     }
 }
@@ -125,7 +124,7 @@ pub fn unreadable(path: &Path, error: &io::Error) -> Fault {
 
 /// The fault of a file that cannot be written.
 pub fn unwritable(path: &Path, error: &io::Error) -> Fault {
-    let fault = Fault::new(codes::FILE_UNWRITABLE, format!("{} could not be written: {error}.", path.display())).hint(
+    let fault = Fault::new(fault::file::UNWRITABLE, format!("{} could not be written: {error}.", path.display())).hint(
         match error.kind() {
             ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "Make room there, then run the task again.",
             _ => "Check the rights of its folder and of the user who runs the task.",
@@ -175,7 +174,7 @@ mod tests {
             assert_eq!(read(&path, 100, NOT_OURS).unwrap().unwrap().attributes.mode, 0o600);
         }
         fs::remove_file(&path).unwrap();
-        assert_eq!(set_attributes(&path, &found, &open, NOT_OURS).unwrap_err().code, codes::FILE_UNWRITABLE);
+        assert_eq!(set_attributes(&path, &found, &open, NOT_OURS).unwrap_err().code, fault::file::UNWRITABLE);
     }
 
     #[test]

@@ -1,0 +1,10 @@
+//! Error codes that modules of the trusted machine share.
+
+fault::codes! {
+    INSECURE = "file.insecure", "A file that holds a secret can be read or replaced by others, or is not a plain file of its own.";
+    FOLDER_SHARED = "file.folder_shared", "The folder of a file that holds a secret belongs to somebody else or is writable for its group: they could replace the file.";
+    NOT_LISTED = "hkd.not_listed", "A host key document's key is not among host_key_hashes.";
+    HOST_KEY_TWICE = "hkd.same_key", "Two host key documents hold the same host key; the request has one slot for it.";
+    CUID = "request.cuid", "The file does not hold a configuration unique id.";
+    STATE_KEY = "request.state_key", "The user's key for manifests is not usable.";
+}
