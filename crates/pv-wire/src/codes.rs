@@ -1,4 +1,4 @@
-//! Error codes of reading requests.
+//! Error codes of reading add-secret requests.
 
 fault::codes! {
     NOT_A_REQUEST = "request.malformed", "The file or content is not a well-formed add-secret request; nothing was sent to the ultravisor.";

@@ -1,6 +1,10 @@
 //! Reading an add-secret request back.
 
-use crate::{SecretId, SecretType, codes, layout};
+use crate::{
+    SecretId, SecretType,
+    bytes::{array_at, size_at, u16_at, u32_at},
+    codes, layout,
+};
 use fault::{Fault, Result};
 
 /// How the 512 bytes of user data are laid out.
@@ -200,22 +204,6 @@ impl<'a> RequestView<'a> {
     fn slice(&self, at: usize, len: usize) -> &'a [u8] {
         self.bytes.get(at..at + len).unwrap_or_default()
     }
-}
-
-fn array_at<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
-    bytes.get(at..at.checked_add(N)?)?.try_into().ok()
-}
-
-fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
-    array_at(bytes, at).map(u16::from_be_bytes)
-}
-
-fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
-    array_at(bytes, at).map(u32::from_be_bytes)
-}
-
-fn size_at(bytes: &[u8], at: usize) -> Option<usize> {
-    u32_at(bytes, at).and_then(|size| usize::try_from(size).ok())
 }
 
 #[cfg(test)]
