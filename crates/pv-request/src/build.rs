@@ -1,18 +1,11 @@
-//! Putting a request together.
+//! Putting an add-secret request together.
 
 use crate::{
-    HostKey, ImageTags, Secret, UserData, codes,
-    crypto::{self, Key, refused},
-    host_key::customer_point,
+    HostKey, ImageTags, RequestKeys, Secret, UserData, codes,
+    crypto::{self, Key},
+    envelope::{Envelope, Form, put},
 };
 use fault::{Fault, Result};
-use openssl::{
-    ec::{EcGroup, EcKey},
-    error::ErrorStack,
-    nid::Nid,
-    pkey::{PKey, Private},
-    rand::rand_bytes,
-};
 use pv_wire::layout;
 use std::fmt;
 use zeroize::Zeroizing;
@@ -74,43 +67,6 @@ fn key(bytes: &[u8], name: &str, what: &str) -> Result<Key> {
     })
 }
 
-/// Everything random about one request. Building uses it up: the same key and IV for two requests would give both
-/// away.
-pub struct RequestKeys {
-    /// The customer key: a fresh key on P-521.
-    pub customer: PKey<Private>,
-    /// The AES-256 key that protects the request.
-    pub request: Zeroizing<[u8; 32]>,
-    /// The IV of the request.
-    pub iv: [u8; 12],
-}
-
-impl std::fmt::Debug for RequestKeys {
-    /// Nothing of what it holds: there are secrets in it.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("RequestKeys").finish_non_exhaustive()
-    }
-}
-
-impl RequestKeys {
-    /// Fresh ones from OpenSSL's random numbers.
-    ///
-    /// # Errors
-    /// [`codes::CRYPTO`].
-    pub fn generate() -> Result<Self> {
-        let failed = refused("make random keys");
-        let (mut request, mut iv) = (Zeroizing::new([0; 32]), [0; 12]);
-        rand_bytes(request.as_mut_slice()).map_err(&failed)?;
-        rand_bytes(&mut iv).map_err(&failed)?;
-        Ok(Self { customer: customer_key().map_err(&failed)?, request, iv })
-    }
-}
-
-fn customer_key() -> std::result::Result<PKey<Private>, ErrorStack> {
-    let group = EcGroup::from_curve_name(Nid::SECP521R1)?;
-    PKey::from_ec_key(EcKey::generate(&group)?)
-}
-
 /// A request to be built: what it carries and what it is bound to.
 #[derive(Clone)]
 pub struct AddSecret {
@@ -141,57 +97,23 @@ impl AddSecret {
     /// # Errors
     /// [`codes::NO_HOST_KEY`], [`codes::TOO_MANY_HOST_KEYS`] and [`codes::CRYPTO`].
     pub fn build<'a>(&self, hosts: impl IntoIterator<Item = &'a HostKey>, keys: RequestKeys) -> Result<Vec<u8>> {
-        let hosts: Vec<_> = hosts.into_iter().collect();
-        let slot_count = match u8::try_from(hosts.len()) {
-            Ok(0) => {
-                return Err(Fault::new(codes::NO_HOST_KEY, "No host key was given, so no machine could open it.")
-                    .hint("Name at least one host key document in host_keys."));
-            }
-            Ok(count) => count,
-            Err(_) => {
-                return Err(Fault::new(
-                    codes::TOO_MANY_HOST_KEYS,
-                    format!("{} host keys were given; a request has room for {}.", hosts.len(), layout::MAX_SLOTS),
-                )
-                .hint("Build several requests."));
-            }
-        };
-        let slots = hosts.into_iter().map(|host| keyslot(host, &keys)).collect::<Result<Vec<_>>>()?;
+        let envelope = Envelope::new(hosts, keys)?;
         let plain = self.plain()?;
-        let header = self.secret.header();
-        let length = layout::SLOTS + slots.len() * layout::SLOT_LEN + header.len() + plain.len() + layout::TAG_LEN;
-
-        let mut request = vec![0; layout::SLOTS];
-        request.reserve_exact(length - layout::SLOTS);
-        put(&mut request, 0, &layout::MAGIC);
-        put(&mut request, layout::USER_DATA_TYPE, &self.user_data.number().to_be_bytes());
-        put(&mut request, layout::REQUEST_VERSION, &layout::VERSION.to_be_bytes());
-        put(&mut request, layout::LENGTH, &size(length));
-        put(&mut request, layout::IV, &keys.iv);
-        put(&mut request, layout::SLOT_COUNT, &[slot_count]);
-        put(&mut request, layout::ENCRYPTED_SIZE, &size(plain.len()));
-        put(&mut request, layout::FLAGS, &self.flags.to_be_bytes());
-        put(&mut request, layout::IMAGE_TAGS, &self.image.0);
-        put(&mut request, layout::CUID, &self.cuid.unwrap_or_default());
-        put(&mut request, layout::USER_DATA, self.user_data.data());
-        put(&mut request, layout::CUSTOMER_KEY, &customer_point(&keys.customer)?);
-        request.extend(slots.iter().flatten());
-        request.extend(header);
-
-        let clear = request.len();
-        let (sealed, unsigned_tag) = crypto::seal(&keys.request, keys.iv, &request, &plain)?;
-        request.extend(sealed);
-        let signature = self.user_data.signature(&request)?;
-        let tag = if signature.is_empty() {
-            unsigned_tag
-        } else {
-            // What is encrypted stays the same, but the tag covers the signature too. The first tag must not get
-            // out: two tags under one key and IV would help a forger.
-            signature.iter().for_each(|(at, bytes)| put(&mut request, *at, bytes));
-            crypto::seal(&keys.request, keys.iv, request.get(..clear).unwrap_or_default(), &plain)?.1
+        let mut head = vec![0; layout::SLOTS];
+        put(&mut head, 0, &layout::MAGIC);
+        put(&mut head, layout::USER_DATA_TYPE, &self.user_data.number().to_be_bytes());
+        put(&mut head, layout::FLAGS, &self.flags.to_be_bytes());
+        put(&mut head, layout::IMAGE_TAGS, &self.image.0);
+        put(&mut head, layout::CUID, &self.cuid.unwrap_or_default());
+        put(&mut head, layout::USER_DATA, self.user_data.data());
+        let form = Form {
+            head,
+            version: layout::VERSION,
+            customer_key_at: layout::CUSTOMER_KEY,
+            behind_slots: &self.secret.header(),
+            plain: &plain,
         };
-        request.extend(tag);
-        Ok(request)
+        envelope.close(form, |request| self.user_data.signature(request))
     }
 
     /// What will be encrypted: the secret, then the extension secret.
@@ -202,27 +124,4 @@ impl AddSecret {
         plain.extend_from_slice(extension.as_slice());
         Ok(plain)
     }
-}
-
-/// The request key, wrapped for one host.
-fn keyslot(host: &HostKey, keys: &RequestKeys) -> Result<Vec<u8>> {
-    let wrapping = crypto::wrapping_key(&keys.customer, &host.key)?;
-    // Each wrapping key is used once, so its IV may be constant.
-    let (wrapped, tag) = crypto::seal(&wrapping, [0; 12], &[], keys.request.as_slice())?;
-    let mut slot = Vec::with_capacity(layout::SLOT_LEN);
-    slot.extend(host.hash());
-    slot.extend(wrapped);
-    slot.extend(tag);
-    Ok(slot)
-}
-
-fn put(request: &mut [u8], at: usize, bytes: &[u8]) {
-    for (to, from) in request.iter_mut().skip(at).zip(bytes) {
-        *to = *from;
-    }
-}
-
-/// A length field. 255 slots and the longest secret stay far below 4 GiB.
-fn size(length: usize) -> [u8; 4] {
-    u32::try_from(length).unwrap_or(u32::MAX).to_be_bytes()
 }

@@ -1,4 +1,4 @@
-//! The four cryptographic steps of a request, each as OpenSSL does it.
+//! The cryptographic steps of a request, each as OpenSSL does it.
 
 use crate::codes;
 use fault::{Fault, Result};
@@ -9,7 +9,7 @@ use openssl::{
     pkey::{Id, PKeyRef, Private, Public},
     pkey_ctx::PkeyCtx,
     sha::Sha256,
-    symm::{Cipher, encrypt_aead},
+    symm::{Cipher, decrypt_aead, encrypt_aead},
 };
 use zeroize::Zeroizing;
 
@@ -62,4 +62,9 @@ pub(crate) fn derived_extension(cck: &Key, header_tag: [u8; 16]) -> Result<Key> 
     let mut derived = Zeroizing::new([0; 32]);
     ctx.derive(Some(derived.as_mut_slice())).map_err(&failed)?;
     Ok(derived)
+}
+
+/// What was sealed with AES-256-GCM; `None` if the tag does not fit.
+pub(crate) fn open(key: &Key, iv: [u8; 12], aad: &[u8], sealed: &[u8], tag: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+    decrypt_aead(Cipher::aes_256_gcm(), key.as_slice(), Some(&iv), aad, sealed, tag).ok().map(Zeroizing::new)
 }

@@ -1,0 +1,204 @@
+//! Comparing what was measured with what is expected.
+
+use super::{
+    Check, Expected, ExpectedRequest, ExpectedStore, StoreReport, codes, explain, explain::Difference, same, store_hash,
+};
+use fault::{Code, Fault, Result};
+use pv_wire::{
+    attestation::{AdditionalData, Claims, Item, Items, SshHostKey, layout},
+    encode_hex,
+};
+
+/// That the request did not ask for what is to be compared.
+pub(super) fn not_asked(item: &str) -> Fault {
+    Fault::new(
+        codes::NOT_ASKED,
+        format!("The request did not ask the ultravisor for {item}, so it cannot be compared."),
+    )
+    .hint(format!("Make the request with {item} in add_data."))
+}
+
+/// The two checks of host keys.
+pub(super) fn host_keys(data: Option<&AdditionalData>, asked: Items, expected: &Expected) -> [Check; 2] {
+    let check = |item: Item, found: Option<[u8; 32]>, allowed: Option<&Vec<[u8; 32]>>, code: Code| {
+        let name = item.option();
+        let Some(allowed) = allowed else { return Check::skipped(name, "No host key is expected.") };
+        if !asked.contains(item) {
+            return Check::failed(name, not_asked(name));
+        }
+        let Some(found) = found else {
+            return Check::skipped(name, "There are no additional data that fit the request.");
+        };
+        let hash = encode_hex(&found);
+        if allowed.contains(&found) {
+            return Check::passed(name, format!("The host key with the hash {hash} is an allowed one."));
+        }
+        let detail = format!("The host key with the hash {hash} is none of the {} allowed ones.", allowed.len());
+        let hint = "Look on which machine the guest runs; if it may, name that machine's host key document too.";
+        Check::failed(name, Fault::new(code, detail).hint(hint))
+    };
+    let image = data.and_then(|data| data.image_host_key);
+    let attestation = data.and_then(|data| data.attestation_host_key);
+    [
+        check(Item::ImageHostKey, image, expected.image_host_keys.as_ref(), codes::IMAGE_HOST_KEY),
+        check(
+            Item::AttestationHostKey,
+            attestation,
+            expected.attestation_host_keys.as_ref(),
+            codes::ATTESTATION_HOST_KEY,
+        ),
+    ]
+}
+
+/// The check of the secret store, and what is reported of it. The guest's own claims help to explain a difference.
+pub(super) fn store(
+    found: &[u8; layout::STORE_HASH_LEN],
+    wanted: &ExpectedStore,
+    claims: Option<&Claims>,
+) -> (Check, StoreReport) {
+    const NAME: &str = "secret_store";
+    let tags: Vec<_> = wanted.requests.iter().map(|request| request.tag).collect();
+    let expected = store_hash(&tags, wanted.locked);
+    let report = StoreReport { hash: *found, expected, locked: Some(wanted.locked), explanation: None };
+    if same(found, &expected) {
+        let detail = format!(
+            "The secret store took requests with the {} expected tags, in their order, and is {}.",
+            tags.len(),
+            if wanted.locked { "locked" } else { "not locked" }
+        );
+        return (Check::passed(NAME, detail), report);
+    }
+    let explained = explain(found, &tags, wanted.locked);
+    let labels: Vec<_> = wanted.requests.iter().map(|request| request.label.clone()).collect();
+    let mut sentence = explained.as_ref().map_or_else(
+        || "The secret store took a request that is not expected, or differs in several ways at once.".into(),
+        |explanation| explanation.sentence(&labels),
+    );
+    if explained.is_none() {
+        if let Some(said) = foreign(claims, wanted) {
+            sentence = format!("{sentence} {said}");
+        }
+    }
+    let (code, hint) = match explained.as_ref().map(|explanation| &explanation.difference) {
+        Some(Difference::Lock) if wanted.locked => (codes::NOT_LOCKED, "Lock it with secret_lock, and attest again."),
+        Some(Difference::Lock) => (codes::NOT_LOCKED, "Only a reboot opens a locked store."),
+        Some(Difference::Empty) => (codes::STORE_MISMATCH, "Add the requests again, lock the store, and attest again."),
+        _ => (codes::STORE_MISMATCH, "Reboot the guest, add the expected requests in their order, and attest again."),
+    };
+    let fault = Fault::new(code, sentence.clone()).hint(hint);
+    let locked = explained.map(|explanation| explanation.locked);
+    (Check::failed(NAME, fault), StoreReport { locked, explanation: Some(sentence), ..report })
+}
+
+/// Which request that the guest says it added is none of the expected ones.
+fn foreign(claims: Option<&Claims>, wanted: &ExpectedStore) -> Option<String> {
+    let added = claims?.added_requests()?;
+    let known = |hash: &[u8; 32]| wanted.requests.iter().any(|request| request.sha256.as_ref() == Some(hash));
+    if wanted.requests.iter().any(|request| request.sha256.is_none()) {
+        return None;
+    }
+    let (place, hash) = added.iter().enumerate().find(|(_, hash)| !known(hash))?;
+    Some(format!(
+        "By the guest's own word, the request that it added as number {} (SHA-256 {}) is none of those expected.",
+        place + 1,
+        encode_hex(hash)
+    ))
+}
+
+/// The checks of what the guest says about itself: three, whatever is expected.
+pub(super) fn claims(claims: Option<&Result<Claims>>, expected: &Expected) -> [Check; 3] {
+    let [added, keys, boot] = ["added_requests", "ssh_host_keys", "boot_id"];
+    let wanted = &expected.claims;
+    let store = expected.store.as_ref().map(|store| store.requests.as_slice());
+    match claims {
+        Some(Ok(claims)) => [
+            match (claims.added_requests(), store) {
+                (Some(said), Some(requests)) => added_requests(added, said, requests),
+                (None, _) if wanted.added_requests => missing(added),
+                _ => Check::skipped(added, "There is nothing to compare."),
+            },
+            match (claims.ssh_host_keys(), &wanted.ssh_host_keys) {
+                (Some(said), Some(known)) => ssh_host_keys(keys, said, known),
+                (None, Some(_)) => missing(keys),
+                (_, None) => Check::skipped(keys, "No SSH host key is expected."),
+            },
+            match (claims.boot_id(), &wanted.boot_id) {
+                (Some(said), Some(known)) => boot_id(boot, said, known),
+                (None, Some(_)) => missing(boot),
+                (_, None) => Check::skipped(boot, "No boot id is expected."),
+            },
+        ],
+        Some(Err(_)) => [added, keys, boot].map(|name| Check::skipped(name, "The guest's claims are not bound.")),
+        None => {
+            [(added, wanted.added_requests), (keys, wanted.ssh_host_keys.is_some()), (boot, wanted.boot_id.is_some())]
+                .map(
+                    |(name, is_wanted)| {
+                        if is_wanted { missing(name) } else { Check::skipped(name, "It is not expected.") }
+                    },
+                )
+        }
+    }
+}
+
+fn missing(name: &'static str) -> Check {
+    let detail = format!("The guest has not bound {name}, which is to be compared.");
+    Check::failed(name, Fault::new(codes::CLAIMS_MISSING, detail).hint(format!("Name {name} in bind of attest.")))
+}
+
+fn added_requests(name: &'static str, said: &[[u8; 32]], wanted: &[ExpectedRequest]) -> Check {
+    let failed = |detail: String| {
+        let hint = "Find out who replaced the requests on their way to the guest. A request's tag can be forged, its SHA-256 cannot.";
+        Check::failed(name, Fault::new(codes::ADDED_REQUESTS, detail).hint(hint))
+    };
+    if said.len() != wanted.len() {
+        let detail = format!("The guest says that it added {} requests; {} are expected.", said.len(), wanted.len());
+        return failed(detail);
+    }
+    let other = said.iter().zip(wanted).find(|(said, wanted)| wanted.sha256.is_some_and(|known| known != **said));
+    if let Some((said, wanted)) = other {
+        return failed(format!(
+            "Where {} is expected, the guest says that it added the request with the SHA-256 {}.",
+            wanted.label,
+            encode_hex(said)
+        ));
+    }
+    let known = wanted.iter().filter(|request| request.sha256.is_some()).count();
+    match (known, wanted.len()) {
+        (0, 1..) => Check::skipped(name, "Of no expected request the SHA-256 is known."),
+        (_, all) => Check::passed(
+            name,
+            format!(
+                "The guest says that it added exactly the expected requests: {known} of {all} compared by their SHA-256."
+            ),
+        ),
+    }
+}
+
+fn ssh_host_keys(name: &'static str, said: &[SshHostKey], known: &[SshHostKey]) -> Check {
+    let failed = |detail: String| {
+        let hint = "If the guest was given new SSH host keys, put them into known_hosts. If not, another machine answers at its address.";
+        Check::failed(name, Fault::new(codes::SSH_HOST_KEYS, detail).hint(hint))
+    };
+    if known.is_empty() {
+        return failed("The guest is known by no SSH host key, so none can be compared.".into());
+    }
+    match known.iter().find(|key| !said.contains(key)) {
+        Some(key) => {
+            let kind = key.as_str().split(' ').next().unwrap_or_default();
+            failed(format!("The guest is known by a key of type {kind} that the attested guest does not have."))
+        }
+        None => Check::passed(
+            name,
+            format!("The attested guest has the {} SSH host keys that it is known by.", known.len()),
+        ),
+    }
+}
+
+fn boot_id(name: &'static str, said: &str, known: &str) -> Check {
+    if said == known {
+        return Check::passed(name, "The boot id is the expected one.");
+    }
+    let detail = format!("The attested guest has the boot id {said}; {known} is expected.");
+    let hint = "If the guest was rebooted, attest it again with its new boot id.";
+    Check::failed(name, Fault::new(codes::BOOT_ID, detail).hint(hint))
+}

@@ -1,0 +1,116 @@
+//! What a guest's answer is compared with.
+
+use super::{ProtectionKey, codes};
+use crate::ImageTags;
+use fault::{Fault, Result};
+use pv_wire::{
+    attestation::{AttestationRequest, SshHostKey, layout},
+    layout::TAG_LEN,
+};
+
+/// What a guest handed over. All of it may be forged.
+#[derive(Clone, Copy, Debug)]
+pub struct Evidence<'a> {
+    /// The response: an exchange file.
+    pub response: &'a [u8],
+    /// The claims document that the guest says it has bound, if it says so.
+    pub claims: Option<&'a str>,
+}
+
+/// What was sent to the guest, as its sender kept it.
+#[derive(Clone, Copy, Debug)]
+pub struct Sent<'a> {
+    /// The request.
+    pub request: AttestationRequest<'a>,
+    /// Its key.
+    pub key: &'a ProtectionKey,
+    /// When it was made, in seconds since 1970.
+    pub created: i64,
+}
+
+/// One add-secret request that the guest's store is to have taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExpectedRequest {
+    /// What messages call it.
+    pub label: String,
+    /// The request's tag: its last 16 bytes.
+    pub tag: [u8; TAG_LEN],
+    /// SHA-256 of the whole request, where it is known.
+    pub sha256: Option<[u8; 32]>,
+}
+
+/// The secret store as it is to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExpectedStore {
+    /// The requests that were added since boot, in the order of adding.
+    pub requests: Vec<ExpectedRequest>,
+    /// Whether the store is locked.
+    pub locked: bool,
+}
+
+/// What the guest is to say about itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ExpectedClaims {
+    /// The guest must say which whole requests it added. If it does, they are compared with those of the store whether this
+    /// is set or not.
+    pub added_requests: bool,
+    /// The keys that the guest is known by, of which it must have each; none of them is a failure.
+    pub ssh_host_keys: Option<Vec<SshHostKey>>,
+    /// The boot id.
+    pub boot_id: Option<String>,
+}
+
+/// The values that an answer is compared with. What is `None` is not compared, and nothing is said about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Expected {
+    /// The image. Without it no measurement can be checked.
+    pub image: Option<ImageTags>,
+    /// The secret store.
+    pub store: Option<ExpectedStore>,
+    /// Hashes of the host keys that may have opened the image.
+    pub image_host_keys: Option<Vec<[u8; 32]>>,
+    /// Hashes of the host keys of the machines that may answer.
+    pub attestation_host_keys: Option<Vec<[u8; 32]>>,
+    /// User data that are not the hash of claims.
+    pub user_data: Option<Vec<u8>>,
+    /// What the guest is to say about itself.
+    pub claims: ExpectedClaims,
+    /// The configuration unique id that it had before.
+    pub cuid: Option<[u8; layout::CUID_LEN]>,
+    /// How old the request may be, in seconds.
+    pub max_age: u32,
+    /// How long a verdict holds from the time when the request was made, in seconds.
+    pub valid_for: u32,
+}
+
+/// Nothing is expected; ten minutes for an answer, a day for the verdict.
+impl Default for Expected {
+    fn default() -> Self {
+        Self {
+            image: None,
+            store: None,
+            image_host_keys: None,
+            attestation_host_keys: None,
+            user_data: None,
+            claims: ExpectedClaims::default(),
+            cuid: None,
+            max_age: 600,
+            valid_for: 86_400,
+        }
+    }
+}
+
+impl Expected {
+    /// That there is something to compare with: an image, a store or host keys.
+    ///
+    /// # Errors
+    /// [`codes::NOTHING_EXPECTED`].
+    pub fn demand_something(&self) -> Result<()> {
+        let host_keys = self.image_host_keys.is_some() || self.attestation_host_keys.is_some();
+        if self.image.is_some() || self.store.is_some() || host_keys {
+            return Ok(());
+        }
+        Err(Fault::new(codes::NOTHING_EXPECTED, "Nothing is given that the attestation could be compared with.")
+            .hint("Name at least the image; secrets and host keys beside it show more."))
+    }
+}

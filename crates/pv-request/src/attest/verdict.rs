@@ -1,0 +1,165 @@
+//! What is found of a guest's answer.
+
+use fault::{Code, Fault};
+use pv_wire::attestation::{AdditionalData, Claims, layout};
+
+/// What a verdict comes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// The measurement is good and all that was expected is so.
+    Affirming,
+    /// The answer is to the request and new, but shows something else than expected.
+    Contraindicated,
+    /// Nothing is known: no answer to this request, an old one, or nothing to compare it with.
+    None,
+}
+
+impl Status {
+    /// As results and an EAR spell it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Affirming => "affirming",
+            Self::Contraindicated => "contraindicated",
+            Self::None => "none",
+        }
+    }
+}
+
+/// One thing that was looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Check {
+    /// A stable name.
+    pub name: &'static str,
+    /// Whether it is as expected; `None` where it was not compared, or agrees without being proved.
+    pub ok: Option<bool>,
+    /// The code of what is wrong.
+    pub code: Option<Code>,
+    /// A sentence about what was found.
+    pub detail: String,
+    /// What to do about it, or empty.
+    pub hint: String,
+    voids: bool,
+}
+
+impl Check {
+    /// It is as expected.
+    pub fn passed(name: &'static str, detail: impl Into<String>) -> Self {
+        Self { name, ok: Some(true), code: None, detail: detail.into(), hint: String::new(), voids: false }
+    }
+
+    /// It was not compared.
+    pub fn skipped(name: &'static str, detail: impl Into<String>) -> Self {
+        Self { ok: None, ..Self::passed(name, detail) }
+    }
+
+    /// It is not as expected.
+    pub fn failed(name: &'static str, fault: Fault) -> Self {
+        Self { name, ok: Some(false), code: Some(fault.code), detail: fault.detail, hint: fault.hint, voids: false }
+    }
+
+    /// It is not as expected, and so nothing is known of the guest: the status is then [`Status::None`].
+    pub fn voiding(name: &'static str, fault: Fault) -> Self {
+        Self { voids: true, ..Self::failed(name, fault) }
+    }
+
+    /// That it agrees proves nothing, for the measurement is not good.
+    fn without_proof(&mut self) {
+        if self.ok == Some(true) {
+            self.ok = None;
+            self.detail = format!("{} Nothing proves it, for the measurement is not good.", self.detail);
+        }
+    }
+}
+
+/// What the measurement proves about the guest, whatever it is compared with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proved {
+    /// The configuration unique id of this start of the guest.
+    pub cuid: [u8; layout::CUID_LEN],
+    /// The additional data; nothing in it if they do not fit the request.
+    pub additional: AdditionalData,
+    /// The additional data as they came.
+    pub additional_bytes: Vec<u8>,
+    /// The user data: the guest's word.
+    pub user_data: Vec<u8>,
+    /// The claims that they are the hash of: the guest's word.
+    pub claims: Option<Claims>,
+}
+
+/// What is found of the secret store. Only what was measured is in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreReport {
+    /// The store's hash.
+    pub hash: [u8; layout::STORE_HASH_LEN],
+    /// The hash that it should have.
+    pub expected: [u8; layout::STORE_HASH_LEN],
+    /// Whether it is locked, if that can be seen from the hash.
+    pub locked: Option<bool>,
+    /// Why the two differ: a sentence.
+    pub explanation: Option<String>,
+}
+
+/// All that is found of one answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// What was looked at, in a fixed order.
+    pub checks: Vec<Check>,
+    /// What was measured; `None` without a good measurement.
+    pub proved: Option<Proved>,
+    /// The secret store, if it was measured and expected.
+    pub store: Option<StoreReport>,
+    /// Age of the request in seconds.
+    pub age: i64,
+    /// Until when an affirming verdict holds, in seconds since 1970.
+    pub(super) valid_until: i64,
+}
+
+impl Verdict {
+    /// What it all comes to.
+    pub fn status(&self) -> Status {
+        let mut failed = self.checks.iter().filter(|check| check.ok == Some(false)).peekable();
+        let measured = self.checks.iter().any(|check| check.name == MEASUREMENT && check.ok.is_some());
+        if !measured || failed.clone().any(|check| check.voids) {
+            return Status::None;
+        }
+        if failed.peek().is_some() { Status::Contraindicated } else { Status::Affirming }
+    }
+
+    /// Whether the measurement is that of the image and the response's data, by the ultravisor that was asked.
+    pub fn is_verified(&self) -> bool {
+        self.proved.is_some()
+    }
+
+    /// Until when it holds, in seconds since 1970; `None` unless it is affirming.
+    pub fn valid_until(&self) -> Option<i64> {
+        (self.status() == Status::Affirming).then_some(self.valid_until)
+    }
+
+    /// The first thing that is wrong; `None` for an affirming verdict.
+    pub fn fault(&self) -> Option<Fault> {
+        self.checks.iter().find_map(|check| {
+            let code = check.code.filter(|_| check.ok == Some(false))?;
+            Some(Fault::new(code, check.detail.clone()).hint(check.hint.clone()))
+        })
+    }
+
+    /// Adds what was looked at elsewhere, such as what a service says about the firmware.
+    pub fn add(&mut self, mut check: Check) {
+        if self.proved.is_none() {
+            check.without_proof();
+        }
+        self.checks.push(check);
+    }
+
+    /// Takes back what agrees behind the measurement's check, if that is not good.
+    pub(super) fn settle(mut self) -> Self {
+        if self.proved.is_none() {
+            let behind = self.checks.iter_mut().skip_while(|check| check.name != MEASUREMENT).skip(1);
+            behind.for_each(Check::without_proof);
+        }
+        self
+    }
+}
+
+/// The name of the check without which none counts.
+pub(super) const MEASUREMENT: &str = "measurement";
