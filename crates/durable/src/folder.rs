@@ -1,6 +1,6 @@
 //! A folder held against others who write there, and what is written in it while it is.
 
-use super::{Attributes, unwritable};
+use super::{Attributes, unlink, unwritable};
 use fault::{Fault, Result};
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags, Flock, FlockArg};
@@ -132,6 +132,19 @@ impl Folder {
             synced
         };
         created().map_err(|e| unwritable(path, &e))
+    }
+
+    /// Removes a file of this folder; `false` if there was none. `changed` becomes true once the name is gone, whatever fails
+    /// after that.
+    ///
+    /// # Errors
+    /// `file.unwritable`.
+    pub fn remove(&self, path: &Path, changed: &mut bool) -> Result<bool> {
+        let removed = unlink(path, changed)?;
+        if removed {
+            self.sync().map_err(|e| unwritable(path, &e))?;
+        }
+        Ok(removed)
     }
 
     /// Gives the file that is at `path` a second name in its folder, under which it stays when `path` is replaced: `second`,

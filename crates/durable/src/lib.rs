@@ -93,11 +93,19 @@ pub fn set_attributes(path: &Path, read: &Found, attributes: &Attributes, not_ou
 /// # Errors
 /// `file.unwritable`.
 pub fn remove(path: &Path, changed: &mut bool) -> Result<bool> {
+    let removed = unlink(path, changed)?;
+    if removed {
+        Folder::lock(path)?.sync().map_err(|e| unwritable(path, &e))?;
+    }
+    Ok(removed)
+}
+
+/// Takes a name away, not yet durably.
+fn unlink(path: &Path, changed: &mut bool) -> Result<bool> {
     match fs::remove_file(path) {
         Ok(()) => {
             *changed = true;
-            let synced = Folder::lock(path)?.sync();
-            synced.map(|()| true).map_err(|e| unwritable(path, &e))
+            Ok(true)
         }
         Err(e) if e.kind() == ErrorKind::NotFound => Ok(false),
         Err(e) => Err(unwritable(path, &e)),

@@ -43,17 +43,18 @@ impl HostKeyOptions<'_> {
     /// # Errors
     /// `args.missing`, `args.conflict`, `args.invalid`.
     pub fn asked(&self) -> Result<AskedHostKeys> {
+        let trust = self.trust()?;
         Ok(AskedHostKeys {
             documents: paths(self.host_keys)
                 .filter(|list| !list.is_empty())
                 .ok_or_else(|| missing("host_keys", "without a host key no machine could open the request"))?,
             accepted: self.host_key_hashes.map(|hashes| hashes.iter().map(hash).collect()).transpose()?,
-            trust: self.verify_host_keys.then(|| self.trust()).transpose()?,
+            trust,
         })
     }
 
-    /// The names of those that would be ignored where documents are not verified.
-    pub fn of_verification(&self) -> impl Iterator<Item = &'static str> {
+    /// Options that would be ignored are refused.
+    fn refuse_conflicts(&self) -> Result<()> {
         let given = |list: Option<&[PathText]>| list.is_some_and(|list| !list.is_empty());
         let table = [
             (given(self.certificates), "certificates"),
@@ -61,19 +62,30 @@ impl HostKeyOptions<'_> {
             (self.root_ca.is_some(), "root_ca"),
             (self.download_crls, "download_crls"),
         ];
-        table.into_iter().filter_map(|(given, name)| given.then_some(name))
+        table.into_iter().filter(|(given, _)| *given && !self.verify_host_keys).try_for_each(|(_, name)| {
+            let detail = format!("The option {name} cannot be given together with verify_host_keys: false.");
+            Err(Fault::new(args::CONFLICT, detail).hint("Leave one of them out: it would be ignored."))
+        })
     }
 
-    fn trust(&self) -> Result<TrustFiles> {
+    /// By what documents are verified; `None`: not at all.
+    ///
+    /// # Errors
+    /// `args.missing`, `args.conflict`.
+    pub fn trust(&self) -> Result<Option<TrustFiles>> {
+        self.refuse_conflicts()?;
+        if !self.verify_host_keys {
+            return Ok(None);
+        }
         let certificates = paths(self.certificates).filter(|list| !list.is_empty()).ok_or_else(|| {
             missing("certificates", "the IBM signing key's certificate is needed to verify host key documents")
         })?;
-        Ok(TrustFiles {
+        Ok(Some(TrustFiles {
             certificates,
             crls: paths(self.crls).unwrap_or_default(),
             root_ca: self.root_ca.map(|path| path.as_path().to_owned()),
             download_crls: self.download_crls,
-        })
+        }))
     }
 }
 

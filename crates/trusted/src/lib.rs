@@ -10,6 +10,7 @@ mod images;
 mod options;
 pub mod private_file;
 mod state_key;
+mod told;
 mod warnings;
 mod workers;
 
@@ -20,5 +21,6 @@ pub use images::KnownImages;
 pub use options::{missing, paths, required};
 pub use private_file::Private;
 pub use state_key::StateKey;
+pub use told::{Told, refuse_same_files};
 pub use warnings::Warnings;
-pub use workers::{Worked, Workers};
+pub use workers::{Worked, Workers, in_order};

@@ -87,6 +87,14 @@ pub fn folder(path: &Path) -> Result<Option<Fault>> {
 /// `file.insecure` unless it is a regular file of the effective user, with one name and no rights for others, and
 /// `path` is no link, and what [`folder`] refuses; `file.unreadable`, `file.too_large`.
 pub fn read(path: &Path) -> Result<Option<Private>> {
+    Ok(read_dated(path)?.map(|(bytes, _)| bytes))
+}
+
+/// The same, with the time at which it was written, in seconds since 1970.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_dated(path: &Path) -> Result<Option<(Private, i64)>> {
     folder(path)?;
     let Some((mut file, mut metadata)) = open(path)? else { return Ok(None) };
     let mut names = 1;
@@ -108,7 +116,7 @@ pub fn read(path: &Path) -> Result<Option<Private>> {
         )
         .hint("Name the file that holds the secret or key itself."));
     }
-    Ok(Some(bytes))
+    Ok(Some((bytes, metadata.mtime())))
 }
 
 /// Reads a secret that must be there; adds what [`folder`] warns of.

@@ -1,5 +1,6 @@
 //! Threads that do the arithmetic of a task's entries, none of which needs another.
 
+use std::collections::VecDeque;
 use std::num::NonZero;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -57,5 +58,57 @@ fn serve<T, A>(jobs: &Mutex<Receiver<Job<T, A>>>, work: fn(&T) -> A) {
         let Ok(Job { entry, answer }) = next else { return };
         let done = work(&entry);
         let _ = answer.send((entry, done));
+    }
+}
+
+/// Prepares the entries of a task one by one, has the work of each done in threads, and finishes them one by one in their order.
+/// No more are kept in memory than keep the threads busy.
+pub fn in_order<E, T: Send, A: Send>(
+    entries: impl ExactSizeIterator<Item = E>,
+    mut prepare: impl FnMut(E) -> T,
+    work: fn(&T) -> A,
+    mut finish: impl FnMut(T, A),
+) {
+    thread::scope(|scope| {
+        let workers = Workers::start(scope, entries.len(), work);
+        let mut under_way: VecDeque<Receiver<Worked<T, A>>> = VecDeque::new();
+        // An answer is missing only where its thread has panicked, and then the scope does, too.
+        let mut finish_next = |under_way: &mut VecDeque<Receiver<Worked<T, A>>>| {
+            if let Some((entry, done)) = under_way.pop_front().and_then(|worked| worked.recv().ok()) {
+                finish(*entry, done);
+            }
+        };
+        for entry in entries {
+            under_way.push_back(workers.give(Box::new(prepare(entry))));
+            if under_way.len() > workers.window() {
+                finish_next(&mut under_way);
+            }
+        }
+        while !under_way.is_empty() {
+            finish_next(&mut under_way);
+        }
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_are_prepared_and_finished_in_their_order_and_few_are_under_way() {
+        let (prepared, mut finished) = (std::cell::Cell::new(0), Vec::new());
+        in_order(
+            0..1000_u32,
+            |entry| {
+                prepared.set(entry + 1);
+                entry
+            },
+            |entry| entry * 2,
+            |entry, done| {
+                assert!(prepared.get() <= entry + 2 + 4 * 64, "{} for {entry}", prepared.get());
+                finished.push((entry, done));
+            },
+        );
+        assert_eq!(finished, (0..1000_u32).map(|entry| (entry, entry * 2)).collect::<Vec<_>>());
     }
 }

@@ -1,9 +1,7 @@
 //! Error codes of this module.
 
 fault::codes! {
-    DUPLICATE_PATH = "args.duplicate_path", "Two entries of requests would write the same file.";
     ID_FILE_COLLISION = "args.id_file_collision", "The id file's place is taken by another secret's id file or by something else.";
-    UNVERIFIED = "hkd.unverified", "Host key documents were not verified: the secret may be readable by a machine that is not IBM's.";
     ON_GUEST = "request.on_guest", "Requests are built on a trusted machine; this is a Secure Execution guest.";
     NOT_OURS = "request.not_ours", "The file in the request's place is no add-secret request; it is not overwritten.";
     SECRET_MISSING = "request.secret_missing", "The file with the secret is not there.";

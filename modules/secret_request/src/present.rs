@@ -249,7 +249,7 @@ fn tell_what_is_asked(wanted: &Present, progress: &mut Progress) {
     if wanted.host_keys.trust.is_none() {
         progress.warn(
             &Fault::new(
-                codes::UNVERIFIED,
+                trusted::codes::UNVERIFIED,
                 "The host key documents were not verified: whoever made them may read the secret.",
             )
             .hint("Set verify_host_keys: true and name certificates and crls."),

@@ -34,7 +34,7 @@ pub fn refuse_duplicates(requests: &Requests) -> Result<()> {
     for (at, path) in requests.paths().enumerate().filter_map(|(at, path)| Some((at, path?))) {
         if let Some(first) = seen.insert(durable::identity(path.as_path()), at) {
             let detail = format!("requests[{first}] and requests[{at}] both have the path {path}.");
-            return Err(Fault::new(codes::DUPLICATE_PATH, detail).hint("Give each request a path of its own."));
+            return Err(Fault::new(trusted::codes::DUPLICATE_PATH, detail).hint("Give each request a path of its own."));
         }
     }
     Ok(())

@@ -204,10 +204,10 @@ fn present(options: &Options) -> Result<Present> {
 fn refuse_conflicts(options: &Options) -> Result<()> {
     let kind = options.r#type();
     let (meta, nameless) = (kind == Kind::Meta, matches!(kind, Kind::Meta | Kind::UpdateCck));
-    let (unverified, in_memory) = (!options.verify_host_keys(), options.path.is_none());
+    let in_memory = options.path.is_none();
     let recipients = options.secret_recipients.as_ref().is_some_and(|list| !list.is_empty());
     let (nameless_type, type_meta) = ("a type that has no name (meta, update_cck)", "type: meta");
-    let (no_verify, no_path) = ("verify_host_keys: false", "a request without path");
+    let no_path = "a request without path";
     let table = [
         (options.secret.is_some(), "secret", options.secret_file.is_some(), "secret_file"),
         (options.secret.is_some(), "secret", options.create_secret(), "create_secret"),
@@ -232,9 +232,7 @@ fn refuse_conflicts(options: &Options) -> Result<()> {
         (options.backup(), "backup", in_memory, no_path),
         (options.replace_secret(), "replace_secret", in_memory, no_path),
     ];
-    let host_keys = host_keys(options);
-    let of_verification = host_keys.of_verification().map(|name| (true, name, unverified, no_verify));
-    of_verification.chain(table).filter(|(one, _, other, _)| *one && *other).try_for_each(|(_, name, _, other)| {
+    table.into_iter().filter(|(one, _, other, _)| *one && *other).try_for_each(|(_, name, _, other)| {
         Err(Fault::new(args::CONFLICT, format!("The option {name} cannot be given together with {other}."))
             .hint("Leave one of them out: it would be ignored."))
     })

@@ -1,0 +1,46 @@
+//! The report of a task as a file: for those who were not there. Its schema is `docs/attestation-report.schema.json`.
+
+use crate::report::Entry;
+use ansible_contract::codes as args;
+use durable::Attributes;
+use fault::{Fault, Result};
+use pv_request::attest::Status;
+use pv_wire::iso8601;
+use serde::Serialize;
+use std::path::Path;
+
+/// Changed whenever its readers would have to be.
+const VERSION: u32 = 1;
+
+#[derive(Serialize)]
+struct Published<'a> {
+    version: u32,
+    /// When the verdicts were made, UTC.
+    time: String,
+    affirming: usize,
+    contraindicated: usize,
+    none: usize,
+    responses: &'a [Entry],
+}
+
+/// Writes it, whatever the verdicts are.
+///
+/// # Errors
+/// `file.missing` for its folder, `file.unwritable`.
+pub fn write(path: &Path, responses: &[Entry], now: i64, changed: &mut bool) -> Result<()> {
+    let count = |status: Status| responses.iter().filter(|entry| entry.verdict == status.as_str()).count();
+    let published = Published {
+        version: VERSION,
+        time: iso8601(now),
+        affirming: count(Status::Affirming),
+        contraindicated: count(Status::Contraindicated),
+        none: count(Status::None),
+        responses,
+    };
+    let mut text = serde_json::to_vec_pretty(&published).map_err(|e| {
+        Fault::new(args::BUG, format!("The report could not be written as JSON: {e}."))
+            .hint("Please report it with the task's options.")
+    })?;
+    text.push(b'\n');
+    durable::replace(path, &text, &Attributes::mode(0o644), changed)
+}
