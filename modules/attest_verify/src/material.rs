@@ -5,13 +5,14 @@ use crate::wanted::{Added, Bytes, CuidSource, Wanted};
 use fault::{Fault, Result};
 use pv_request::Source;
 use pv_request::attest::{
-    self, Evidence, Expected, ExpectedClaims, ExpectedRequest, ExpectedStore, ProtectionKey, Sent, Verdict,
+    self, EarKey, Evidence, Expected, ExpectedClaims, ExpectedRequest, ExpectedStore, ProtectionKey, Sent, Verdict,
 };
 use pv_wire::RequestView;
 use pv_wire::attestation::ExchangeRequest;
 use sha2::{Digest as _, Sha256};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use trusted::{AskedHostKeys, KnownHosts, KnownImages, private_file};
 
 /// Tag and SHA-256 of an add-secret request.
@@ -23,6 +24,7 @@ pub struct Known {
     hosts: KnownHosts,
     images: KnownImages,
     requests: HashMap<PathBuf, Result<Sums>>,
+    signing_keys: HashMap<PathBuf, Result<Arc<EarKey>>>,
 }
 
 /// Everything that was read of one answer.
@@ -42,6 +44,8 @@ pub struct Material {
     pub expected: Expected,
     /// What was pinned, and whether that was at an earlier start of the guest.
     pub pinned: Option<(Pin, bool)>,
+    /// What signs its attestation result, if there is to be one.
+    pub signing_key: Option<Arc<EarKey>>,
     /// What the operator should know.
     pub warnings: Vec<Fault>,
 }
@@ -87,10 +91,19 @@ impl Material {
             request: read(&wanted.request)?,
             key,
             created,
+            signing_key: wanted.signing_key.as_deref().map(|key| signing_key(key, known, &mut warnings)).transpose()?,
             expected,
             pinned,
             warnings,
         })
+    }
+
+    /// SHA-256 of the request.
+    ///
+    /// # Errors
+    /// Those of reading the request.
+    pub fn request_sha256(&self) -> Result<[u8; 32]> {
+        Ok(ExchangeRequest::parse(&self.request)?.attestation_request()?.sha256())
     }
 
     /// Judges the answer.
@@ -103,6 +116,16 @@ impl Material {
         let sent = Sent { request, key: &self.key, created: self.created };
         Ok(attest::verify(&evidence, &sent, &self.expected, now))
     }
+}
+
+fn signing_key(path: &Path, known: &mut Known, warnings: &mut Vec<Fault>) -> Result<Arc<EarKey>> {
+    if let Some(key) = known.signing_keys.get(path) {
+        return key.clone();
+    }
+    let read = private_file::required(path, warnings);
+    let key = read.and_then(|bytes| EarKey::new(&bytes, &path.display().to_string())).map(Arc::new);
+    known.signing_keys.insert(path.to_owned(), key.clone());
+    key
 }
 
 fn read(bytes: &Bytes) -> Result<Vec<u8>> {

@@ -74,6 +74,16 @@ trusted::layered_options! {
         remove_key: bool = true,
         /// A JSON file of all verdicts of the task, whatever they are, mode 0644. For the task only.
         report: PathText,
+        /// An attestation result for others: an EAR (draft-ietf-rats-ear) as a signed JSON Web Token, mode 0644, in which the guest is
+        /// called as O(label). It is written whatever the verdict is; if there can be none, one of an earlier run is removed.
+        /// Needs O(signing_key).
+        ear_file: PathText,
+        /// The private key that signs O(ear_file): on P-384 or P-256, in DER or PEM, not encrypted.
+        /// File and folder as for O(seguest.pv.secret_request#module:secret_file).
+        signing_key: PathText,
+        /// What was measured, as C(pvattest verify) writes it, mode 0644. Written only after an affirming verdict; otherwise one of
+        /// an earlier run is removed.
+        yaml_file: PathText,
         /// Whether the task fails if any verdict is not V(affirming). For the task only.
         fail: bool = true,
         /// Echoed in the results, to tell one guest from another.

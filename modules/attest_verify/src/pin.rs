@@ -1,7 +1,6 @@
 //! A configuration unique id that was pinned: what a guest had when it was first attested after a start.
 
 use crate::codes;
-use durable::Attributes;
 use fault::{Fault, Result};
 use pv_request::Source;
 use pv_request::attest::{Expected, Proved};
@@ -64,14 +63,6 @@ impl Pin {
         let boot_id = self.boot_id.as_ref().map_or_else(String::new, |id| format!("boot_id: '{id}'\n"));
         format!("cuid: '0x{}'\n{boot_id}", encode_hex(&self.cuid))
     }
-
-    /// Writes it.
-    ///
-    /// # Errors
-    /// `file.missing` for its folder, `file.unwritable`.
-    pub fn write(&self, path: &Path, changed: &mut bool) -> Result<()> {
-        durable::replace(path, self.lines().as_bytes(), &Attributes::mode(0o644), changed)
-    }
 }
 
 /// The warning that a new start of a guest is pinned.
@@ -97,7 +88,7 @@ mod tests {
         let path = dir.path().join("g1.cuid");
         assert_eq!(Pin::read(&path).unwrap(), None);
         let pin = Pin { cuid: [0x42; 16], boot_id: Some(BOOT.into()) };
-        pin.write(&path, &mut false).unwrap();
+        fs::write(&path, pin.lines()).unwrap();
         assert_eq!(Pin::read(&path).unwrap(), Some(pin.clone()));
         fs::write(&path, format!("cuid: '0x{}'\nadd: 0x24933f75\n", "42".repeat(16))).unwrap();
         assert_eq!(Pin::read(&path).unwrap(), Some(Pin { boot_id: None, ..pin }));

@@ -2,12 +2,10 @@
 
 use crate::report::Entry;
 use ansible_contract::codes as args;
-use durable::Attributes;
 use fault::{Fault, Result};
 use pv_request::attest::Status;
 use pv_wire::iso8601;
 use serde::Serialize;
-use std::path::Path;
 
 /// Changed whenever its readers would have to be.
 const VERSION: u32 = 1;
@@ -23,11 +21,11 @@ struct Published<'a> {
     responses: &'a [Entry],
 }
 
-/// Writes it, whatever the verdicts are.
+/// Its text, whatever the verdicts are.
 ///
 /// # Errors
-/// `file.missing` for its folder, `file.unwritable`.
-pub fn write(path: &Path, responses: &[Entry], now: i64, changed: &mut bool) -> Result<()> {
+/// None that is known: what is in it is text that JSON can hold.
+pub fn text(responses: &[Entry], now: i64) -> Result<String> {
     let count = |status: Status| responses.iter().filter(|entry| entry.verdict == status.as_str()).count();
     let published = Published {
         version: VERSION,
@@ -37,10 +35,8 @@ pub fn write(path: &Path, responses: &[Entry], now: i64, changed: &mut bool) -> 
         none: count(Status::None),
         responses,
     };
-    let mut text = serde_json::to_vec_pretty(&published).map_err(|e| {
+    serde_json::to_string_pretty(&published).map(|text| text + "\n").map_err(|e| {
         Fault::new(args::BUG, format!("The report could not be written as JSON: {e}."))
             .hint("Please report it with the task's options.")
-    })?;
-    text.push(b'\n');
-    durable::replace(path, &text, &Attributes::mode(0o644), changed)
+    })
 }

@@ -37,6 +37,8 @@ pub struct Entry {
     pub host_keys: Option<HostKeys>,
     /// What the guest says about itself: its word, bound to the answer.
     pub claims: Option<Value>,
+    /// SHA-256 over all that the answer was compared with, hex: two guests with the same one were judged by the same values.
+    pub policy_sha256: Option<String>,
     /// When the request was made, UTC.
     pub created: Option<String>,
     /// Until when an affirming verdict holds, UTC; null for any other.
@@ -88,11 +90,12 @@ impl Entry {
     }
 
     /// Enters what was found.
-    pub fn judge(&mut self, verdict: &Verdict, created: i64) {
+    pub fn judge(&mut self, verdict: &Verdict, policy_sha256: &[u8; 32], created: i64) {
         let hex = |hash: Option<[u8; 32]>| hash.map(|hash| encode_hex(&hash));
         self.verdict = verdict.status().as_str();
         self.checks = verdict.checks.iter().map(Check::new).collect();
         self.secret_store = verdict.store.as_ref().map(SecretStore::new);
+        self.policy_sha256 = Some(encode_hex(policy_sha256));
         self.created = Some(iso8601(created));
         self.valid_until = verdict.valid_until().map(iso8601);
         if let Some(proved) = &verdict.proved {

@@ -2,16 +2,19 @@
 //! of all the keys that were used are removed.
 
 use crate::codes;
-use crate::material::{Known, Material};
+use crate::judged::{Judged, Prepared};
+use crate::material::Known;
 use crate::options::Options;
 use crate::pin::{self, Pin};
 use crate::published;
 use crate::report::{Entry, Report};
-use crate::wanted::{CuidSource, Wanted, label, written};
+use crate::wanted::written;
 use ansible_contract::{Context, Diff, Failure, Outcome};
+use durable::Attributes;
 use fault::{Fault, Result};
 use pv_request::attest::{Status, Verdict, demand_distinct_cuids};
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 use trusted::{Layered as _, Told, refuse_same_files};
 
@@ -47,74 +50,12 @@ pub fn run(options: Options, context: &Context) -> std::result::Result<Outcome<R
     let mut task = Task { check_mode: context.check_mode, fail, told: Told::new(context), changed: false, fault: None };
     let mut entries: Vec<_> = judged.iter().map(|one| task.conclude(one)).collect();
     // A verdict is never told before what it rests on is durable; nor is a key given up before the verdict is.
-    judged.iter().zip(&mut entries).for_each(|(one, entry)| task.pin(one, entry));
+    judged.iter().zip(&mut entries).for_each(|(one, entry)| task.results(one, entry));
     if let Some(path) = &report {
         task.publish(path.as_path(), &entries, now);
     }
     judged.iter().zip(&entries).for_each(|(one, entry)| task.forget_key(one, entry));
     task.told(entries)
-}
-
-/// An answer whose files were read, or why they could not be.
-struct Prepared {
-    label: Option<String>,
-    called: String,
-    pin: Option<PathBuf>,
-    used_key: Option<PathBuf>,
-    now: i64,
-    material: Result<Material>,
-}
-
-impl Prepared {
-    fn new(options: &Options, known: &mut Known, now: i64) -> Self {
-        let wanted = Wanted::from_options(options);
-        let (mut pin, mut used_key) = (None, None);
-        if let Ok(wanted) = &wanted {
-            used_key = wanted.remove_key.then(|| wanted.key_file.clone());
-            if let CuidSource::Pinned(path) = &wanted.cuid {
-                pin = Some(path.clone());
-            }
-        }
-        let material = wanted.and_then(|wanted| Material::gather(&wanted, known));
-        Self { label: options.label.clone(), called: label(options), pin, used_key, now, material }
-    }
-
-    fn judge(&self) -> Result<Verdict> {
-        self.material.as_ref().map_err(Clone::clone)?.verdict(self.now)
-    }
-}
-
-/// An answer that was judged, or why it could not be.
-struct Judged {
-    label: Option<String>,
-    /// What messages call it.
-    called: String,
-    verdict: Result<Verdict>,
-    /// When its request was made, in seconds since 1970.
-    created: i64,
-    /// Where its configuration unique id is pinned, and what is pinned already.
-    pin: Option<(PathBuf, Option<Pin>)>,
-    /// Its guest was started again since then.
-    started_again: bool,
-    /// The key's file, if the key is removed once it was used.
-    used_key: Option<PathBuf>,
-    warnings: Vec<Fault>,
-}
-
-impl Judged {
-    fn new(prepared: Prepared, verdict: Result<Verdict>) -> Self {
-        let Prepared { label, called, pin, used_key, material, .. } = prepared;
-        let (created, pinned, warnings) =
-            material.map_or((0, None, Vec::new()), |material| (material.created, material.pinned, material.warnings));
-        let (pinned, started_again) = pinned.unzip();
-        let pin = pin.map(|path| (path, pinned));
-        Self { label, called, verdict, created, pin, started_again: started_again.unwrap_or(false), used_key, warnings }
-    }
-
-    /// The verdict, if it is affirming.
-    fn affirming(&self) -> Option<&Verdict> {
-        self.verdict.as_ref().ok().filter(|verdict| verdict.status() == Status::Affirming)
-    }
 }
 
 /// What comes of all of them.
@@ -134,7 +75,7 @@ impl Task {
         let mut warnings = one.warnings.clone();
         let fault = match &one.verdict {
             Ok(verdict) => {
-                entry.judge(verdict, one.created);
+                entry.judge(verdict, &one.policy_sha256, one.created);
                 one.affirming().is_none().then(|| verdict.fault().unwrap_or_else(not_affirmed))
             }
             // In check mode an earlier task may still make what is missing.
@@ -149,7 +90,7 @@ impl Task {
                 Some(fault.clone())
             }
         };
-        if let (true, Some(_), Some((path, _))) = (one.started_again, one.affirming(), &one.pin) {
+        if let (true, Some(_), Some(path)) = (one.started_again, one.affirming(), &one.files.pin) {
             warnings.push(pin::new_start(path));
         }
         self.told.entry(&one.called, &warnings, Vec::new());
@@ -159,50 +100,88 @@ impl Task {
         entry
     }
 
-    /// Pins the configuration unique id of a guest that was affirmed.
-    fn pin(&mut self, one: &Judged, entry: &mut Entry) {
-        let proved = one.affirming().and_then(|verdict| verdict.proved.as_ref());
-        let (Some(proved), Some((path, before))) = (proved, &one.pin) else { return };
-        let mut now = Pin::of(proved);
-        if let (None, Some(before)) = (&now.boot_id, before) {
-            now.boot_id.clone_from(&before.boot_id);
-        }
-        if before.as_ref() == Some(&now) {
-            return;
-        }
-        let lines = before.as_ref().map_or_else(String::new, Pin::lines);
-        let diff = Diff { subject: path.display().to_string(), before: lines, after: now.lines() };
-        let written = self.unless_in_check_mode(diff, |changed| {
-            durable::settle(path)?;
-            now.write(path, changed)
-        });
+    /// Writes what others get of an answer, and takes away what is no longer true.
+    fn results(&mut self, one: &Judged, entry: &mut Entry) {
+        let written = self.pin(one).and_then(|()| self.yaml(one)).and_then(|()| self.ear(one));
         if let Err(fault) = written {
+            // What was found could not be told; then nothing older may be told in its place.
+            for path in one.files.ear.iter().chain(&one.files.yaml) {
+                let _ = self.remove(path, "content: an earlier result\n");
+            }
             entry.fail(&fault);
             self.told.failed(&one.called, &fault);
         }
     }
 
+    /// Pins the configuration unique id of a guest that was affirmed.
+    fn pin(&mut self, one: &Judged) -> Result<()> {
+        let proved = one.affirming().and_then(|verdict| verdict.proved.as_ref());
+        let (Some(proved), Some(path)) = (proved, &one.files.pin) else { return Ok(()) };
+        let mut now = Pin::of(proved);
+        if let (None, Some(before)) = (&now.boot_id, &one.pinned) {
+            now.boot_id.clone_from(&before.boot_id);
+        }
+        if one.pinned.as_ref() == Some(&now) {
+            return Ok(());
+        }
+        self.replace(path, one.pinned.as_ref().map(Pin::lines), &now.lines(), &now.lines())
+    }
+
+    fn yaml(&mut self, one: &Judged) -> Result<()> {
+        let Some(path) = &one.files.yaml else { return Ok(()) };
+        match one.affirming().and_then(|verdict| verdict.proved.as_ref()) {
+            Some(proved) => {
+                let text = proved.to_pvattest_yaml()?;
+                self.replace(path, None, &text, &text)
+            }
+            None => self.remove(path, "content: what was measured earlier\n"),
+        }
+    }
+
+    fn ear(&mut self, one: &Judged) -> Result<()> {
+        let Some(path) = &one.files.ear else { return Ok(()) };
+        match (one.ear()?, &one.verdict) {
+            (Some(token), Ok(verdict)) => {
+                let shown = format!("status: {}\n", verdict.status().as_str());
+                self.replace(path, None, &(token + "\n"), &shown)
+            }
+            _ => self.remove(path, "content: an earlier attestation result\n"),
+        }
+    }
+
     fn publish(&mut self, path: &Path, entries: &[Entry], now: i64) {
-        let diff = Diff {
-            subject: path.display().to_string(),
-            before: String::new(),
-            after: format!("responses: {}\n", entries.len()),
-        };
-        let written = self.unless_in_check_mode(diff, |changed| {
-            durable::settle(path)?;
-            published::write(path, entries, now, changed)
+        let written = published::text(entries, now).and_then(|text| {
+            let shown = format!("responses: {}\n", entries.len());
+            self.replace(path, None, &text, &shown)
         });
         self.fault = self.fault.take().or(written.err());
     }
 
-    /// Removes a key with which an answer was verified.
+    /// Removes a key with which an answer was verified, once all that it proved is written.
     fn forget_key(&mut self, one: &Judged, entry: &Entry) {
         let used = one.verdict.as_ref().is_ok_and(Verdict::is_verified) && entry.error.is_none();
-        let Some(path) = one.used_key.as_deref().filter(|_| used && self.fault.is_none()) else { return };
-        let before = "content: the key of a request that was answered\n".into();
-        let diff = Diff { subject: path.display().to_string(), before, after: String::new() };
-        let removed = self.unless_in_check_mode(diff, |changed| durable::remove(path, changed).map(|_| ()));
+        let Some(path) = one.files.used_key.as_deref().filter(|_| used && self.fault.is_none()) else { return };
+        let removed = self.remove(path, "content: the key of a request that was answered\n");
         self.fault = self.fault.take().or(removed.err());
+    }
+
+    /// Writes a file, unless in check mode. `before` and `shown` are for the diff.
+    fn replace(&mut self, path: &Path, before: Option<String>, text: &str, shown: &str) -> Result<()> {
+        let subject = path.display().to_string();
+        let diff = Diff { subject, before: before.unwrap_or_default(), after: shown.to_owned() };
+        self.unless_in_check_mode(diff, |changed| {
+            durable::settle(path)?;
+            durable::replace(path, text.as_bytes(), &Attributes::mode(0o644), changed)
+        })
+    }
+
+    /// Removes a file if it is there, unless in check mode.
+    fn remove(&mut self, path: &Path, before: &str) -> Result<()> {
+        if fs::symlink_metadata(path).is_err() {
+            return Ok(());
+        }
+        let diff = Diff { subject: path.display().to_string(), before: before.to_owned(), after: String::new() };
+        self.unless_in_check_mode(diff, |changed| durable::remove(path, changed).map(|_| ()))
     }
 
     fn unless_in_check_mode(&mut self, diff: Diff, write: impl FnOnce(&mut bool) -> Result<()>) -> Result<()> {

@@ -71,6 +71,8 @@ pub struct Wanted {
     pub max_age: u32,
     /// In seconds.
     pub valid_for: u32,
+    /// The key that signs its attestation result, if there is to be one.
+    pub signing_key: Option<PathBuf>,
     /// Whether the key is removed once it was used.
     pub remove_key: bool,
 }
@@ -126,6 +128,11 @@ impl Wanted {
             },
             max_age: options.max_age(),
             valid_for: options.valid_for(),
+            signing_key: match (&options.ear_file, &options.signing_key) {
+                (Some(_), Some(key)) => Some(key.as_path().to_owned()),
+                (Some(_), None) => return Err(missing("signing_key", "ear_file is a signed token")),
+                (None, _) => None,
+            },
             remove_key: options.remove_key(),
         };
         wanted.demand_something()?;
@@ -253,8 +260,12 @@ pub fn written<'a>(own: &'a Options, shared: &'a Options) -> impl Iterator<Item 
         key_file: own.key_file.clone().or_else(|| shared.key_file.clone()),
         ..Options::default()
     };
-    let pin = own.cuid_file.as_ref().or(shared.cuid_file.as_ref()).map(|path| path.as_path().to_owned());
-    key_file(&named).into_iter().chain(pin)
+    let one = |own: &Option<PathText>, shared: &Option<PathText>| {
+        own.as_ref().or(shared.as_ref()).map(|path| path.as_path().to_owned())
+    };
+    let pin = one(&own.cuid_file, &shared.cuid_file);
+    let results = [one(&own.ear_file, &shared.ear_file), one(&own.yaml_file, &shared.yaml_file)];
+    key_file(&named).into_iter().chain(pin).chain(results.into_iter().flatten())
 }
 
 /// What messages call an answer.

@@ -6,6 +6,7 @@ mod fleet;
 mod killed;
 mod many;
 mod pins;
+mod results;
 mod ultravisor;
 mod verdicts;
 #[path = "../../../attest_request/tests/module/world.rs"]
