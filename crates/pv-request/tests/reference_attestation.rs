@@ -39,7 +39,7 @@ fn tag(hex: &str) -> [u8; 16] {
 }
 
 #[test]
-fn the_reference_request_comes_out_byte_for_byte() {
+fn the_reference_attestation_request_comes_out_byte_for_byte() {
     let host = HostKey::new(get_test_keys().1, "host").unwrap();
     let items = [Item::ImageHostKey, Item::AttestationHostKey].into_iter().collect();
     let built = Challenge::build(items, [&host], keys()).unwrap();
@@ -65,7 +65,7 @@ fn the_reference_exchange_file_is_read_and_written_byte_for_byte() {
 }
 
 #[test]
-fn random_requests_equal_those_of_ibms_library() {
+fn random_attestation_requests_equal_those_of_ibms_library() {
     let hosts: Vec<_> = (0..3).map(|_| new_key()).collect();
     for round in 0..40_usize {
         let (mut request_key, mut iv) = ([0; 32], [0; 12]);
