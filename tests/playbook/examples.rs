@@ -9,7 +9,7 @@ use std::path::Path;
 
 /// The examples that ansible-doc shows, by their names, and what comes of them on a fresh guest in check mode: all is
 /// well, or a failure that is not about how it is written.
-const OF_MODULES: [(&str, &str); 19] = [
+const OF_MODULES: [(&str, &str); 22] = [
     ("One EP11 queue under a certain master key, and one accelerator", "ok"),
     ("Apply a configuration of pvapconfig that is on the guest", "ok"),
     ("Release every queue", "ok"),
@@ -31,6 +31,10 @@ const OF_MODULES: [(&str, &str); 19] = [
     ("Take away what the guest runs at each boot", "ok"),
     // For a trusted machine; what it does there, the roles show.
     ("Build a request for an association secret, and make the secret if there is none", "request.on_guest"),
+    // What they read is still to be made.
+    ("Ask two guests to prove what they are", "ok"),
+    ("Are both guests what they are to be?", "ok"),
+    ("A guest whose store is still empty, before its requests are made", "ok"),
     ("Put a password where only its service reads it", "uv.retrieve_unsupported"),
     ("Retrieve one of two secrets of the same id", "uv.retrieve_unsupported"),
 ];

@@ -12,8 +12,18 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The modules, by name.
-pub const MODULES: [&str; 8] =
-    ["secret_request", "request_info", "guest", "secret_add", "secret_lock", "secret_retrieve", "ap_bind", "facts"];
+pub const MODULES: [&str; 10] = [
+    "secret_request",
+    "request_info",
+    "guest",
+    "secret_add",
+    "secret_lock",
+    "secret_retrieve",
+    "ap_bind",
+    "facts",
+    "attest_request",
+    "attest_verify",
+];
 
 /// What simulated guests are made with; it never ships.
 pub const SIMULATION: [&str; 2] = ["guest-sim", "test-pki"];

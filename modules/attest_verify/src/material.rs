@@ -65,7 +65,7 @@ impl Material {
             attestation_host_keys: allowed(wanted.attestation_host_keys.as_ref(), known, &mut warnings)?,
             user_data: None,
             claims: ExpectedClaims {
-                added_requests: false,
+                added_requests: wanted.require_added_requests,
                 ssh_host_keys: wanted.ssh_host_keys.clone(),
                 boot_id: wanted.boot_id.clone(),
             },

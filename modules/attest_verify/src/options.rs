@@ -53,6 +53,8 @@ trusted::layered_options! {
         /// What the guest says about itself, as M(seguest.pv.attest) returned it: a dictionary or its JSON. The answer must
         /// be bound to it. Where it says which requests were added, they are compared with O(secrets).
         claims: Value,
+        /// Whether the guest must say which requests it added. V(true) if not given where O(claims) and O(secrets) are.
+        require_added_requests: bool,
         /// The SSH host keys by which the guest is known, each C(TYPE BASE64) or a line of a C(known_hosts) file; also several
         /// lines in one text. The guest must claim each of them.
         ssh_host_keys: Vec<String>,

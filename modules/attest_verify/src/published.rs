@@ -7,14 +7,14 @@ use pv_request::attest::Status;
 use pv_wire::iso8601;
 use serde::Serialize;
 
-/// Changed whenever its readers would have to be.
-const VERSION: u32 = 1;
+/// Its last part is changed whenever its readers would have to be.
+const SCHEMA: &str = "seguest.pv/attestation-report/1";
 
 #[derive(Serialize)]
 struct Published<'a> {
-    version: u32,
+    schema: &'static str,
     /// When the verdicts were made, UTC.
-    time: String,
+    generated_at: String,
     affirming: usize,
     contraindicated: usize,
     none: usize,
@@ -28,8 +28,8 @@ struct Published<'a> {
 pub fn text(responses: &[Entry], now: i64) -> Result<String> {
     let count = |status: Status| responses.iter().filter(|entry| entry.verdict == status.as_str()).count();
     let published = Published {
-        version: VERSION,
-        time: iso8601(now),
+        schema: SCHEMA,
+        generated_at: iso8601(now),
         affirming: count(Status::Affirming),
         contraindicated: count(Status::Contraindicated),
         none: count(Status::None),

@@ -61,6 +61,8 @@ pub struct Wanted {
     pub attestation_host_keys: Option<AskedHostKeys>,
     /// The guest's claims: the document.
     pub claims: Option<String>,
+    /// Whether the guest must say which requests it added.
+    pub require_added_requests: bool,
     /// By what the guest is known.
     pub ssh_host_keys: Option<Vec<SshHostKey>>,
     /// Its boot id.
@@ -102,6 +104,9 @@ impl Wanted {
                 "whether the store is locked is seen only together with what it is to hold",
             ));
         }
+        if options.require_added_requests == Some(true) && options.secrets.is_none() {
+            return Err(missing("secrets", "they are what the requests that the guest added are compared with"));
+        }
         if options.cuid.is_some() && options.cuid_file.is_some() {
             return conflict("The option cuid cannot be given together with cuid_file.");
         }
@@ -119,6 +124,9 @@ impl Wanted {
             image_host_keys: allowed("image_host_keys", options.image_host_keys.as_deref(), trust)?,
             attestation_host_keys: allowed("attestation_host_keys", options.attestation_host_keys.as_deref(), trust)?,
             claims: options.claims.as_ref().map(document),
+            require_added_requests: options
+                .require_added_requests
+                .unwrap_or(options.claims.is_some() && options.secrets.is_some()),
             ssh_host_keys: options.ssh_host_keys.as_deref().map(known_hosts).transpose()?,
             boot_id: options.boot_id.clone(),
             cuid: match (&options.cuid, &options.cuid_file) {

@@ -13,6 +13,8 @@ fn main() {
         describe::<secret_retrieve::SecretRetrieve>(),
         describe::<ap_bind::ApBind>(),
         describe::<facts::Facts>(),
+        describe::<attest_request::AttestRequest>(),
+        describe::<attest_verify::AttestVerify>(),
     ];
     println!("{}", serde_json::Value::from_iter(modules));
 }

@@ -7,6 +7,7 @@ mod killed;
 mod many;
 mod pins;
 mod results;
+mod schema;
 mod ultravisor;
 mod verdicts;
 #[path = "../../../attest_request/tests/module/world.rs"]

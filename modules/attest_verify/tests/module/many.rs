@@ -1,6 +1,7 @@
 //! A whole fleet in one task.
 
-use crate::fleet::Fleet;
+use crate::fleet::{BOOT_ID, Fleet, claims};
+use crate::schema;
 use crate::ultravisor::Guest;
 use crate::world::{code, mode, with};
 use serde_json::{Value, json};
@@ -18,6 +19,10 @@ fn one_bad_answer_keeps_no_other_from_its_verdict() {
     let answer = |name: &str, number: u8| fleet.options(name, &fleet.answer(name, &fleet.guest(number)), json!({}));
     let mut responses = [answer("g1", 1), answer("g2", 2), answer("g3", 3), answer("g4", 4)];
     responses[1]["content"] = json!("bm9uc2Vuc2U=");
+    let said = claims(1, BOOT_ID, &[]);
+    let guest = Guest { user_data: said.user_data().unwrap().to_vec(), ..fleet.guest(1) };
+    responses[0]["content"] = json!(openssl::base64::encode_block(&fleet.answer("g1", &guest)));
+    responses[0] = with(responses[0].clone(), json!({"claims": said.to_json().unwrap(), "secrets": []}));
     let other = fleet.answer("g3", &Guest { image: 0x52, ..fleet.guest(3) });
     responses[2]["content"] = json!(openssl::base64::encode_block(&other));
     fs::remove_file(fleet.path("g4.key")).unwrap();
@@ -30,6 +35,7 @@ fn one_bad_answer_keeps_no_other_from_its_verdict() {
 
     let report: Value = serde_json::from_slice(&fs::read(fleet.path("report.json")).unwrap()).unwrap();
     assert_eq!((&report["affirming"], &report["contraindicated"], &report["none"]), (&json!(1), &json!(1), &json!(2)));
+    schema::check(&report, &schema::of_report(), "report");
     assert_eq!((&report["responses"], mode(&fleet.path("report.json"))), (&result["responses"], 0o644));
 
     responses[0]["key_file"] = json!(fleet.text("no.key"));

@@ -3,6 +3,7 @@
 use crate::fleet::{BOOT_ID, Fleet, check, claims, ssh_host_key};
 use crate::ultravisor::{Guest, exchange};
 use crate::world::{code, simulated, with};
+use pv_wire::attestation::Claims;
 use serde_json::{Value, json};
 use std::fs;
 use std::time::{Duration, SystemTime};
@@ -136,6 +137,19 @@ fn a_request_with_a_forged_tag_is_found_by_what_the_guest_says_and_not_by_the_ha
     let result = fleet.judge(&guest, json!({"secrets": secrets(), "claims": claims}));
     refused(&result, "contraindicated", "attest.added_requests");
     assert!(result["msg"].as_str().unwrap().contains("r2"), "{result}");
+}
+
+#[test]
+fn who_leaves_out_what_was_added_is_not_believed() {
+    let fleet = Fleet::new();
+    let said = Claims::default().with_boot_id(BOOT_ID).unwrap();
+    let guest = Guest { user_data: said.user_data().unwrap().to_vec(), ..provisioned(&fleet) };
+    let judge = |more: Value| fleet.judge(&guest, with(json!({"secrets": secrets()}), more));
+    refused(&judge(json!({"claims": said.to_json().unwrap()})), "contraindicated", "attest.claims_missing");
+    refused(&judge(json!({"require_added_requests": true})), "contraindicated", "attest.claims_missing");
+    let lenient = judge(json!({"claims": said.to_json().unwrap(), "require_added_requests": false}));
+    assert_eq!(lenient["responses"][0]["verdict"], "affirming", "{lenient}");
+    refused(&judge(json!({"require_added_requests": true, "secrets": null})), "none", "args.missing");
 }
 
 #[test]
