@@ -224,6 +224,8 @@ seealso:
 - module: seguest.pv.secret_retrieve
 - module: seguest.pv.ap_bind
 - module: seguest.pv.facts
+- module: seguest.pv.attest_request
+- module: seguest.pv.attest_verify
 short_description: Bring a Secure Execution guest to the state that you describe, in one task
 version_added: 0.1.0
 """

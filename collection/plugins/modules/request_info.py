@@ -57,6 +57,8 @@ seealso:
 - module: seguest.pv.secret_retrieve
 - module: seguest.pv.ap_bind
 - module: seguest.pv.facts
+- module: seguest.pv.attest_request
+- module: seguest.pv.attest_verify
 short_description: Tell what an add-secret request says of itself
 version_added: 0.1.0
 """

@@ -94,6 +94,8 @@ seealso:
 - module: seguest.pv.secret_retrieve
 - module: seguest.pv.ap_bind
 - module: seguest.pv.facts
+- module: seguest.pv.attest_request
+- module: seguest.pv.attest_verify
 short_description: Add secrets to the store of a Secure Execution guest
 version_added: 0.1.0
 """

@@ -261,6 +261,8 @@ seealso:
 - module: seguest.pv.secret_retrieve
 - module: seguest.pv.ap_bind
 - module: seguest.pv.facts
+- module: seguest.pv.attest_request
+- module: seguest.pv.attest_verify
 short_description: Build add-secret requests for Secure Execution guests
 version_added: 0.1.0
 """

@@ -80,4 +80,10 @@ RESULT_KEYS: dict[str, tuple[str, ...]] = {
     "facts": (
         "ansible_facts",
     ),
+    "attest_request": (
+        "requests",
+    ),
+    "attest_verify": (
+        "responses",
+    ),
 }
