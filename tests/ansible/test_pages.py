@@ -25,10 +25,11 @@ import yaml
 DOCS = lab.REPOSITORY / "collection/docs"
 PLAYBOOKS = lab.REPOSITORY / "playbooks"
 # What they are about is tried on simulated guests by tests/playbook; here it is that they can be typed.
-PAGES = ("backup", "from-pvsecret", "monitoring", "rotation", "upgrade")
+PAGES = ("attestation", "backup", "from-pvsecret", "monitoring", "rotation", "upgrade")
 PLAYBOOK = re.compile(r"ansible-playbook seguest\.pv\.\w.*")
 # What begins a block in a page, and the test that runs it or why none does. Blocks of playbook commands alone need no line here.
-OTHERS = {
+OTHERS: dict[str, dict[str, str]] = {
+    "attestation": {},
     "backup": {
         "umask 077": "test_what_is_backed_up_is_restored_with_its_modes",
         "openssl cms -decrypt": "test_what_is_backed_up_is_restored_with_its_modes",

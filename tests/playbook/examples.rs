@@ -13,7 +13,7 @@ use std::path::Path;
 
 /// The examples that ansible-doc shows, by their names, and what comes of them on a fresh guest in check mode: all is
 /// well, or a failure that is not about how it is written.
-const OF_MODULES: [(&str, &str); 23] = [
+const OF_MODULES: [(&str, &str); 26] = [
     ("One EP11 queue with a certain master key, and one accelerator", "ok"),
     ("Apply a pvapconfig configuration file that is on the guest", "ok"),
     ("Release every queue", "ok"),
@@ -39,6 +39,10 @@ const OF_MODULES: [(&str, &str); 23] = [
     ("Remove what the guest runs at each boot", "ok"),
     // For a trusted machine; what it does there, the roles show.
     ("Build a request for an association secret, and create the secret if there is none", "request.on_guest"),
+    // What they read is still to be made.
+    ("Ask two guests to prove what they are", "ok"),
+    ("Are both guests what they are to be?", "ok"),
+    ("A guest whose store is still empty, before its requests are made", "ok"),
     ("Put a password where only its service can read it", "uv.retrieve_unsupported"),
     ("Retrieve one of two secrets with the same id", "uv.retrieve_unsupported"),
 ];

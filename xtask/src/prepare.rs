@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The modules, by name.
-pub const MODULES: [&str; 9] = [
+pub const MODULES: [&str; 11] = [
     "secret_request",
     "request_info",
     "guest",
@@ -22,6 +22,8 @@ pub const MODULES: [&str; 9] = [
     "ap_bind",
     "facts",
     "attest",
+    "attest_request",
+    "attest_verify",
 ];
 
 /// What simulated guests are made with; it never ships.

@@ -9,7 +9,5 @@ fault::codes! {
     QUOTE_HEX = "args.quote_hex", "A hex value arrived as a number that does not show its digits; write it in quotes.";
     QUOTE_NAME = "args.quote_name", "A name, an APQN or a secret was turned into a number or a boolean by YAML; write it in quotes.";
     SRC_NEEDS_COLLECTION = "args.src_needs_collection", "src names a file on the controller, which only the collection's action plugin can read.";
-    FILE_UNWRITABLE = "file.unwritable", "A file or folder could not be written, or its owner or mode could not be set.";
-    NO_SUCH_OWNER = "file.no_such_owner", "The user or group that should own a file does not exist.";
     BUG = "internal.bug", "A bug in the module itself.";
 }

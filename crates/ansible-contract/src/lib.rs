@@ -16,7 +16,6 @@ mod de;
 #[cfg(feature = "docs")]
 mod describe;
 mod each;
-pub mod files;
 mod memory;
 mod mode;
 mod nearest;

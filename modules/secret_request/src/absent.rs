@@ -5,10 +5,8 @@ use crate::codes;
 use crate::manifest::{Manifest, Recorded, request_of};
 use crate::plan::{ID_FILE_LIMIT, check_ours};
 use crate::progress::Progress;
-use crate::state_key::StateKey;
 use crate::wanted::Absent;
 use ansible_contract::Diff;
-use ansible_contract::files;
 use fault::{Fault, Result};
 use pv_request::IdFile;
 use pv_wire::layout;
@@ -16,6 +14,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use trusted::StateKey;
 
 /// Removes request and manifest, and the id file if it is this request's alone.
 ///
@@ -29,13 +28,13 @@ pub fn absent(
     progress: &mut Progress,
 ) -> Result<()> {
     let (path, manifest) = (&wanted.path, Manifest::path(&wanted.path));
-    let found = files::read(path, layout::MAX_REQUEST_LEN as u64, codes::NOT_OURS)?;
+    let found = durable::read(path, layout::MAX_REQUEST_LEN as u64, codes::NOT_OURS)?;
     let recorded = Manifest::read(path, key)?;
     if let Some(found) = &found {
         check_ours(path, found, &recorded)?;
     }
     // A manifest that anybody may have written removes nothing elsewhere.
-    let beside = |id_file: &PathBuf| files::identity(id_file).parent() == files::identity(path).parent();
+    let beside = |id_file: &PathBuf| durable::identity(id_file).parent() == durable::identity(path).parent();
     let named = recorded.said().and_then(|said| said.id_file_of(path));
     let named = named.filter(|id_file| recorded.trusted().is_some() || beside(id_file));
     let id_file = wanted.id_file.clone().or(named);
@@ -65,7 +64,7 @@ pub fn absent(
         Recorded::Untrusted(_) | Recorded::Trusted(_) => remove.push(manifest),
     }
     for path in remove {
-        if check_mode || files::remove(&path, &mut progress.entry.changed)? {
+        if check_mode || durable::remove(&path, &mut progress.entry.changed)? {
             let subject = path.display().to_string();
             progress.changed(Diff { subject, before: "state: present\n".into(), after: "state: absent\n".into() });
         }
@@ -75,20 +74,20 @@ pub fn absent(
 
 /// The requests that O(backup) kept when this one was replaced: as long as they are there, the secret can be had from them.
 fn kept(path: &Path) -> Result<Vec<PathBuf>> {
-    let identity = files::identity(path);
+    let identity = durable::identity(path);
     let folder = identity.parent().unwrap_or(Path::new("/"));
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(e) => return Err(files::unreadable(folder, &e)),
+        Err(e) => return Err(durable::unreadable(folder, &e)),
     };
     let mut kept = Vec::new();
     for entry in entries {
-        let entry = entry.map_err(|e| files::unreadable(folder, &e))?;
+        let entry = entry.map_err(|e| durable::unreadable(folder, &e))?;
         if !entry.file_name().to_str().is_some_and(|name| is_backup(name, path)) {
             continue;
         }
-        let found = files::read(&entry.path(), layout::MAX_REQUEST_LEN as u64, codes::NOT_OURS)?;
+        let found = durable::read(&entry.path(), layout::MAX_REQUEST_LEN as u64, codes::NOT_OURS)?;
         if found.is_some_and(|found| found.bytes.starts_with(&layout::MAGIC)) {
             kept.push(entry.path());
         }
@@ -104,7 +103,7 @@ fn keep_id_file(
     name: Option<&str>,
     users: &mut IdFileUsers,
 ) -> Result<Option<String>> {
-    let found = files::read(id_file, ID_FILE_LIMIT, codes::NOT_OURS).ok().flatten();
+    let found = durable::read(id_file, ID_FILE_LIMIT, codes::NOT_OURS).ok().flatten();
     let parsed = found.and_then(|found| IdFile::parse(&String::from_utf8(found.bytes).ok()?, "").ok());
     let Some(parsed) = parsed else { return Ok(Some("it is not an id file".into())) };
     if name.is_some_and(|name| name != parsed.name) {
@@ -125,7 +124,7 @@ impl IdFileUsers {
     /// A request in the id file's folder other than the manifest's own whose manifest names the id file, whoever
     /// wrote it: a file that somebody else relies on is not removed. From now on the manifest itself counts as gone.
     fn other_than(&mut self, manifest: &Path, id_file: &Path) -> Result<Option<PathBuf>> {
-        let id_file = files::identity(id_file);
+        let id_file = durable::identity(id_file);
         let folder = id_file.parent().unwrap_or(Path::new("/"));
         if !self.folders.contains_key(folder) {
             self.folders.insert(folder.to_owned(), look_into(folder)?);
@@ -133,7 +132,7 @@ impl IdFileUsers {
         let Some(users) = self.folders.get_mut(folder).and_then(|named| named.get_mut(&id_file)) else {
             return Ok(None);
         };
-        let own = request_of(&files::identity(manifest));
+        let own = request_of(&durable::identity(manifest));
         own.map(|own| users.remove(&own));
         Ok(users.first().cloned())
     }
@@ -147,12 +146,12 @@ impl IdFileUsers {
 /// The id files that manifests in a folder name, and the requests that have them. `folder` is an identity.
 fn look_into(folder: &Path) -> Result<HashMap<PathBuf, BTreeSet<PathBuf>>> {
     let mut named: HashMap<_, BTreeSet<_>> = HashMap::new();
-    for entry in fs::read_dir(folder).map_err(|e| files::unreadable(folder, &e))? {
-        let entry = entry.map_err(|e| files::unreadable(folder, &e))?.path();
+    for entry in fs::read_dir(folder).map_err(|e| durable::unreadable(folder, &e))? {
+        let entry = entry.map_err(|e| durable::unreadable(folder, &e))?.path();
         let Some(request) = request_of(&entry) else { continue };
         let recorded = Manifest::read(&request, None).ok();
         if let Some(id_file) = recorded.and_then(|recorded| recorded.said()?.id_file_of(&request)) {
-            named.entry(files::identity(&id_file)).or_default().insert(request);
+            named.entry(durable::identity(&id_file)).or_default().insert(request);
         }
     }
     Ok(named)

@@ -5,20 +5,19 @@ use crate::manifest::{Hidden, Manifest};
 use crate::material::Material;
 use crate::plan::{Desired, Observed, Plan};
 use crate::present::Shared;
-use crate::private_file::Private;
 use crate::progress::Progress;
-use crate::state_key::StateKey;
 use crate::wanted::{Present, Proof};
 use ansible_contract::Diff;
-use ansible_contract::files::{self, Attributes, Folder};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use durable::{Attributes, Folder};
 use fault::{Fault, Result};
 use openssl::sha::sha256;
 use pv_request::verify::iso8601;
 use pv_wire::{RequestView, encode_hex};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
+use trusted::{Private, StateKey};
 
 /// Mode of an id file: it holds no secret.
 const ID_FILE_MODE: u32 = 0o644;
@@ -58,7 +57,7 @@ impl Apply<'_> {
         if plan.set_attributes {
             let (before, after) = (found.attributes.lines(&self.desired.attributes), self.attribute_lines());
             if !self.shared.check_mode {
-                files::set_attributes(path, found, &self.desired.attributes, codes::NOT_OURS)?;
+                durable::set_attributes(path, found, &self.desired.attributes, codes::NOT_OURS)?;
             }
             self.progress.changed(Diff { subject: path.display().to_string(), before, after });
         }
@@ -110,8 +109,11 @@ impl Apply<'_> {
 
     fn key(&self) -> Result<&StateKey> {
         self.shared.key.as_ref().ok_or_else(|| {
-            Fault::new(codes::STATE_KEY, format!("The key {} no longer exists.", self.shared.key_path.display()))
-                .hint("Run the task again: it creates a new key, and builds the request again.")
+            Fault::new(
+                trusted::codes::STATE_KEY,
+                format!("The key {} no longer exists.", self.shared.key_path.display()),
+            )
+            .hint("Run the task again: it creates a new key, and builds the request again.")
         })
     }
 
@@ -123,7 +125,7 @@ impl Apply<'_> {
         let manifest = Manifest::path(path);
         if !self.shared.check_mode {
             let sealed = self.manifest(path, &recorded.sha256, &recorded.hidden)?;
-            files::replace(&manifest, &sealed, &Attributes::mode(0o600), &mut self.progress.entry.changed)?;
+            durable::replace(&manifest, &sealed, &Attributes::mode(0o600), &mut self.progress.entry.changed)?;
         }
         self.progress.changed(Diff { subject: manifest.display().to_string(), before, after });
         Ok(())
@@ -137,7 +139,7 @@ impl Apply<'_> {
         let (Some(text), Some(path)) = (&plan.write_id_file, &self.wanted.id_file) else { return Ok(()) };
         if !self.shared.check_mode {
             let changed = &mut self.progress.entry.changed;
-            files::replace(path, text.as_bytes(), &Attributes::mode(ID_FILE_MODE), changed)?;
+            durable::replace(path, text.as_bytes(), &Attributes::mode(ID_FILE_MODE), changed)?;
         }
         let before = self.observed.id_file.as_deref().map(String::from_utf8_lossy).unwrap_or_default().into_owned();
         self.progress.changed(Diff { subject: path.display().to_string(), before, after: text.clone() });
@@ -180,7 +182,7 @@ fn tell_request(bytes: &[u8], there: bool, wanted: &Present, progress: &mut Prog
 
 /// The id file as the manifest names it: so that a folder can be moved as a whole.
 fn relative(id_file: &Path, request: &Path) -> PathBuf {
-    let (id_file, request) = (files::identity(id_file), files::identity(request));
+    let (id_file, request) = (durable::identity(id_file), durable::identity(request));
     match (id_file.parent() == request.parent(), id_file.file_name()) {
         (true, Some(name)) => name.into(),
         _ => id_file,

@@ -1,13 +1,7 @@
 //! Error codes of this module.
 
 fault::codes! {
-    DUPLICATE_PATH = "args.duplicate_path", "Two entries of requests would write the same file.";
     ID_FILE_COLLISION = "args.id_file_collision", "The path of the id file is taken by another secret's id file, or by something else.";
-    INSECURE = "file.insecure", "A file that holds a secret can be read or replaced by others, or is not a regular file with only one name.";
-    FOLDER_SHARED = "file.folder_shared", "The folder of a file that holds a secret belongs to another user or is writable for its group: they could replace the file.";
-    NOT_LISTED = "hkd.not_listed", "A host key document's key is not among host_key_hashes.";
-    HOST_KEY_TWICE = "hkd.same_key", "Two host key documents contain the same host key; the request has one slot for it.";
-    UNVERIFIED = "hkd.unverified", "Host key documents were not verified: a machine not made by IBM may be able to read the secret.";
     ON_GUEST = "request.on_guest", "Requests are built on a trusted machine; this is a Secure Execution guest.";
     NOT_OURS = "request.not_ours", "The existing file at the request's path is not an add-secret request; it is not overwritten.";
     SECRET_MISSING = "request.secret_missing", "The file with the secret does not exist.";
@@ -22,7 +16,5 @@ fault::codes! {
     UNTRUSTED_MANIFEST = "request.untrusted_manifest", "The manifest of the request was changed, or written by another user; the request is built again.";
     ALTERED = "request.altered", "The request is not the one in its manifest: a run was interrupted, or the request was changed; it is built again.";
     ORIGIN_NOT_PROVED = "request.origin_not_proved", "The request carries no extension secret, so its origin is not proved to the guest's image.";
-    CUID = "request.cuid", "The file does not contain a configuration unique id (CUID).";
-    STATE_KEY = "request.state_key", "The user's key for manifests cannot be used.";
     LEFT_IN_PLACE = "request.left_in_place", "A file was not removed, because another request uses it or it does not belong to this request.";
 }

@@ -5,7 +5,6 @@ use crate::manifest::{self, Manifest};
 use crate::options::{Held, Requests};
 use crate::plan::ID_FILE_LIMIT;
 use crate::wanted::Present;
-use ansible_contract::files;
 use fault::{Fault, Result};
 use pv_request::IdFile;
 use pv_wire::{RequestView, SecretId, layout};
@@ -38,9 +37,9 @@ impl History {
             if fs::symlink_metadata(may.secret_file).is_ok() {
                 continue;
             }
-            let beside = may.path.map(files::identity);
+            let beside = may.path.map(durable::identity);
             folders.extend(beside.as_deref().and_then(Path::parent).map(|folder| (folder.to_owned(), false)));
-            folders.extend(may.history.iter().map(|folder| (files::identity(folder.as_path()), true)));
+            folders.extend(may.history.iter().map(|folder| (durable::identity(folder.as_path()), true)));
             history.in_guests.extend(may.held.iter().filter_map(known));
         }
         for (folder, with_folders) in &folders {
@@ -89,20 +88,20 @@ impl History {
             Ok(entries) => entries,
             // Nothing was ever written there.
             Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
-            Err(e) => return Err(files::unreadable(folder, &e)),
+            Err(e) => return Err(durable::unreadable(folder, &e)),
         };
         for (at, entry) in entries.enumerate() {
             if at == MOST_ENTRIES {
                 let detail = format!("{} holds more than {MOST_ENTRIES} files.", folder.display());
                 return Err(Fault::new(codes::NOT_OURS, detail).hint("Keep requests in a separate folder."));
             }
-            let entry = entry.map_err(|e| files::unreadable(folder, &e))?;
+            let entry = entry.map_err(|e| durable::unreadable(folder, &e))?;
             let path = entry.path();
             // A folder may have been moved elsewhere and linked; a link to a file is one that cannot be read.
             let kind = match fs::metadata(&path) {
                 Ok(metadata) => metadata.file_type(),
                 Err(e) if e.kind() == ErrorKind::NotFound => continue,
-                Err(e) => return Err(files::unreadable(&path, &e)),
+                Err(e) => return Err(durable::unreadable(&path, &e)),
             };
             if kind.is_dir() && with_folders {
                 self.look_into(&path, false)?;
@@ -128,18 +127,18 @@ fn id_in(path: &Path) -> Result<Option<SecretId>> {
         return Ok(said.inputs.id.as_deref().and_then(|id| id.parse().ok()));
     }
     if path.as_os_str().as_bytes().ends_with(b".yaml") {
-        let found = files::read(path, ID_FILE_LIMIT, codes::NOT_OURS)?;
+        let found = durable::read(path, ID_FILE_LIMIT, codes::NOT_OURS)?;
         let text = found.and_then(|found| String::from_utf8(found.bytes).ok());
         return Ok(text.and_then(|text| IdFile::parse(&text, "").ok()).map(|file| file.id));
     }
     // By whatever name, as a kept request has another one than when it was in use.
-    let Some(file) = files::open(path).map_err(|e| files::unreadable(path, &e))? else { return Ok(None) };
+    let Some(file) = durable::open(path).map_err(|e| durable::unreadable(path, &e))? else { return Ok(None) };
     let mut bytes = Vec::new();
-    (&file).take(layout::MAGIC.len() as u64).read_to_end(&mut bytes).map_err(|e| files::unreadable(path, &e))?;
+    (&file).take(layout::MAGIC.len() as u64).read_to_end(&mut bytes).map_err(|e| durable::unreadable(path, &e))?;
     if bytes != layout::MAGIC {
         return Ok(None);
     }
-    (&file).take(layout::MAX_REQUEST_LEN as u64).read_to_end(&mut bytes).map_err(|e| files::unreadable(path, &e))?;
+    (&file).take(layout::MAX_REQUEST_LEN as u64).read_to_end(&mut bytes).map_err(|e| durable::unreadable(path, &e))?;
     let view = RequestView::parse(&bytes).map_err(|_| damaged(path, "request"))?;
     Ok(view.id)
 }

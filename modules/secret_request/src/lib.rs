@@ -2,24 +2,18 @@
 
 mod absent;
 mod apply;
-mod builders;
 pub mod codes;
-pub mod cuid;
 mod history;
-mod hosts;
 pub mod manifest;
 mod material;
 pub mod options;
 mod plan;
 mod present;
-pub mod private_file;
 mod progress;
 mod report;
 pub mod seal;
-pub mod state_key;
 mod task;
 mod wanted;
-mod warnings;
 
 use ansible_contract::{Context, Failure, Module, Outcome};
 use fault::Code;
@@ -34,7 +28,8 @@ pub struct SecretRequest;
 
 impl Module for SecretRequest {
     const NAME: &'static str = "secret_request";
-    const CODES: &'static [&'static [Code]] = &[codes::ALL, pv_request::codes::ALL, pv_wire::codes::ALL];
+    const CODES: &'static [&'static [Code]] =
+        &[codes::ALL, trusted::codes::ALL, pv_request::codes::ALL, pv_wire::codes::ALL];
     const HOLDS_SECRETS: bool = true;
     type Options = Options;
     type Report = Report;

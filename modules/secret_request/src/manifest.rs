@@ -5,8 +5,6 @@
 
 use crate::codes;
 use crate::options::Flag;
-use crate::state_key::StateKey;
-use ansible_contract::files;
 use fault::{Fault, Result};
 use openssl::memcmp;
 use serde::{Deserialize, Serialize};
@@ -14,6 +12,7 @@ use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
+use trusted::StateKey;
 
 /// What is appended to a request's file name.
 pub const SUFFIX: &str = ".manifest.json";
@@ -145,7 +144,7 @@ impl Manifest {
     /// # Errors
     /// `file.unreadable`, `request.not_ours`, `request.crypto`.
     pub fn read(request: &Path, key: Option<&StateKey>) -> Result<Recorded> {
-        let Some(found) = files::read(&Self::path(request), LIMIT, codes::NOT_OURS)? else {
+        let Some(found) = durable::read(&Self::path(request), LIMIT, codes::NOT_OURS)? else {
             return Ok(Recorded::Absent);
         };
         Self::parse(&found.bytes, key)
@@ -184,7 +183,7 @@ impl Manifest {
 
     /// Whether it names this id file.
     pub fn names(&self, id_file: &Path, request: &Path) -> bool {
-        self.id_file_of(request).is_some_and(|named| files::identity(&named) == files::identity(id_file))
+        self.id_file_of(request).is_some_and(|named| durable::identity(&named) == durable::identity(id_file))
     }
 
     fn mac(&self, key: &StateKey) -> Result<String> {

@@ -1,20 +1,17 @@
 //! What a request is made of: the content of all files that the options name.
 
-use crate::hosts::{Hosts, KnownHosts};
+use crate::codes;
 use crate::manifest::{Hidden, Inputs};
 use crate::options::Kind;
-use crate::private_file::{self, Private};
 use crate::seal::{Seal, locked};
-use crate::state_key::StateKey;
 use crate::wanted::{CuidSource, HINT_BASE64, Present, Proof, SecretSource};
-use crate::{codes, cuid};
 use fault::{Fault, Result};
 use openssl::sha::sha256;
 use pv_request::codes::{SECRET_KEY, SECRET_SIZE};
 use pv_request::{AddSecret, Extension, HINT_RAW_FILE, ImageTags, RequestKeys, Secret, SecretClass, Source, UserData};
 use pv_wire::{SecretId, SecretType, encode_hex};
-use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use trusted::{Hosts, KnownHosts, KnownImages, Private, StateKey, cuid, private_file};
 
 /// The secret, as far as it is there.
 pub enum SecretState {
@@ -26,21 +23,6 @@ pub enum SecretState {
     ToCreate,
     /// It is there and encrypted, and no key is given.
     Locked,
-}
-
-/// The images of a task, each read once.
-#[derive(Debug, Default)]
-pub struct KnownImages(HashMap<PathBuf, Result<ImageTags>>);
-
-impl KnownImages {
-    fn get(&mut self, path: &Path) -> Result<ImageTags> {
-        if let Some(known) = self.0.get(path) {
-            return known.clone();
-        }
-        let read = ImageTags::read(path);
-        self.0.insert(path.to_owned(), read.clone());
-        read
-    }
 }
 
 /// Everything that was read.
@@ -64,7 +46,7 @@ impl Material {
     /// # Errors
     /// The `file.*`, `image.*` and `hkd.*` codes, `request.secret_missing`, and those about single inputs.
     pub fn gather(wanted: &Present, known: &mut KnownHosts, images: &mut KnownImages) -> Result<Self> {
-        let hosts = known.get(&wanted.host_keys, wanted.trust.as_ref(), wanted.host_key_hashes.as_deref())?;
+        let hosts = known.get(&wanted.host_keys)?;
         let mut warnings = hosts.repeated();
         let secret = secret(wanted, &mut warnings)?;
         Ok(Self {
@@ -73,9 +55,11 @@ impl Material {
             image: images.get(&wanted.image)?,
             extension: match &wanted.proof {
                 Proof::None => Extension::None,
-                Proof::Simple(path) => Extension::simple(&key_file(path, &mut warnings)?, &path.display().to_string())?,
+                Proof::Simple(path) => {
+                    Extension::simple(&private_file::required(path, &mut warnings)?, &path.display().to_string())?
+                }
                 Proof::Derived(path) => {
-                    Extension::derived(&key_file(path, &mut warnings)?, &path.display().to_string())?
+                    Extension::derived(&private_file::required(path, &mut warnings)?, &path.display().to_string())?
                 }
             },
             cuid: match &wanted.cuid {
@@ -84,7 +68,11 @@ impl Material {
                 CuidSource::File(path) => Some(cuid::from_file(path)?),
             },
             user_data: wanted.user_data.as_deref().map(Source::read).transpose()?.map_or_else(Vec::new, |s| s.bytes),
-            signing_key: wanted.user_signing_key.as_deref().map(|path| key_file(path, &mut warnings)).transpose()?,
+            signing_key: wanted
+                .user_signing_key
+                .as_deref()
+                .map(|path| private_file::required(path, &mut warnings))
+                .transpose()?,
             warnings,
         })
     }
@@ -209,14 +197,6 @@ fn secret_missing(wanted: &Present, path: &Path) -> Fault {
         "First time: set create_secret: true (with the playbook provision: -e provision_create_secrets=true). Lost: restore it from the backup, because a new secret does not fit what the old one protects."
     } else {
         "Put the secret there, with mode 0600; if it was lost, restore it from the backup."
-    })
-}
-
-fn key_file(path: &Path, warnings: &mut Vec<Fault>) -> Result<Private> {
-    warnings.extend(private_file::folder(path)?);
-    private_file::read(path)?.ok_or_else(|| {
-        Fault::new(fault::file::MISSING, format!("{} does not exist.", path.display()))
-            .hint("Check the path, on the machine where the module runs.")
     })
 }
 

@@ -1,48 +1,11 @@
 //! What users type.
 
-use ansible_contract::{Each, HexText, Mode, NameText, NoLog, PathText};
+use ansible_contract::{HexText, Mode, NameText, NoLog, PathText};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
+use trusted::{Entries, Unreadable};
 
-/// Declares the options once: each may be given for the task and again for one of its requests, so each is an
-/// `Option`. Where there is a default, a method of the option's name gives its value.
-macro_rules! options {
-    (
-        $(#[$struct_meta:meta])*
-        struct $struct:ident {
-            $($(#[$meta:meta])* $name:ident: $type:ty $(= $default:expr)?,)+
-        }
-    ) => {
-        $(#[$struct_meta])*
-        #[derive(Clone, Debug, Default, Deserialize, Serialize)]
-        #[cfg_attr(feature = "docs", derive(schemars::JsonSchema))]
-        #[serde(default)]
-        pub struct $struct {
-            $(
-                $(#[$meta])*
-                $(#[cfg_attr(feature = "docs", schemars(extend("default" = $default)))])?
-                #[serde(skip_serializing_if = "Option::is_none")]
-                pub $name: Option<$type>,
-            )+
-        }
-
-        impl $struct {
-            /// These options, and where one is not given, that of `base`. Lists replace.
-            fn laid_over(self, base: &Self) -> Self {
-                Self { $($name: self.$name.or_else(|| base.$name.clone()),)+ }
-            }
-
-            $($(
-                /// The option's value or its default.
-                pub fn $name(&self) -> $type {
-                    self.$name.unwrap_or($default)
-                }
-            )?)+
-        }
-    };
-}
-
-options! {
+trusted::layered_options! {
     /// Options of `secret_request`.
     struct Options {
         /// The request, a file. May be omitted with O(return_content); then the request is rebuilt in each run.
@@ -162,14 +125,14 @@ options! {
         group: String,
         /// Echoed in the results, to distinguish requests.
         label: String,
-        /// Several requests. Each is a dictionary of this module's options, which override those of the task; lists
-        /// are replaced. If the task fails, the results contain only the failed ones.
-        requests: Vec<Each<Options>>,
         /// Whether the task succeeds although some of O(requests) could not be built or have invalid options: each of
         /// these has RV(requests[].failed) and RV(requests[].error), and the results contain all requests. A mistake
         /// in the task's own options always fails the task.
         keep_going: bool = false,
     }
+    /// Several requests. Each is a dictionary of this module's options, which override those of the task; lists
+    /// are replaced. If the task fails, the results contain only the failed ones.
+    list requests
 }
 
 impl Options {
@@ -183,8 +146,7 @@ impl Options {
 #[derive(Debug)]
 pub struct Requests {
     shared: Options,
-    // Each is in a box: they are large, there may be thousands, and each is freed when it is done.
-    own: Vec<Each<Options>>,
+    own: Entries<Options>,
 }
 
 impl Requests {
@@ -193,25 +155,12 @@ impl Requests {
     /// # Errors
     /// `args.unknown_option` for requests within requests, and the `args.*` codes for a request that cannot be meant, unless
     /// the task is to keep going.
-    pub fn new(mut options: Options) -> fault::Result<Self> {
-        let Some(own) = options.requests.take() else {
-            return Ok(Self { shared: Options::default(), own: vec![Each::Read(Box::new(options))] });
-        };
-        if let Some(at) = own.iter().position(|entry| entry.read().is_some_and(|own| own.requests.is_some())) {
-            return Err(fault::Fault::new(
-                ansible_contract::codes::UNKNOWN_OPTION,
-                format!("The option requests[{at}].requests does not exist."),
-            )
-            .hint("List all requests in the one option requests of the task."));
+    pub fn new(options: Options) -> fault::Result<Self> {
+        let (shared, own) = trusted::entries(options)?;
+        if !shared.keep_going() {
+            own.refuse_any()?;
         }
-        let refused = own.iter().enumerate().find_map(|(at, own)| match own {
-            Each::Refused(refused) => Some(refused.fault(&place(at))),
-            Each::Read(_) => None,
-        });
-        match refused {
-            Some(fault) if !options.keep_going() => Err(fault),
-            _ => Ok(Self { shared: options, own }),
-        }
+        Ok(Self { shared, own })
     }
 
     /// Whether the task succeeds although some of them could not be made.
@@ -219,9 +168,9 @@ impl Requests {
         self.shared.keep_going()
     }
 
-    /// The path of each request.
-    pub fn paths(&self) -> impl Iterator<Item = Option<&PathText>> {
-        self.own.iter().map(|own| own.read().and_then(|own| own.path.as_ref().or(self.shared.path.as_ref())))
+    /// The path of each request that has one, with the request's place.
+    pub fn paths(&self) -> impl Iterator<Item = (usize, &PathText)> {
+        self.own.read().filter_map(|(at, own)| Some((at, own.path.as_ref().or(self.shared.path.as_ref())?)))
     }
 
     /// How many there are.
@@ -232,7 +181,7 @@ impl Requests {
     /// Those that may make their secret.
     pub fn creations(&self) -> impl Iterator<Item = Creation<'_>> {
         let shared = &self.shared;
-        self.own.iter().filter_map(Each::read).filter_map(|own| {
+        self.own.read().filter_map(|(_, own)| {
             own.create_secret.or(shared.create_secret).filter(|may| *may)?;
             own.r#type.or(shared.r#type).is_none_or(|kind| kind == Kind::Association).then_some(())?;
             Some(Creation {
@@ -244,26 +193,18 @@ impl Requests {
         })
     }
 
-    /// All options of each request, or its label and why it cannot be meant. Made one after the other: there may be
-    /// thousands.
-    pub fn each(self) -> impl Iterator<Item = Result<Options, (Option<String>, fault::Fault)>> {
-        let Self { shared, own } = self;
-        own.into_iter().enumerate().map(move |(at, own)| match own {
-            Each::Refused(refused) => Err((refused.label().map(ToOwned::to_owned), refused.fault(&place(at)))),
-            Each::Read(own) => {
-                let (said, mut all) = (own.create_secret, own.laid_over(&shared));
-                if said.is_none() && !all.can_create() {
-                    all.create_secret = None;
-                }
-                Ok(all)
-            }
+    /// All options of each request, or why it cannot be meant.
+    pub fn each(self) -> impl Iterator<Item = Result<Options, Unreadable>> {
+        let Self { mut shared, own } = self;
+        // Given for the task, it counts for those whose secret can be made.
+        let create = shared.create_secret.take();
+        own.laid_over(shared).map(move |options| {
+            options.map(|mut all| {
+                all.create_secret = all.create_secret.or(create.filter(|_| all.can_create()));
+                all
+            })
         })
     }
-}
-
-/// Where a request stands among the task's options.
-fn place(at: usize) -> String {
-    format!("requests[{at}]")
 }
 
 /// A request that may make its secret.

@@ -2,7 +2,7 @@
 
 use crate::codes;
 use crate::manifest::{Hidden, Inputs, Manifest, Recorded, same};
-use ansible_contract::files::{Attributes, Found};
+use durable::{Attributes, Found};
 use fault::{Fault, Result};
 use openssl::sha::sha256;
 use pv_request::IdFile;

@@ -3,17 +3,14 @@
 use crate::apply::Apply;
 use crate::codes;
 use crate::history::History;
-use crate::hosts::KnownHosts;
 use crate::manifest::{Hidden, Manifest, Recorded};
-use crate::material::{KnownImages, Material, SecretState};
+use crate::material::{Material, SecretState};
 use crate::plan::{Desired, ID_FILE_LIMIT, Observed, Plan, plan};
-use crate::private_file::{self, Private};
 use crate::progress::Progress;
-use crate::seal::{Seal, locked};
-use crate::state_key::StateKey;
+use crate::seal::{self, Seal, locked};
 use crate::wanted::Present;
 use ansible_contract::Diff;
-use ansible_contract::files::{self, Attributes};
+use durable::Attributes;
 use fault::{Fault, Result};
 use pv_request::IdFile;
 use pv_wire::{SecretType, layout};
@@ -21,6 +18,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use trusted::{KnownHosts, KnownImages, Private, StateKey, private_file};
 use zeroize::Zeroizing;
 
 /// Mode of a request unless another is wanted.
@@ -73,11 +71,11 @@ impl Prepared {
             let written =
                 [wanted.secret_file(), manifest.as_deref(), wanted.path.as_deref(), wanted.id_file.as_deref()];
             let mut written = [Some(shared.key_path.as_path())].into_iter().chain(written).flatten();
-            written.try_for_each(files::settle)?;
+            written.try_for_each(durable::settle)?;
         }
         let mut material = Material::gather(&wanted, &mut shared.known, &mut shared.images)?;
         if let (SecretState::Locked, Some(path)) = (&material.secret, wanted.secret_file()) {
-            if let Some(bytes) = shared.created.get(&files::identity(path)) {
+            if let Some(bytes) = shared.created.get(&durable::identity(path)) {
                 material.secret = SecretState::Known(bytes.clone());
             }
         }
@@ -108,7 +106,7 @@ impl Prepared {
             prepared.secret = prepared.make_secret(shared.check_mode, progress)?;
             // Encrypted for others, it can be used by the rest of this task only from memory.
             if let (SecretState::ToCreate, false) = (&prepared.material.secret, shared.check_mode) {
-                let path = prepared.wanted.secret_file().map(files::identity);
+                let path = prepared.wanted.secret_file().map(durable::identity);
                 shared.created.extend(path.zip(prepared.secret.clone()));
             }
         }
@@ -123,10 +121,10 @@ impl Prepared {
                 let secret = matches!(material.secret, SecretState::ToCreate).then(|| wanted.secret_file()).flatten();
                 let written = [Some(path.as_path()), wanted.id_file.as_deref(), secret];
                 let mut written = written.into_iter().flatten();
-                written.try_for_each(|file| files::make_folder_of(file, &mut progress.entry.changed))?;
+                written.try_for_each(|file| durable::make_folder_of(file, &mut progress.entry.changed))?;
             }
-            files::check_writable(path)?;
-            wanted.id_file.as_deref().map_or(Ok(()), files::check_writable)?;
+            durable::check_writable(path)?;
+            wanted.id_file.as_deref().map_or(Ok(()), durable::check_writable)?;
         }
         match (&material.secret, wanted.secret_file()) {
             (SecretState::Known(bytes), _) => Ok(Some(bytes.clone())),
@@ -136,7 +134,7 @@ impl Prepared {
                 // This finds out whether all else is right before anything is written.
                 material.build(wanted, Some(&zeros))?;
                 let mut created = check_mode;
-                let bytes = if check_mode { Ok(zeros) } else { private_file::create(path, &seal, &mut created) };
+                let bytes = if check_mode { Ok(zeros) } else { seal::create(path, &seal, &mut created) };
                 if created {
                     tell_created(path, check_mode, progress);
                 }
@@ -176,7 +174,7 @@ impl Prepared {
 fn observe(wanted: &Present, key: Option<&StateKey>) -> Result<Observed> {
     let limit = layout::MAX_REQUEST_LEN as u64;
     let (request, recorded) = match &wanted.path {
-        Some(path) => (files::read(path, limit, codes::NOT_OURS)?, Manifest::read(path, key)?),
+        Some(path) => (durable::read(path, limit, codes::NOT_OURS)?, Manifest::read(path, key)?),
         None => (None, Recorded::Absent),
     };
     Ok(Observed { request, recorded, id_file: read_id_file(wanted)? })
@@ -185,7 +183,7 @@ fn observe(wanted: &Present, key: Option<&StateKey>) -> Result<Observed> {
 /// What is in the id file's place.
 fn read_id_file(wanted: &Present) -> Result<Option<Vec<u8>>> {
     let read = |path| {
-        files::read(path, ID_FILE_LIMIT, codes::NOT_OURS).map_err(|mut fault| {
+        durable::read(path, ID_FILE_LIMIT, codes::NOT_OURS).map_err(|mut fault| {
             if fault.code == codes::NOT_OURS {
                 fault.code = codes::ID_FILE_COLLISION;
             }
@@ -248,10 +246,10 @@ fn tell_what_is_asked(wanted: &Present, progress: &mut Progress) {
     entry.id = wanted.id.map(|id| id.to_string());
     entry.id_file = wanted.id_file.as_deref().map(shown);
     entry.secret_file = wanted.secret_file().map(shown);
-    if wanted.trust.is_none() {
+    if wanted.host_keys.trust.is_none() {
         progress.warn(
             &Fault::new(
-                codes::UNVERIFIED,
+                trusted::codes::UNVERIFIED,
                 "The host key documents were not verified: whoever made them may be able to read the secret.",
             )
             .hint("Set verify_host_keys: true and name certificates and crls."),

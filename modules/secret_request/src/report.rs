@@ -3,6 +3,7 @@
 use serde::Serialize;
 use serde_json::Value;
 use std::sync::Arc;
+use trusted::HostKeyInfo;
 
 /// Results of `secret_request`.
 #[derive(Debug, Serialize)]
@@ -55,20 +56,4 @@ pub struct Entry {
     pub content: Option<String>,
     /// The request that was replaced, with O(backup).
     pub backup_file: Option<String>,
-}
-
-/// One host key document.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-#[cfg_attr(feature = "docs", derive(schemars::JsonSchema))]
-pub struct HostKeyInfo {
-    /// The document, as given.
-    pub file: String,
-    /// SHA-256 of the host key, hex, as the machine itself shows it.
-    pub hash: String,
-    /// Serial number of the document, hex; null if it was not verified.
-    pub serial: Option<String>,
-    /// Expiry of the document, UTC; null if it was not verified.
-    pub not_after: Option<String>,
-    /// Next update of the revocation list that covers it, UTC; null if it was not verified.
-    pub crl_next_update: Option<String>,
 }

@@ -1,11 +1,11 @@
 //! Secrets that are encrypted in their files.
 
 use crate::codes;
-use crate::private_file::{self, Private};
 use ansible_contract::NoLog;
 use fault::{Fault, Result};
 use pv_request::{OpeningKey, Recipients, Source, check_sealed, is_sealed};
 use std::path::{Path, PathBuf};
+use trusted::{Private, private_file};
 
 /// For whom the file with a secret is encrypted, and what opens it.
 #[derive(Debug, Clone, Default)]
@@ -82,6 +82,21 @@ impl Seal {
             )
         })
     }
+}
+
+/// Makes a file with random bytes, closed by `seal`, unless it exists; gives the secret. `created` becomes true once it was
+/// made, whatever fails after that.
+///
+/// # Errors
+/// Those of [`private_file::create`] and [`Seal::open`], `request.secret_locked`, and `request.crypto`.
+pub fn create(path: &Path, seal: &Seal, created: &mut bool) -> Result<Private> {
+    let secret = private_file::random()?;
+    let there = private_file::create(path, seal.close(&secret)?, created)?;
+    if *created {
+        return Ok(secret);
+    }
+    // Another run was faster; its secret is the one.
+    seal.open(there, path)?.ok_or_else(|| locked(path))
 }
 
 /// That a secret would be needed which nobody can read here.

@@ -1,29 +1,29 @@
 //! The requests of one task, one after the other, and the result of them all.
 
 use crate::absent::{IdFileUsers, absent};
-use crate::builders::{Builders, Built};
 use crate::codes;
 use crate::history::History;
-use crate::hosts::KnownHosts;
-use crate::material::KnownImages;
 use crate::options::{Options, Requests, State};
 use crate::present::{Prepared, Shared};
-use crate::private_file;
 use crate::progress::Progress;
 use crate::report::{Entry, Report};
-use crate::state_key::StateKey;
 use crate::wanted::{Absent, Wanted};
-use crate::warnings::Warnings;
-use ansible_contract::files;
 use ansible_contract::{Context, Diff, Failure, Outcome, codes as args, fault_json};
 use fault::{Fault, Result};
 use std::collections::{HashMap, VecDeque};
 use std::sync::mpsc::Receiver;
 use std::thread;
+use trusted::{KnownHosts, KnownImages, StateKey, Unreadable, Warnings, Worked, Workers, private_file};
+
+/// What comes of building a request: its bytes, if it was to be built.
+type Built = Result<Option<Vec<u8>>>;
+
+/// Threads that build requests. Nearly all of the work on one is arithmetic on P-521.
+type Builders = Workers<Prepared, Built>;
 
 /// In check mode an earlier task may still make what these codes miss.
 const MADE_BY_AN_EARLIER_TASK: [&str; 3] =
-    [fault::file::MISSING.name, codes::SECRET_MISSING.name, ansible_contract::codes::NO_SUCH_OWNER.name];
+    [fault::file::MISSING.name, codes::SECRET_MISSING.name, fault::file::NO_SUCH_OWNER.name];
 
 /// No two requests may have one file: the second would replace the first in every run.
 ///
@@ -31,10 +31,10 @@ const MADE_BY_AN_EARLIER_TASK: [&str; 3] =
 /// `args.duplicate_path`.
 pub fn refuse_duplicates(requests: &Requests) -> Result<()> {
     let mut seen = HashMap::new();
-    for (at, path) in requests.paths().enumerate().filter_map(|(at, path)| Some((at, path?))) {
-        if let Some(first) = seen.insert(files::identity(path.as_path()), at) {
+    for (at, path) in requests.paths() {
+        if let Some(first) = seen.insert(durable::identity(path.as_path()), at) {
             let detail = format!("requests[{first}] and requests[{at}] both have the path {path}.");
-            return Err(Fault::new(codes::DUPLICATE_PATH, detail).hint("Give each request its own path."));
+            return Err(Fault::new(trusted::codes::DUPLICATE_PATH, detail).hint("Give each request its own path."));
         }
     }
     Ok(())
@@ -46,7 +46,7 @@ pub struct Task {
     id_file_users: IdFileUsers,
     with_diff: bool,
     /// Requests that are being built, in their order.
-    under_way: VecDeque<(Progress, Receiver<Built>)>,
+    under_way: VecDeque<(Progress, Receiver<Worked<Prepared, Built>>)>,
     entries: Vec<Entry>,
     warnings: Warnings,
     diff: Vec<Diff>,
@@ -90,16 +90,14 @@ impl Task {
     pub fn requests(&mut self, requests: Requests) {
         self.keep_going = requests.keep_going();
         thread::scope(|scope| {
-            let builders = Builders::start(scope, requests.count());
+            let builders = Builders::start(scope, requests.count(), Prepared::build);
             for options in requests.each() {
                 match options {
                     Ok(options) => self.request(&options, &builders),
-                    Err((label, fault)) => {
+                    Err(Unreadable { label, fault }) => {
                         self.finish_all();
-                        self.note(
-                            Progress { entry: Entry { label, ..Entry::default() }, ..Progress::default() },
-                            Err(fault),
-                        );
+                        let entry = Entry { label, ..Entry::default() };
+                        self.note(Progress { entry, ..Progress::default() }, Err(fault));
                     }
                 }
                 while self.under_way.len() > builders.window() {
@@ -127,7 +125,7 @@ impl Task {
                 self.id_file_users.forget();
                 match Prepared::new(wanted, &mut self.shared, &mut progress) {
                     Ok(prepared) => {
-                        self.under_way.push_back((progress, builders.build(Box::new(prepared))));
+                        self.under_way.push_back((progress, builders.give(Box::new(prepared))));
                         return;
                     }
                     Err(fault) => Err(fault),

@@ -1,18 +1,16 @@
 //! What the options of one request ask for, checked as far as that goes without reading any file.
 
-use crate::cuid;
-use crate::cuid::Cuid;
-use crate::hosts::TrustFiles;
 use crate::manifest::Manifest;
 use crate::options::{Flag, Kind, Options, State};
-use crate::private_file::Private;
 use crate::seal::Sealing;
-use ansible_contract::{Mode, NoLog, PathText, codes as args, files, from_base64};
+use ansible_contract::{Mode, NoLog, codes as args, from_base64};
 use fault::{Fault, Result};
 use pv_request::IdFile;
-use pv_wire::{SecretId, decode_hex};
+use pv_wire::SecretId;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use trusted::cuid::{self, Cuid};
+use trusted::{AskedHostKeys, HostKeyOptions, Private, missing, paths, required};
 
 /// In bytes. Id file and manifest hold the name and must stay readable.
 const LONGEST_NAME: usize = 4096;
@@ -73,12 +71,8 @@ pub struct Present {
     pub replace_secret: bool,
     /// The boot image.
     pub image: PathBuf,
-    /// Host key documents.
-    pub host_keys: Vec<PathBuf>,
-    /// The only host keys that are acceptable.
-    pub host_key_hashes: Option<Vec<[u8; 32]>>,
-    /// By what the documents are verified; `None`: not at all.
-    pub trust: Option<TrustFiles>,
+    /// Host keys that can open the request.
+    pub host_keys: AskedHostKeys,
     /// The proof of origin.
     pub proof: Proof,
     /// The start of a guest to which the request is bound.
@@ -177,15 +171,7 @@ fn present(options: &Options) -> Result<Present> {
         secret: secret(options, kind)?,
         replace_secret: options.replace_secret(),
         image: required(options.image.as_ref(), "image")?,
-        host_keys: list(&options.host_keys)
-            .filter(|list| !list.is_empty())
-            .ok_or_else(|| missing("host_keys", "without a host key no machine could open the request"))?,
-        host_key_hashes: options
-            .host_key_hashes
-            .as_ref()
-            .map(|hashes| hashes.iter().map(hash).collect())
-            .transpose()?,
-        trust: options.verify_host_keys().then(|| trust(options)).transpose()?,
+        host_keys: host_keys(options).asked()?,
         proof: match (&options.extension_secret_file, &options.cck_file) {
             (Some(path), _) => Proof::Simple(path.as_path().to_owned()),
             (None, Some(path)) => Proof::Derived(path.as_path().to_owned()),
@@ -218,29 +204,25 @@ fn present(options: &Options) -> Result<Present> {
 fn refuse_conflicts(options: &Options) -> Result<()> {
     let kind = options.r#type();
     let (meta, nameless) = (kind == Kind::Meta, matches!(kind, Kind::Meta | Kind::UpdateCck));
-    let (unverified, in_memory) = (!options.verify_host_keys(), options.path.is_none());
-    let given = |list: &Option<Vec<PathText>>| list.as_ref().is_some_and(|list| !list.is_empty());
+    let in_memory = options.path.is_none();
+    let recipients = options.secret_recipients.as_ref().is_some_and(|list| !list.is_empty());
     let (nameless_type, type_meta) = ("a type without a name (meta, update_cck)", "type: meta");
-    let (no_verify, no_path) = ("verify_host_keys: false", "a request without path");
+    let no_path = "a request without path";
     let table = [
         (options.secret.is_some(), "secret", options.secret_file.is_some(), "secret_file"),
         (options.secret.is_some(), "secret", options.create_secret(), "create_secret"),
         (options.extension_secret_file.is_some(), "extension_secret_file", options.cck_file.is_some(), "cck_file"),
         (options.cuid.is_some(), "cuid", options.cuid_file.is_some(), "cuid_file"),
-        (given(&options.certificates), "certificates", unverified, no_verify),
-        (given(&options.crls), "crls", unverified, no_verify),
-        (options.root_ca.is_some(), "root_ca", unverified, no_verify),
-        (options.download_crls(), "download_crls", unverified, no_verify),
         (options.name.is_some(), "name", nameless, nameless_type),
         (options.use_name(), "use_name", nameless, nameless_type),
         (options.id_file.is_some(), "id_file", nameless, nameless_type),
         (options.secret.is_some(), "secret", meta, type_meta),
         (options.secret_file.is_some(), "secret_file", meta, type_meta),
         (options.replace_secret(), "replace_secret", meta, type_meta),
-        (given(&options.secret_recipients), "secret_recipients", options.secret.is_some(), "secret"),
+        (recipients, "secret_recipients", options.secret.is_some(), "secret"),
         (options.secret_key_file.is_some(), "secret_key_file", options.secret.is_some(), "secret"),
         (options.secret_key_passphrase.is_some(), "secret_key_passphrase", options.secret.is_some(), "secret"),
-        (given(&options.secret_recipients), "secret_recipients", meta, type_meta),
+        (recipients, "secret_recipients", meta, type_meta),
         (options.secret_key_file.is_some(), "secret_key_file", meta, type_meta),
         (options.secret_key_passphrase.is_some(), "secret_key_passphrase", meta, type_meta),
         (options.create_secret(), "create_secret", kind != Kind::Association, "a type other than association"),
@@ -262,7 +244,7 @@ fn secret(options: &Options, kind: Kind) -> Result<SecretSource> {
         (Some(text), _) => decode(text).map(SecretSource::Given),
         (None, Some(path)) => {
             let sealing = Sealing {
-                recipients: list(&options.secret_recipients).unwrap_or_default(),
+                recipients: paths(options.secret_recipients.as_deref()).unwrap_or_default(),
                 key: options.secret_key_file.as_ref().map(|path| path.as_path().to_owned()),
                 passphrase: options.secret_key_passphrase.clone(),
             };
@@ -287,24 +269,16 @@ fn decode(text: &NoLog) -> Result<Private> {
         .ok_or_else(|| Fault::new(args::INVALID, "The option secret is not base64.").hint(HINT_BASE64))
 }
 
-fn hash(text: &ansible_contract::HexText<64, 64>) -> Result<[u8; 32]> {
-    decode_hex(&text.0).and_then(|bytes| bytes.try_into().ok()).ok_or_else(|| {
-        Fault::new(args::INVALID, "The option host_key_hashes must be a list of 64 hex digits each.")
-            .hint("A machine shows the hash of its host key in /sys/firmware/uv/keys.")
-    })
-}
-
-fn trust(options: &Options) -> Result<TrustFiles> {
-    let certificates = list(&options.certificates).filter(|list| !list.is_empty()).ok_or_else(|| {
-        missing("certificates", "the IBM signing key's certificate is needed to verify host key documents")
-    })?;
-    let crls = list(&options.crls).unwrap_or_default();
-    Ok(TrustFiles {
-        certificates,
-        crls,
-        root_ca: options.root_ca.as_ref().map(|path| path.as_path().to_owned()),
+fn host_keys(options: &Options) -> HostKeyOptions<'_> {
+    HostKeyOptions {
+        host_keys: options.host_keys.as_deref(),
+        host_key_hashes: options.host_key_hashes.as_deref(),
+        certificates: options.certificates.as_deref(),
+        crls: options.crls.as_deref(),
+        root_ca: options.root_ca.as_ref(),
         download_crls: options.download_crls(),
-    })
+        verify_host_keys: options.verify_host_keys(),
+    }
 }
 
 fn id_file(options: &Options, path: Option<&Path>) -> Result<Option<PathBuf>> {
@@ -320,23 +294,6 @@ fn id_file(options: &Options, path: Option<&Path>) -> Result<Option<PathBuf>> {
         }
         _ => Ok(None),
     }
-}
-
-fn list(option: &Option<Vec<PathText>>) -> Option<Vec<PathBuf>> {
-    option.as_ref().map(|list| list.iter().map(|path| path.as_path().to_owned()).collect())
-}
-
-/// An option that is required has no default.
-const HINT_MISSING: &str = "Give it for the task, or for each of its requests.";
-
-fn required(option: Option<&PathText>, name: &str) -> Result<PathBuf> {
-    option.map(|path| path.as_path().to_owned()).ok_or_else(|| {
-        Fault::new(args::MISSING, format!("The option {name} is required and not given.")).hint(HINT_MISSING)
-    })
-}
-
-fn missing(name: &str, why: &str) -> Fault {
-    Fault::new(args::MISSING, format!("The option {name} is required and not given: {why}.")).hint(HINT_MISSING)
 }
 
 impl Present {
@@ -375,10 +332,10 @@ impl Present {
             ("user_data_file", self.user_data.as_deref()),
             ("user_signing_key", self.user_signing_key.as_deref()),
         ];
-        let host_keys = self.host_keys.iter().map(|path| ("host_keys", Some(path.as_path())));
+        let host_keys = self.host_keys.documents.iter().map(|path| ("host_keys", Some(path.as_path())));
         let mut seen: Vec<(&str, PathBuf)> = Vec::new();
         for (at, (name, path)) in written.into_iter().chain(read).chain(host_keys).enumerate() {
-            let Some(path) = path.map(files::identity) else { continue };
+            let Some(path) = path.map(durable::identity) else { continue };
             if let Some((other, _)) = seen.iter().find(|(_, known)| *known == path) {
                 let detail = format!("The options {other} and {name} name the same file, {}.", path.display());
                 return Err(
@@ -397,7 +354,7 @@ impl Present {
     /// # Errors
     /// `file.no_such_owner`.
     pub fn ownership(&self) -> Result<(Option<u32>, Option<u32>)> {
-        files::owner_and_group(self.owner.as_deref(), self.group.as_deref())
+        durable::owner_and_group(self.owner.as_deref(), self.group.as_deref())
     }
 }
 

@@ -21,7 +21,7 @@ fn the_usual_options_give_an_association_request_with_an_id_file_beside_it() {
     let present = with("").unwrap();
     assert_eq!(present.id_file.as_deref(), Some(Path::new("/r/n.yaml")));
     assert_eq!(present.id, Some(SecretId::of_name("n")));
-    assert!(present.trust.is_some_and(|trust| !trust.download_crls) && present.flags.is_empty());
+    assert!(present.host_keys.trust.is_some_and(|trust| !trust.download_crls) && present.flags.is_empty());
 }
 
 #[test]
@@ -134,6 +134,6 @@ fn owners_are_names_or_numbers() {
     assert_eq!(present.ownership().unwrap(), (Some(0), Some(0)));
     for name in ["no such user", "4294967295", "4294967296", "-1", "+0", ""] {
         let nobody = with(&format!(", \"owner\": \"{name}\"")).unwrap();
-        assert_eq!(nobody.ownership().unwrap_err().code, ansible_contract::codes::NO_SUCH_OWNER, "{name}");
+        assert_eq!(nobody.ownership().unwrap_err().code, fault::file::NO_SUCH_OWNER, "{name}");
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::memory::Stamp;
 use crate::plan::codes;
-use ansible_contract::files::{self, Attributes};
+use durable::Attributes;
 use fault::{Fault, Result};
 use nix::libc::ELOOP;
 use std::fs::File;
@@ -30,13 +30,13 @@ impl Found {
             Fault::new(codes::DEST_NOT_A_FILE, format!("{} is {what}; it is left as it is.", path.display()))
                 .hint("Remove it, or choose another path.")
         };
-        let file = match files::open(path) {
+        let file = match durable::open(path) {
             Ok(Some(file)) => file,
             Ok(None) => return Ok(None),
             Err(e) if e.raw_os_error() == Some(ELOOP) => return Err(refused("a symbolic link")),
-            Err(e) => return Err(files::unreadable(path, &e)),
+            Err(e) => return Err(durable::unreadable(path, &e)),
         };
-        let metadata = file.metadata().map_err(|e| files::unreadable(path, &e))?;
+        let metadata = file.metadata().map_err(|e| durable::unreadable(path, &e))?;
         if !metadata.is_file() {
             return Err(refused("no regular file"));
         }
@@ -52,7 +52,7 @@ impl Found {
         let mut found = Zeroizing::new(vec![0; content.len() + 1]);
         let mut length = 0;
         while let Some(room) = found.get_mut(length..).filter(|room| !room.is_empty()) {
-            match (&self.file).read(room).map_err(|e| files::unreadable(path, &e))? {
+            match (&self.file).read(room).map_err(|e| durable::unreadable(path, &e))? {
                 0 => break,
                 read => length += read,
             }
@@ -65,7 +65,7 @@ impl Found {
     /// # Errors
     /// `file.unwritable`.
     pub fn set(&self, path: &Path, attributes: &Attributes) -> Result<()> {
-        attributes.apply(&self.file).map_err(|e| files::unwritable(path, &e))
+        attributes.apply(&self.file).map_err(|e| durable::unwritable(path, &e))
     }
 }
 

@@ -1,6 +1,6 @@
 //! Which secret is meant, and what is to be done with the file: pure functions.
 
-use ansible_contract::files::Attributes;
+use durable::Attributes;
 use fault::{Fault, Result};
 use pv_guest::codes as uv;
 use pv_guest::uv::{Secret, SecretList};

@@ -5,8 +5,8 @@ use crate::encode::encode;
 use crate::memory::Memory;
 use crate::options::{Format, Options, Report};
 use crate::plan::{Plan, codes, may_come, plan};
-use ansible_contract::files::{self, Attributes, Folder};
-use ansible_contract::{Diff, Failure, Outcome, PathText, codes as args, warning};
+use ansible_contract::{Diff, Failure, Outcome, PathText, warning};
+use durable::{Attributes, Folder};
 use fault::{Fault, Result};
 use pv_guest::boot_record::BootRecord;
 use pv_guest::uv::{Device, Secret};
@@ -33,7 +33,7 @@ pub struct Task<'a> {
 impl<'a> Task<'a> {
     /// Begins with what was observed.
     pub fn new(options: &'a Options, dest: &'a PathText, found: Option<Found>, boot: &'a BootRecord) -> Self {
-        let (dest, identity) = (dest.as_path(), files::identity(dest.as_path()));
+        let (dest, identity) = (dest.as_path(), durable::identity(dest.as_path()));
         Self { options, dest, identity, found, boot, warnings: Vec::new(), partial: false }
     }
 
@@ -50,13 +50,13 @@ impl<'a> Task<'a> {
             secret => Some(secret?),
         };
         let attributes = match self.attributes() {
-            Err(fault) if fault.code == args::NO_SUCH_OWNER => {
+            Err(fault) if fault.code == fault::file::NO_SUCH_OWNER => {
                 self.only_warn(&fault);
                 Attributes::mode(self.mode())
             }
             attributes => attributes?,
         };
-        match files::check_writable(self.dest) {
+        match durable::check_writable(self.dest) {
             Err(fault) if fault.code == fault::file::MISSING => self.only_warn(&fault),
             checked => checked?,
         }
@@ -127,7 +127,7 @@ impl<'a> Task<'a> {
     }
 
     fn attributes(&self) -> Result<Attributes> {
-        let (uid, gid) = files::owner_and_group(self.options.owner.as_deref(), self.options.group.as_deref())?;
+        let (uid, gid) = durable::owner_and_group(self.options.owner.as_deref(), self.options.group.as_deref())?;
         Ok(Attributes { mode: self.mode(), uid, gid })
     }
 

@@ -14,6 +14,8 @@ fn main() {
         describe::<ap_bind::ApBind>(),
         describe::<facts::Facts>(),
         describe::<attest::Attest>(),
+        describe::<attest_request::AttestRequest>(),
+        describe::<attest_verify::AttestVerify>(),
     ];
     println!("{}", serde_json::Value::from_iter(modules));
 }

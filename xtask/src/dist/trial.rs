@@ -65,6 +65,10 @@ fn arguments(module: &str) -> Result<Vec<Value>> {
         "ap_bind" => text("queue_config")?.into_iter().map(|text| json!({"config_content": text})).collect(),
         "request_info" => requests()?.into_iter().map(|path| json!({"path": path})).collect(),
         "secret_request" => vec![json!({"name": "my secret", "path": "/nonexistent/request"})],
+        "attest_request" => vec![json!({"path": "/nonexistent/request", "host_keys": ["/nonexistent/host.crt"]})],
+        "attest_verify" => vec![
+            json!({"path": "/nonexistent/answer", "request": "/nonexistent/request", "image": "/nonexistent/image"}),
+        ],
         other => bail!("nothing is known to ask {other}"),
     };
     all.push(json!({"no_such_option": 1}));

@@ -3,13 +3,13 @@
 use super::desired::{Desired, Wanted};
 use super::plan::Plan;
 use super::{codes, observe};
-use ansible_contract::files::{self, Attributes, Folder};
 use ansible_contract::{Diff, Failure, Outcome, warning};
+use durable::{Attributes, Folder};
 use fault::{Fault, Result};
 use serde::Serialize;
 use std::fs::{self, DirBuilder};
 use std::io::ErrorKind;
-use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _, symlink};
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -75,33 +75,21 @@ pub fn apply(desired: &Desired, plan: &Plan) -> Answer {
 fn put(path: &Path, mode: u32, content: &[u8], changed: &mut bool) -> Result<()> {
     folder_of(path)?;
     let attributes = Attributes { mode, uid: Some(0), gid: Some(0) };
-    files::replace(path, content, &attributes, changed)
+    durable::replace(path, content, &attributes, changed)
 }
 
 fn link(path: &Path, target: &str, changed: &mut bool) -> Result<()> {
     folder_of(path)?;
-    let folder = Folder::lock(path)?;
-    let temporary = path.with_extension("seguest-tmp");
-    let made = || {
-        match fs::remove_file(&temporary) {
-            Err(e) if e.kind() != ErrorKind::NotFound => return Err(e),
-            _ => {}
-        }
-        symlink(target, &temporary)?;
-        fs::rename(&temporary, path)
-    };
-    made().map_err(|e| files::unwritable(path, &e))?;
-    *changed = true;
-    folder.make_durable()
+    Folder::lock(path)?.replace_link(path, target, changed)
 }
 
 fn remove(path: &Path, changed: &mut bool) -> Result<()> {
-    files::remove(path, changed)?;
+    durable::remove(path, changed)?;
     // Our own folders go with the last file in them; one of the system's never is empty, nor ours to remove.
     if let Some(folder) = path.parent().filter(|folder| folder.ends_with("seguest.pv")) {
         match fs::remove_dir(folder) {
             Err(e) if ![ErrorKind::NotFound, ErrorKind::DirectoryNotEmpty].contains(&e.kind()) => {
-                return Err(files::unwritable(folder, &e));
+                return Err(durable::unwritable(folder, &e));
             }
             _ => {}
         }
@@ -117,7 +105,7 @@ fn folder_of(path: &Path) -> Result<()> {
         // Whatever the umask: others must get through a folder of the system.
         let made = DirBuilder::new().mode(0o755).create(part);
         made.and_then(|()| fs::set_permissions(part, fs::Permissions::from_mode(0o755)))
-            .map_err(|e| files::unwritable(part, &e))?;
+            .map_err(|e| durable::unwritable(part, &e))?;
     }
     match observe::unsafe_part(folder) {
         Some(why) => Err(Fault::new(codes::UNSAFE_FOLDER, format!("{} was not written: {why}.", path.display()))

@@ -2,7 +2,7 @@
 
 use super::desired::{Desired, Wanted};
 use super::{PROGRAM, codes};
-use ansible_contract::files::{self, Found};
+use durable::Found;
 use fault::{Fault, Result};
 use nix::fcntl::{AT_FDCWD, AtFlags};
 use nix::libc::ELOOP;
@@ -66,7 +66,7 @@ fn at(path: &Path, wanted: &Wanted) -> Result<At> {
         // There, and no link.
         Err(_) => {}
     }
-    match files::read(path, LIMIT, codes::NOT_OURS) {
+    match durable::read(path, LIMIT, codes::NOT_OURS) {
         Ok(None) => Ok(At::Nothing),
         Ok(Some(Found { bytes, attributes })) => {
             let same = matches!(wanted, Wanted::File(_, content) if *content == bytes);
@@ -106,7 +106,7 @@ pub fn unsafe_part(folder: &Path) -> Option<String> {
 fn unwritable_part(folder: &Path) -> Option<Fault> {
     let there = folder.ancestors().find(|part| part.is_dir())?;
     let access = faccessat(AT_FDCWD, there, AccessFlags::W_OK | AccessFlags::X_OK, AtFlags::AT_EACCESS);
-    access.err().map(|errno| files::unwritable(there, &errno.into()))
+    access.err().map(|errno| durable::unwritable(there, &errno.into()))
 }
 
 /// The bytes of this program.

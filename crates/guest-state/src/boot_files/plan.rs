@@ -155,7 +155,7 @@ mod tests {
 
     #[test]
     fn what_is_in_the_way_or_cannot_be_written_is_known_before_anything_is() {
-        let full = Fault::new(ansible_contract::codes::FILE_UNWRITABLE, "It is full.");
+        let full = Fault::new(fault::file::UNWRITABLE, "It is full.");
         let code = |paths, unwritable| {
             let observed = Observed { paths, systemd: true, unsafe_folder: None, unwritable };
             plan(&installed(), &observed).err().map(|fault| fault.code)

@@ -73,7 +73,7 @@ pub fn id_file(data: &[u8]) {
 
 /// A file with a configuration unique id.
 pub fn cuid_file(data: &[u8]) {
-    let cuid = secret_request::cuid::from_source(&source(data));
+    let cuid = trusted::cuid::from_source(&source(data));
     assert!(cuid.is_ok_and(|cuid| cuid != [0; 16]) || data != [7; 16]);
 }
 

@@ -83,7 +83,11 @@ fn names(of: &[String]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::codes::{ORIGIN_NOT_PROVED, SECRET_CREATED};
+
+    fault::codes! {
+        ORIGIN_NOT_PROVED = "request.origin_not_proved", "Nothing proves where it comes from.";
+        SECRET_CREATED = "request.secret_created", "A new secret was made.";
+    }
 
     fn told(requests: &[(&str, &[Fault])]) -> Vec<String> {
         let mut warnings = Warnings::default();

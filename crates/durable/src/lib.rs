@@ -6,7 +6,6 @@ mod folder;
 pub use attributes::{Attributes, owner_and_group};
 pub use folder::{Folder, check_writable, make_folder_of, settle};
 
-use crate::codes;
 use fault::{Code, Fault, Result};
 use nix::libc::{ELOOP, O_NOFOLLOW, O_NONBLOCK};
 use std::fs::{self, File, OpenOptions};
@@ -84,7 +83,7 @@ pub fn set_attributes(path: &Path, read: &Found, attributes: &Attributes, not_ou
         }
         _ => {
             let detail = format!("{} was replaced or removed before its mode or owner could be set.", path.display());
-            Err(Fault::new(codes::FILE_UNWRITABLE, detail).hint("Run the task again."))
+            Err(Fault::new(fault::file::UNWRITABLE, detail).hint("Run the task again."))
         }
     }
 }
@@ -94,11 +93,19 @@ pub fn set_attributes(path: &Path, read: &Found, attributes: &Attributes, not_ou
 /// # Errors
 /// `file.unwritable`.
 pub fn remove(path: &Path, changed: &mut bool) -> Result<bool> {
+    let removed = unlink(path, changed)?;
+    if removed {
+        Folder::lock(path)?.sync().map_err(|e| unwritable(path, &e))?;
+    }
+    Ok(removed)
+}
+
+/// Takes a name away, not yet durably.
+fn unlink(path: &Path, changed: &mut bool) -> Result<bool> {
     match fs::remove_file(path) {
         Ok(()) => {
             *changed = true;
-            let synced = Folder::lock(path)?.sync();
-            synced.map(|()| true).map_err(|e| unwritable(path, &e))
+            Ok(true)
         }
         Err(e) if e.kind() == ErrorKind::NotFound => Ok(false),
         Err(e) => Err(unwritable(path, &e)),
@@ -125,7 +132,7 @@ pub fn unreadable(path: &Path, error: &io::Error) -> Fault {
 
 /// The fault of a file that cannot be written.
 pub fn unwritable(path: &Path, error: &io::Error) -> Fault {
-    let fault = Fault::new(codes::FILE_UNWRITABLE, format!("{} could not be written: {error}.", path.display())).hint(
+    let fault = Fault::new(fault::file::UNWRITABLE, format!("{} could not be written: {error}.", path.display())).hint(
         match error.kind() {
             ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "Free some space there, then run the task again.",
             _ => "Check the permissions of its folder and of the user who runs the task.",
@@ -175,7 +182,7 @@ mod tests {
             assert_eq!(read(&path, 100, NOT_OURS).unwrap().unwrap().attributes.mode, 0o600);
         }
         fs::remove_file(&path).unwrap();
-        assert_eq!(set_attributes(&path, &found, &open, NOT_OURS).unwrap_err().code, codes::FILE_UNWRITABLE);
+        assert_eq!(set_attributes(&path, &found, &open, NOT_OURS).unwrap_err().code, fault::file::UNWRITABLE);
     }
 
     #[test]

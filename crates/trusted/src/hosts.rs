@@ -1,11 +1,12 @@
 //! Host key documents, verified. Each file and each chain is read and checked once in a task.
 
 use crate::codes;
-use crate::report::HostKeyInfo;
+use crate::host_key_options::AskedHostKeys;
 use fault::{Fault, Result};
 use pv_request::verify::{Fetch, Outdated, Trust, Verifier, iso8601, system_root};
 use pv_request::{Downloads, HostKey, HostKeyDocument, Limits, Source};
 use pv_wire::encode_hex;
+use serde::Serialize;
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -35,6 +36,22 @@ pub struct Host {
     pub outdated: Vec<Fault>,
 }
 
+/// One host key document.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "docs", derive(schemars::JsonSchema))]
+pub struct HostKeyInfo {
+    /// The document, as given.
+    pub file: String,
+    /// SHA-256 of the host key, hex: the same on the machine itself.
+    pub hash: String,
+    /// Serial number of the document, hex; null if it was not verified.
+    pub serial: Option<String>,
+    /// Until when the document is valid, UTC; null if it was not verified.
+    pub not_after: Option<String>,
+    /// When the revocation list that covers it is due to be replaced, UTC; null if it was not verified.
+    pub crl_next_update: Option<String>,
+}
+
 /// A chain that was checked.
 #[derive(Debug)]
 struct Checked {
@@ -45,6 +62,7 @@ struct Checked {
 type Cached<T> = Result<Arc<T>>;
 
 /// Host keys as one request uses them.
+#[derive(Debug)]
 pub struct Hosts {
     /// The host keys, in the order in which they were named.
     pub keys: Vec<Arc<Host>>,
@@ -89,19 +107,18 @@ pub struct KnownHosts {
 }
 
 impl KnownHosts {
-    /// The host keys in `documents`, verified unless `trust` is `None`, and all among `accepted` if that is given.
+    /// The host keys in the documents, verified if that is asked for, and all among those accepted if they are given.
     ///
     /// # Errors
     /// The `file.*` and `hkd.*` codes.
-    pub fn get(
-        &mut self,
-        documents: &[PathBuf],
-        trust: Option<&TrustFiles>,
-        accepted: Option<&[[u8; 32]]>,
-    ) -> Result<Hosts> {
+    pub fn get(&mut self, asked: &AskedHostKeys) -> Result<Hosts> {
+        let AskedHostKeys { documents, accepted, trust } = asked;
+        let trust = trust.as_ref();
         let chain = trust.map(|trust| self.chain(trust)).transpose()?;
         let keys = documents.iter().map(|path| self.host(path, trust, chain.as_deref())).collect::<Result<Vec<_>>>()?;
-        if let Some(host) = keys.iter().find(|host| accepted.is_some_and(|list| !list.contains(&host.key.hash()))) {
+        if let Some(host) =
+            keys.iter().find(|host| accepted.as_ref().is_some_and(|list| !list.contains(&host.key.hash())))
+        {
             let detail = format!(
                 "The host key in {} has the hash {}, which host_key_hashes does not list.",
                 host.info.file, host.info.hash

@@ -1,7 +1,6 @@
 //! A folder held against others who write there, and what is written in it while it is.
 
-use super::{Attributes, unwritable};
-use crate::codes;
+use super::{Attributes, unlink, unwritable};
 use fault::{Fault, Result};
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags, Flock, FlockArg};
@@ -9,6 +8,7 @@ use nix::unistd::{AccessFlags, faccessat};
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind, Write as _};
+use std::os::unix::fs::symlink;
 use std::os::unix::fs::{DirBuilderExt as _, DirEntryExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
@@ -66,7 +66,7 @@ impl Folder {
                     "Another process has locked the folder {}, so nothing could be written there.",
                     path.display()
                 );
-                return Err(Fault::new(codes::FILE_UNWRITABLE, detail)
+                return Err(Fault::new(fault::file::UNWRITABLE, detail)
                     .hint(format!("Find that process with: fuser -v {}", path.display())));
             }
             sleep(Duration::from_millis(2));
@@ -87,6 +87,26 @@ impl Folder {
             self.sync()
         };
         written().map_err(|e| unwritable(path, &e))
+    }
+
+    /// Puts a symbolic link in place of whatever file or link is there. `changed` becomes true once it has its name, whatever
+    /// fails after that.
+    ///
+    /// # Errors
+    /// `file.unwritable`.
+    pub fn replace_link(&self, path: &Path, target: &str, changed: &mut bool) -> Result<()> {
+        let mut made = || {
+            let temp = self.temp_of(path)?;
+            match fs::remove_file(&temp) {
+                Err(e) if e.kind() != ErrorKind::NotFound => return Err(e),
+                _ => {}
+            }
+            symlink(target, &temp)?;
+            fs::rename(&temp, path)?;
+            *changed = true;
+            self.sync()
+        };
+        made().map_err(|e| unwritable(path, &e))
     }
 
     /// Writes a file of mode 0600 where none is; if one is there, nothing is done. `changed` becomes true once the file
@@ -112,6 +132,19 @@ impl Folder {
             synced
         };
         created().map_err(|e| unwritable(path, &e))
+    }
+
+    /// Removes a file of this folder; `false` if there was none. `changed` becomes true once the name is gone, whatever fails
+    /// after that.
+    ///
+    /// # Errors
+    /// `file.unwritable`.
+    pub fn remove(&self, path: &Path, changed: &mut bool) -> Result<bool> {
+        let removed = unlink(path, changed)?;
+        if removed {
+            self.sync().map_err(|e| unwritable(path, &e))?;
+        }
+        Ok(removed)
     }
 
     /// Gives the file that is at `path` a second name in its folder, under which it stays when `path` is replaced: `second`,
@@ -221,7 +254,8 @@ pub fn make_folder_of(file: &Path, changed: &mut bool) -> Result<()> {
             Err(e) => return Err(unwritable(folder, &e)),
         }
         let above = folder.parent().unwrap_or(Path::new("/"));
-        File::open(above).and_then(|above| above.sync_all()).map_err(|e| unwritable(folder, &e))?;
+        // Not everybody may open what is above: then it is as durable as it gets.
+        File::open(above).map_or(Ok(()), |above| above.sync_all()).map_err(|e| unwritable(folder, &e))?;
     }
     Ok(())
 }
@@ -262,7 +296,7 @@ pub fn settle(path: &Path) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::files::replace;
+    use crate::replace;
     use std::os::unix::fs::PermissionsExt as _;
 
     fn names(dir: &Path) -> Vec<String> {
@@ -318,7 +352,7 @@ mod tests {
         let kept = Flock::lock(open(), FlockArg::LockExclusive).unwrap();
         let hold = || Folder::hold(open(), dir.path().into(), Duration::from_millis(20)).map(|_| ());
         let fault = hold().unwrap_err();
-        assert_eq!(fault.code, codes::FILE_UNWRITABLE);
+        assert_eq!(fault.code, fault::file::UNWRITABLE);
         assert!(fault.detail.contains("lock"), "{fault}");
         drop(kept);
         hold().unwrap();

@@ -1,8 +1,7 @@
 //! Files that hold secrets: who may have them, and making one.
 
 use crate::codes;
-use crate::seal::{self, Seal};
-use ansible_contract::files::{self, Folder};
+use durable::Folder;
 use fault::{Fault, Result};
 use nix::libc::ELOOP;
 use nix::unistd::geteuid;
@@ -59,7 +58,7 @@ pub fn folder(path: &Path) -> Result<Option<Fault>> {
     let metadata = match fs::metadata(above) {
         Ok(metadata) => metadata,
         Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return Ok(None),
-        Err(e) => return Err(files::unreadable(above, &e)),
+        Err(e) => return Err(durable::unreadable(above, &e)),
     };
     let (mode, user) = (metadata.mode() & 0o7777, geteuid().as_raw());
     let Some(replacer) = judge(mode, metadata.uid(), user).filter(|_| metadata.is_dir()) else { return Ok(None) };
@@ -88,20 +87,28 @@ pub fn folder(path: &Path) -> Result<Option<Fault>> {
 /// `file.insecure` unless it is a regular file of the effective user, with one name and no rights for others, and
 /// `path` is no link, and what [`folder`] refuses; `file.unreadable`, `file.too_large`.
 pub fn read(path: &Path) -> Result<Option<Private>> {
+    Ok(read_dated(path)?.map(|(bytes, _)| bytes))
+}
+
+/// The same, with the time at which it was written, in seconds since 1970.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_dated(path: &Path) -> Result<Option<(Private, i64)>> {
     folder(path)?;
     let Some((mut file, mut metadata)) = open(path)? else { return Ok(None) };
     let mut names = 1;
     if metadata.nlink() == 2 {
         // Waits for a run that is just creating the file.
         let folder = Folder::lock(path)?;
-        metadata = file.metadata().map_err(|e| files::unreadable(path, &e))?;
+        metadata = file.metadata().map_err(|e| durable::unreadable(path, &e))?;
         names += u64::from(folder.left_by_creation(path).is_some());
     }
     check(path, &metadata, names)?;
     // Sized beforehand, so that growing leaves no copy behind; read_to_end probes smaller buffers with one of its own.
     let expected = usize::try_from(metadata.size().min(LIMIT)).unwrap_or(0);
     let mut bytes = Zeroizing::new(Vec::with_capacity(expected.max(LEAST_BUFFER) + 1));
-    file.by_ref().take(LIMIT + 1).read_to_end(&mut bytes).map_err(|e| files::unreadable(path, &e))?;
+    file.by_ref().take(LIMIT + 1).read_to_end(&mut bytes).map_err(|e| durable::unreadable(path, &e))?;
     if bytes.len() as u64 > LIMIT {
         return Err(Fault::new(
             pv_request::codes::FILE_TOO_LARGE,
@@ -109,42 +116,59 @@ pub fn read(path: &Path) -> Result<Option<Private>> {
         )
         .hint("Name the file with the secret or key itself."));
     }
-    Ok(Some(bytes))
+    Ok(Some((bytes, metadata.mtime())))
 }
 
-/// Makes a file with 32 random bytes, closed by `seal`, unless it exists; gives the secret. `created` becomes true once
-/// it was made, whatever fails after that.
+/// Reads a secret that must be there; adds what [`folder`] warns of.
 ///
 /// # Errors
-/// Those of [`read`] and [`Seal::open`], `request.secret_locked`, `file.missing` for its folder, `file.unwritable`, and
+/// Those of [`read`], `file.missing`.
+pub fn required(path: &Path, warnings: &mut Vec<Fault>) -> Result<Private> {
+    warnings.extend(folder(path)?);
+    read(path)?.ok_or_else(|| {
+        Fault::new(fault::file::MISSING, format!("{} does not exist.", path.display()))
+            .hint("Check the path: it is one on the machine where the module runs.")
+    })
+}
+
+/// Random bytes for a secret.
+///
+/// # Errors
 /// `request.crypto`.
-pub fn create(path: &Path, seal: &Seal, created: &mut bool) -> Result<Private> {
+pub fn random() -> Result<Private> {
     let mut bytes = Zeroizing::new(vec![0; CREATED_LEN]);
     rand_bytes(&mut bytes).map_err(|e| {
         Fault::new(pv_request::codes::CRYPTO, format!("OpenSSL could not create a random secret: {e}."))
             .hint("Check the system's OpenSSL and its crypto policy.")
     })?;
-    Folder::lock(path)?.create(path, &seal.close(&bytes)?, created)?;
+    Ok(bytes)
+}
+
+/// Writes a secret's file unless it exists; gives what is in it then, which is another run's if that was faster. `created`
+/// becomes true once the file was made, whatever fails after that.
+///
+/// # Errors
+/// Those of [`read`], `file.missing` for its folder or where it was there and has just been removed, `file.unwritable`.
+pub fn create(path: &Path, content: Private, created: &mut bool) -> Result<Private> {
+    Folder::lock(path)?.create(path, &content, created)?;
     if *created {
-        return Ok(bytes);
+        return Ok(content);
     }
-    // Another run was faster; its secret is the one.
-    let existing = read(path)?.ok_or_else(|| {
-        Fault::new(codes::SECRET_MISSING, format!("{} existed, and has just been removed.", path.display()))
+    read(path)?.ok_or_else(|| {
+        Fault::new(fault::file::MISSING, format!("{} existed, and has just been removed.", path.display()))
             .hint("Find out what removed it, and run the task again.")
-    })?;
-    seal.open(existing, path)?.ok_or_else(|| seal::locked(path))
+    })
 }
 
 fn open(path: &Path) -> Result<Option<(File, Metadata)>> {
-    let Some(file) = files::open(path).map_err(|e| match e.raw_os_error() {
+    let Some(file) = durable::open(path).map_err(|e| match e.raw_os_error() {
         Some(ELOOP) => insecure(path, "it is a symbolic link", "Name the file itself."),
-        _ => files::unreadable(path, &e),
+        _ => durable::unreadable(path, &e),
     })?
     else {
         return Ok(None);
     };
-    let metadata = file.metadata().map_err(|e| files::unreadable(path, &e))?;
+    let metadata = file.metadata().map_err(|e| durable::unreadable(path, &e))?;
     Ok(Some((file, metadata)))
 }
 
@@ -180,7 +204,7 @@ mod tests {
 
     fn made(path: &Path) -> (Private, bool) {
         let mut created = false;
-        (create(path, &Seal::default(), &mut created).unwrap(), created)
+        (create(path, random().unwrap(), &mut created).unwrap(), created)
     }
 
     #[test]
@@ -217,10 +241,10 @@ mod tests {
         fs::hard_link(&path, &left).unwrap();
         assert_eq!(read(&path).unwrap().unwrap().len(), 32);
         assert!(left.exists(), "reading is for check mode too");
-        files::settle(&path).unwrap();
+        durable::settle(&path).unwrap();
         assert!(!left.exists());
         fs::hard_link(&path, dir.path().join("copy")).unwrap();
-        files::settle(&path).unwrap();
+        durable::settle(&path).unwrap();
         assert_eq!(read(&path).unwrap_err().code, codes::INSECURE);
     }
 

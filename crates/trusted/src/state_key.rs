@@ -2,8 +2,6 @@
 
 use crate::codes;
 use crate::private_file::{self, Private};
-use crate::seal::Seal;
-use ansible_contract::files;
 use fault::{Fault, Result};
 use nix::unistd::{User, geteuid};
 use openssl::error::ErrorStack;
@@ -12,9 +10,6 @@ use openssl::pkey::PKey;
 use openssl::sign::Signer;
 use pv_wire::encode_hex;
 use std::env;
-use std::fs::{DirBuilder, File};
-use std::io::ErrorKind;
-use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 /// The key, wiped when dropped.
@@ -61,10 +56,8 @@ impl StateKey {
         if let Some(key) = Self::load(path)? {
             return Ok(key);
         }
-        if let Some(folder) = path.parent() {
-            make_folder(folder)?;
-        }
-        Self::checked(private_file::create(path, &Seal::default(), &mut false)?, path)
+        durable::make_folder_of(path, &mut false)?;
+        Self::checked(private_file::create(path, private_file::random()?, &mut false)?, path)
     }
 
     fn checked(bytes: Private, path: &Path) -> Result<Self> {
@@ -99,25 +92,6 @@ impl StateKey {
                 .hint("Check the system's OpenSSL and its crypto policy.")
         })
     }
-}
-
-/// Makes a folder and those above it, each durable before what goes into it.
-fn make_folder(folder: &Path) -> Result<()> {
-    match DirBuilder::new().mode(0o700).create(folder) {
-        Ok(()) => {}
-        Err(e) if e.kind() == ErrorKind::AlreadyExists => return Ok(()),
-        Err(e) if e.kind() == ErrorKind::NotFound => {
-            folder.parent().map_or(Ok(()), make_folder)?;
-            match DirBuilder::new().mode(0o700).create(folder) {
-                Err(e) if e.kind() != ErrorKind::AlreadyExists => return Err(files::unwritable(folder, &e)),
-                _ => {}
-            }
-        }
-        Err(e) => return Err(files::unwritable(folder, &e)),
-    }
-    let above = folder.parent().unwrap_or(Path::new("/"));
-    // Not everybody may open what is above: then it is as durable as it gets.
-    File::open(above).map_or(Ok(()), |above| above.sync_all()).map_err(|e| files::unwritable(folder, &e))
 }
 
 #[cfg(test)]

@@ -1,6 +1,5 @@
 //! Owner and mode of a file.
 
-use crate::codes;
 use fault::{Fault, Result};
 use nix::unistd::{Group, User};
 use std::fs::{File, Metadata, Permissions};
@@ -73,7 +72,7 @@ fn number(name: Option<&str>, what: &str, find: impl Fn(&str) -> Option<u32>) ->
         // The kernel takes the largest number for "leave it as it is".
         let given = || name.parse().ok().filter(|id| *id != u32::MAX && !name.starts_with('+'));
         find(name).or_else(given).ok_or_else(|| {
-            Fault::new(codes::NO_SUCH_OWNER, format!("There is no {what} {name} on this machine."))
+            Fault::new(fault::file::NO_SUCH_OWNER, format!("There is no {what} {name} on this machine."))
                 .hint("Make it first.")
         })
     })

@@ -1,0 +1,148 @@
+//! One answer: its files are read, then it is judged.
+
+use crate::material::{Known, Material};
+use crate::options::Options;
+use crate::pin::Pin;
+use crate::wanted::{CuidSource, Wanted, label};
+use ansible_contract::PathText;
+use fault::{Fault, Result};
+use pv_request::attest::{Ear, EarKey, Expected, Status, Verdict};
+use std::path::PathBuf;
+use std::sync::Arc;
+use trusted::Unreadable;
+
+/// The files in which something is written of one answer, or from which it is removed.
+#[derive(Debug, Default)]
+pub struct Files {
+    /// The pinned configuration unique id.
+    pub pin: Option<PathBuf>,
+    /// The attestation result.
+    pub ear: Option<PathBuf>,
+    /// What was measured.
+    pub yaml: Option<PathBuf>,
+    /// The request's key, if it is removed once it was used.
+    pub used_key: Option<PathBuf>,
+}
+
+/// An answer whose files were read, or why they could not be.
+#[derive(Debug)]
+pub struct Prepared {
+    label: Option<String>,
+    called: String,
+    files: Files,
+    now: i64,
+    material: Result<Material>,
+}
+
+impl Prepared {
+    /// Reads its files.
+    pub fn new(options: &Options, known: &mut Known, now: i64) -> Self {
+        let path = |file: &Option<PathText>| file.as_ref().map(|path| path.as_path().to_owned());
+        // Also of an answer that cannot be judged: an earlier result must not outlive it.
+        let mut files = Files { ear: path(&options.ear_file), yaml: path(&options.yaml_file), ..Files::default() };
+        let material = Wanted::from_options(options).and_then(|wanted| {
+            files.used_key = wanted.remove_key.then(|| wanted.key_file.clone());
+            if let CuidSource::Pinned(path) = &wanted.cuid {
+                files.pin = Some(path.clone());
+            }
+            Material::gather(&wanted, known)
+        });
+        Self { label: options.label.clone(), called: label(options), files, now, material }
+    }
+
+    /// An answer whose options cannot be meant. So it has no files either.
+    pub fn unreadable(Unreadable { label, fault }: Unreadable, now: i64) -> Self {
+        let called = label.clone().unwrap_or_else(|| "a guest".into());
+        Self { label, called, files: Files::default(), now, material: Err(fault) }
+    }
+
+    /// Judges it.
+    ///
+    /// # Errors
+    /// Why it cannot be judged.
+    pub fn judge(&self) -> Result<Verdict> {
+        self.material.as_ref().map_err(Clone::clone)?.verdict(self.now)
+    }
+}
+
+/// What signs an attestation result, and what is in it beside the verdict.
+#[derive(Debug)]
+struct Signing {
+    key: Arc<EarKey>,
+    expected: Expected,
+    request_sha256: [u8; 32],
+    issued: i64,
+}
+
+/// An answer that was judged, or why it could not be.
+#[derive(Debug)]
+pub struct Judged {
+    /// As given.
+    pub label: Option<String>,
+    /// What messages call it.
+    pub called: String,
+    /// What was found.
+    pub verdict: Result<Verdict>,
+    /// When its request was made, in seconds since 1970.
+    pub created: i64,
+    /// SHA-256 of what it was compared with.
+    pub policy_sha256: [u8; 32],
+    /// What is written of it.
+    pub files: Files,
+    /// What is pinned already.
+    pub pinned: Option<Pin>,
+    /// Its guest was started again since then.
+    pub started_again: bool,
+    /// What the operator should know.
+    pub warnings: Vec<Fault>,
+    signing: Option<Signing>,
+}
+
+impl Judged {
+    /// Enters what was found, and lets go of what was read.
+    pub fn new(prepared: Prepared, verdict: Result<Verdict>) -> Self {
+        let Prepared { label, called, files, now, material } = prepared;
+        let mut judged = Self {
+            label,
+            called,
+            verdict,
+            created: 0,
+            policy_sha256: [0; 32],
+            files,
+            pinned: None,
+            started_again: false,
+            warnings: Vec::new(),
+            signing: None,
+        };
+        if let Ok(material) = material {
+            judged.created = material.created;
+            judged.policy_sha256 = material.expected.policy_sha256();
+            if let (Some(key), Ok(request_sha256)) = (&material.signing_key, material.request_sha256()) {
+                let (key, expected) = (Arc::clone(key), material.expected);
+                judged.signing = Some(Signing { key, expected, request_sha256, issued: now });
+            }
+            let (pinned, started_again) = material.pinned.unzip();
+            judged.pinned = pinned;
+            judged.started_again = started_again.unwrap_or(false);
+            judged.warnings = material.warnings;
+        }
+        judged
+    }
+
+    /// The verdict, if it is affirming.
+    pub fn affirming(&self) -> Option<&Verdict> {
+        self.verdict.as_ref().ok().filter(|verdict| verdict.status() == Status::Affirming)
+    }
+
+    /// The attestation result, signed; `None` if there is no verdict.
+    ///
+    /// # Errors
+    /// `request.crypto`.
+    pub fn ear(&self) -> Result<Option<String>> {
+        let (Ok(verdict), Some(signing)) = (&self.verdict, &self.signing) else { return Ok(None) };
+        let Signing { key, expected, request_sha256, issued } = signing;
+        let (request_sha256, issued) = (*request_sha256, *issued);
+        let ear = Ear { guest: &self.called, verdict, expected, request_sha256, raw_evidence: None, issued };
+        ear.sign(key).map(Some)
+    }
+}

@@ -1,0 +1,5 @@
+//! The program `attest_verify`; what it does is in the library.
+
+fn main() -> std::process::ExitCode {
+    ansible_contract::run::<attest_verify::AttestVerify>()
+}

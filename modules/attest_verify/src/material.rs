@@ -1,0 +1,188 @@
+//! What an answer is judged by: the content of all files that the options name.
+
+use crate::pin::Pin;
+use crate::wanted::{Added, Bytes, CuidSource, Wanted};
+use fault::{Fault, Result};
+use pv_request::Source;
+use pv_request::attest::{
+    self, EarKey, Evidence, Expected, ExpectedClaims, ExpectedRequest, ExpectedStore, ProtectionKey, Sent, Verdict,
+};
+use pv_wire::RequestView;
+use pv_wire::attestation::ExchangeRequest;
+use sha2::{Digest as _, Sha256};
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use trusted::{AskedHostKeys, KnownHosts, KnownImages, private_file};
+
+/// Tag and SHA-256 of an add-secret request.
+type Sums = ([u8; 16], [u8; 32]);
+
+/// The files of a task that many answers are compared with, each read once.
+#[derive(Debug, Default)]
+pub struct Known {
+    hosts: KnownHosts,
+    images: KnownImages,
+    requests: HashMap<PathBuf, Result<Sums>>,
+    signing_keys: HashMap<PathBuf, Result<Arc<EarKey>>>,
+}
+
+/// Everything that was read of one answer.
+#[derive(Debug)]
+pub struct Material {
+    /// The answer.
+    response: Vec<u8>,
+    /// What the guest says about itself.
+    claims: Option<String>,
+    /// The request, as its file has it.
+    request: Vec<u8>,
+    /// Its key.
+    key: ProtectionKey,
+    /// When it was made, in seconds since 1970.
+    pub created: i64,
+    /// What it is compared with.
+    pub expected: Expected,
+    /// What was pinned, and whether that was at an earlier start of the guest.
+    pub pinned: Option<(Pin, bool)>,
+    /// What signs its attestation result, if there is to be one.
+    pub signing_key: Option<Arc<EarKey>>,
+    /// What the operator should know.
+    pub warnings: Vec<Fault>,
+}
+
+impl Material {
+    /// Reads it all.
+    ///
+    /// # Errors
+    /// The `file.*`, `image.*` and `hkd.*` codes, and those of single files.
+    pub fn gather(wanted: &Wanted, known: &mut Known) -> Result<Self> {
+        let mut warnings: Vec<Fault> = private_file::folder(&wanted.key_file)?.into_iter().collect();
+        let (key, created) = key(&wanted.key_file)?;
+        let mut expected = Expected {
+            image: wanted.image.as_deref().map(|path| known.images.get(path)).transpose()?,
+            store: wanted.secrets.as_deref().map(|all| store(all, wanted.locked, known)).transpose()?,
+            image_host_keys: allowed(wanted.image_host_keys.as_ref(), known, &mut warnings)?,
+            attestation_host_keys: allowed(wanted.attestation_host_keys.as_ref(), known, &mut warnings)?,
+            user_data: None,
+            claims: ExpectedClaims {
+                added_requests: wanted.require_added_requests,
+                ssh_host_keys: wanted.ssh_host_keys.clone(),
+                boot_id: wanted.boot_id.clone(),
+            },
+            cuid: None,
+            max_age: wanted.max_age,
+            valid_for: wanted.valid_for,
+        };
+        let mut pinned = None;
+        match &wanted.cuid {
+            CuidSource::None => {}
+            CuidSource::Given(cuid) => expected.cuid = Some(*cuid),
+            CuidSource::Pinned(path) => {
+                pinned = Pin::read(path)?.map(|pin| {
+                    let earlier = pin.is_of_an_earlier_start(wanted.claims.as_deref(), &expected);
+                    (pin, earlier)
+                });
+                expected.cuid = pinned.as_ref().filter(|(_, earlier)| !earlier).map(|(pin, _)| pin.cuid);
+            }
+        }
+        Ok(Self {
+            response: read(&wanted.response)?,
+            claims: wanted.claims.clone(),
+            request: read(&wanted.request)?,
+            key,
+            created,
+            signing_key: wanted.signing_key.as_deref().map(|key| signing_key(key, known, &mut warnings)).transpose()?,
+            expected,
+            pinned,
+            warnings,
+        })
+    }
+
+    /// SHA-256 of the request.
+    ///
+    /// # Errors
+    /// Those of reading the request.
+    pub fn request_sha256(&self) -> Result<[u8; 32]> {
+        Ok(ExchangeRequest::parse(&self.request)?.attestation_request()?.sha256())
+    }
+
+    /// Judges the answer.
+    ///
+    /// # Errors
+    /// Those of reading the request: it is our own file.
+    pub fn verdict(&self, now: i64) -> Result<Verdict> {
+        let request = ExchangeRequest::parse(&self.request)?.attestation_request()?;
+        let evidence = Evidence { response: &self.response, claims: self.claims.as_deref() };
+        let sent = Sent { request, key: &self.key, created: self.created };
+        Ok(attest::verify(&evidence, &sent, &self.expected, now))
+    }
+}
+
+fn signing_key(path: &Path, known: &mut Known, warnings: &mut Vec<Fault>) -> Result<Arc<EarKey>> {
+    if let Some(key) = known.signing_keys.get(path) {
+        return key.clone();
+    }
+    let read = private_file::required(path, warnings);
+    let key = read.and_then(|bytes| EarKey::new(&bytes, &path.display().to_string())).map(Arc::new);
+    known.signing_keys.insert(path.to_owned(), key.clone());
+    key
+}
+
+fn read(bytes: &Bytes) -> Result<Vec<u8>> {
+    match bytes {
+        Bytes::Given(bytes) => Ok(bytes.clone()),
+        Bytes::File(path) => Source::read(path).map(|source| source.bytes),
+    }
+}
+
+/// The key, and when it was written: right after the request.
+fn key(path: &Path) -> Result<(ProtectionKey, i64)> {
+    let name = path.display();
+    let (bytes, written) = private_file::read_dated(path)?.ok_or_else(|| {
+        Fault::new(fault::file::MISSING, format!("The request's key {name} does not exist: was it used already?"))
+            .hint("A key is removed once an answer was verified with it. Make a new request with attest_request.")
+    })?;
+    Ok((ProtectionKey::new(&bytes, &name.to_string())?, written))
+}
+
+fn store(secrets: &[Added], locked: bool, known: &mut Known) -> Result<ExpectedStore> {
+    let request = |secret: &Added| {
+        let (label, tag, sha256) = match secret {
+            Added::Known(label, tag, sha256) => (label, *tag, *sha256),
+            Added::File(label, path) => {
+                let sums = known.requests.entry(path.clone()).or_insert_with(|| sums(path)).clone()?;
+                (label, sums.0, Some(sums.1))
+            }
+        };
+        Ok(ExpectedRequest { label: label.clone(), tag, sha256 })
+    };
+    Ok(ExpectedStore { requests: secrets.iter().map(request).collect::<Result<_>>()?, locked })
+}
+
+fn sums(path: &Path) -> Result<Sums> {
+    let source = Source::read(path)?;
+    let view = RequestView::parse(&source.bytes).map_err(|mut fault| {
+        fault.detail = format!("{}: {}", source.name, fault.detail);
+        fault
+    })?;
+    // `parse` has seen that there is one.
+    Ok((view.tag().try_into().unwrap_or_default(), Sha256::digest(&source.bytes).into()))
+}
+
+/// The hashes of the host keys in documents.
+fn allowed(
+    asked: Option<&AskedHostKeys>,
+    known: &mut Known,
+    warnings: &mut Vec<Fault>,
+) -> Result<Option<Vec<[u8; 32]>>> {
+    let Some(asked) = asked else { return Ok(None) };
+    if asked.trust.is_none() {
+        let detail = "The host key documents were not verified: whoever made them says which machines are allowed.";
+        let unverified = Fault::new(trusted::codes::UNVERIFIED, detail);
+        warnings.push(unverified.hint("Set verify_host_keys: true and name certificates and crls."));
+    }
+    let hosts = known.hosts.get(asked)?;
+    // A document that is only too old names the right machine all the same.
+    warnings.extend(hosts.outdated.iter().cloned());
+    Ok(Some(hosts.keys.iter().map(|host| host.key.hash()).collect()))
+}

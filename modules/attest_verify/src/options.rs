@@ -1,0 +1,145 @@
+//! What users type.
+
+use ansible_contract::{HexText, PathText};
+use serde::de::{self, Deserializer, IntoDeserializer as _, MapAccess, Visitor};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::fmt;
+
+trusted::layered_options! {
+    /// Options of `attest_verify`.
+    struct Options {
+        /// The guest's answer, a file as pvattest writes it. This or O(content).
+        path: PathText,
+        /// The guest's answer in base64, as M(seguest.pv.attest) returns it. This or O(path).
+        #[serde(skip_serializing)]
+        content: String,
+        /// The request that was sent to this guest, the file that M(seguest.pv.attest_request) wrote. The answer must be to
+        /// this very request. This or O(request_content).
+        request: PathText,
+        /// The request in base64, as RV(seguest.pv.attest_request#module:requests[].content) gives it. Then O(key_file) is required.
+        #[serde(skip_serializing)]
+        request_content: String,
+        /// The request's key, the file that M(seguest.pv.attest_request) wrote. O(request) and C(.key) if not given. Its time of
+        /// modification is when the request was made.
+        key_file: PathText,
+        /// The image that the guest is to run, or the Secure Execution header cut out of it. Without it no answer can be
+        /// verified.
+        image: PathText,
+        /// The add-secret requests that the guest's store is to have taken since boot, in the order of adding. Each is the path of
+        /// a request, or a dictionary with V(path), or with V(tag) and V(sha256) as
+        /// RV(seguest.pv.secret_request#module:requests[]) has them; V(sha256) may be left out, and V(label) is what messages call it.
+        /// V([]) expects an empty store. Not given, the store is not looked at.
+        /// A tag alone is no commitment: see the page on attestation.
+        #[cfg_attr(feature = "docs", schemars(with = "Option<Vec<serde_json::Value>>"))]
+        secrets: Vec<Secret>,
+        /// Whether the store is to be locked; counts together with O(secrets).
+        locked: bool = true,
+        /// Host key documents of the machines that the image may be encrypted for. The host key that opened it must be one
+        /// of theirs.
+        image_host_keys: Vec<PathText>,
+        /// Host key documents of the machines that the guest may run on. The machine that answered must be one of them.
+        attestation_host_keys: Vec<PathText>,
+        /// As O(seguest.pv.secret_request#module:certificates). Needed for O(image_host_keys) and O(attestation_host_keys).
+        certificates: Vec<PathText>,
+        /// As O(seguest.pv.secret_request#module:crls).
+        crls: Vec<PathText>,
+        /// As O(seguest.pv.secret_request#module:root_ca).
+        root_ca: PathText,
+        /// As O(seguest.pv.secret_request#module:download_crls).
+        download_crls: bool = false,
+        /// Whether to verify the documents of O(image_host_keys) and O(attestation_host_keys). V(false) warns.
+        verify_host_keys: bool = true,
+        /// What the guest says about itself, as M(seguest.pv.attest) returned it: a dictionary or its JSON. The answer must
+        /// be bound to it. Where it says which requests were added, they are compared with O(secrets).
+        claims: Value,
+        /// Whether the guest must say which requests it added. V(true) if not given where O(claims) and O(secrets) are.
+        require_added_requests: bool,
+        /// The SSH host keys by which the guest is known, each C(TYPE BASE64) or a line of a C(known_hosts) file; also several
+        /// lines in one text. The guest must claim each of them.
+        ssh_host_keys: Vec<String>,
+        /// The boot id that the guest must claim.
+        boot_id: String,
+        /// The configuration unique id that this start of the guest must have, 32 hex digits.
+        cuid: HexText<32, 32>,
+        /// The file in which this guest's configuration unique id is pinned, instead of O(cuid). If there is none, it is written
+        /// after an affirming verdict, mode 0644, as YAML that O(seguest.pv.secret_request#module:cuid_file) and pvsecret read.
+        /// The pinned one is held to until the next boot: if O(ssh_host_keys) is given and fits, and the guest claims another boot id
+        /// than was pinned, the new one is pinned, with a warning.
+        cuid_file: PathText,
+        /// How old the request may be, in seconds.
+        max_age: u32 = 600,
+        /// For how many seconds from the making of its request an affirming verdict holds.
+        valid_for: u32 = 86_400,
+        /// Whether to remove O(key_file) once the measurement is verified, whatever else the verdict is: a key is for one
+        /// answer. Without it, whoever gets the key later can forge another answer to this request.
+        remove_key: bool = true,
+        /// A JSON file of all verdicts of the task, whatever they are, mode 0644. For the task only.
+        report: PathText,
+        /// An attestation result for others: an EAR (draft-ietf-rats-ear) as a signed JSON Web Token, mode 0644, in which the guest is
+        /// called as O(label). It is written whatever the verdict is; if there can be none, one of an earlier run is removed.
+        /// Needs O(signing_key).
+        ear_file: PathText,
+        /// The private key that signs O(ear_file): on P-384 or P-256, in DER or PEM, not encrypted.
+        /// File and folder as for O(seguest.pv.secret_request#module:secret_file).
+        signing_key: PathText,
+        /// What was measured, as C(pvattest verify) writes it, mode 0644. Written only after an affirming verdict; otherwise one of
+        /// an earlier run is removed.
+        yaml_file: PathText,
+        /// Whether the task fails if any verdict is not V(affirming). For the task only.
+        fail: bool = true,
+        /// Echoed in the results, to tell one guest from another.
+        label: String,
+    }
+    /// Several answers, one of each guest. Each is a dictionary of the options of this module, which are laid over those of
+    /// the task; lists replace. All configuration unique ids must differ: no guest answers for another.
+    list responses
+}
+
+/// One add-secret request that a store is to have taken.
+#[derive(Clone, Debug, Serialize)]
+#[serde(untagged)]
+pub enum Secret {
+    /// Its file.
+    Path(PathText),
+    /// Its file, or what is known of it.
+    Known(Known),
+}
+
+impl<'de> Deserialize<'de> for Secret {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(SecretVisitor)
+    }
+}
+
+struct SecretVisitor;
+
+impl<'de> Visitor<'de> for SecretVisitor {
+    type Value = Secret;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the path of a request, or a dictionary with path, or with tag and sha256")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Secret, E> {
+        PathText::deserialize(text.into_deserializer()).map(Secret::Path)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Secret, A::Error> {
+        Known::deserialize(de::value::MapAccessDeserializer::new(map)).map(Secret::Known)
+    }
+}
+
+/// What is known of an add-secret request.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Known {
+    /// What messages call it.
+    pub label: Option<String>,
+    /// Its file.
+    pub path: Option<PathText>,
+    /// Its last 16 bytes.
+    pub tag: Option<HexText<32, 32>>,
+    /// SHA-256 of the whole.
+    pub sha256: Option<HexText<64, 64>>,
+}

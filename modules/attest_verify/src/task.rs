@@ -1,0 +1,216 @@
+//! The answers of one task: read one after the other, judged in several threads. Then what comes of them is written, and last
+//! of all the keys that were used are removed.
+
+use crate::codes;
+use crate::judged::{Judged, Prepared};
+use crate::material::Known;
+use crate::options::Options;
+use crate::pin::{self, Pin};
+use crate::published;
+use crate::report::{Entry, Report};
+use crate::wanted::written;
+use ansible_contract::{Context, Diff, Failure, Outcome};
+use durable::Attributes;
+use fault::{Fault, Result};
+use pv_request::attest::{Status, Verdict, demand_distinct_cuids};
+use std::fs;
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+use trusted::{Layered as _, Told, refuse_same_files};
+
+/// Judges all answers.
+///
+/// # Errors
+/// Why the first that is not affirmed is not, or what could not be written.
+pub fn run(options: Options, context: &Context) -> std::result::Result<Outcome<Report>, Failure<Report>> {
+    let (report, fail, listed) = (options.report.clone(), options.fail(), options.responses.is_some());
+    let (shared, own) = trusted::entries(options)?;
+    if listed && own.read().any(|(_, own)| own.report.is_some() || own.fail.is_some()) {
+        let detail =
+            "The options report and fail count for the whole task, and one is given for an entry of responses.";
+        return Err(Fault::new(codes::OF_THE_TASK, detail).hint("Give them beside responses.").into());
+    }
+    let files = own.read().flat_map(|(at, own)| written(own, &shared).map(move |path| (at, path)));
+    refuse_same_files(files, Options::LIST)?;
+
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let now = i64::try_from(now).unwrap_or(i64::MAX);
+    let (mut known, mut judged) = (Known::default(), Vec::with_capacity(own.len()));
+    trusted::in_order(
+        own.laid_over(shared),
+        |options| match options {
+            Ok(options) => Prepared::new(&options, &mut known, now),
+            Err(unreadable) => Prepared::unreadable(unreadable, now),
+        },
+        Prepared::judge,
+        |prepared, verdict| judged.push(Judged::new(prepared, verdict)),
+    );
+    let mut all: Vec<_> =
+        judged.iter_mut().filter_map(|one| Some((one.called.as_str(), one.verdict.as_mut().ok()?))).collect();
+    if all.len() > 1 {
+        demand_distinct_cuids(&mut all);
+    }
+    let mut task = Task { check_mode: context.check_mode, fail, told: Told::new(context), changed: false, fault: None };
+    let mut entries: Vec<_> = judged.iter().map(|one| task.conclude(one)).collect();
+    // A verdict is never told before what it rests on is durable; nor is a key given up before the verdict is.
+    judged.iter().zip(&mut entries).for_each(|(one, entry)| task.results(one, entry));
+    if let Some(path) = &report {
+        task.publish(path.as_path(), &entries, now);
+    }
+    judged.iter().zip(&entries).for_each(|(one, entry)| task.forget_key(one, entry));
+    task.told(entries)
+}
+
+/// What comes of all of them.
+struct Task {
+    check_mode: bool,
+    fail: bool,
+    told: Told,
+    changed: bool,
+    /// What could not be written or removed.
+    fault: Option<Fault>,
+}
+
+impl Task {
+    /// The entry of an answer, with what is wrong.
+    fn conclude(&mut self, one: &Judged) -> Entry {
+        let mut entry = Entry::new(one.label.clone());
+        let mut warnings = one.warnings.clone();
+        let fault = match &one.verdict {
+            Ok(verdict) => {
+                entry.judge(verdict, &one.policy_sha256, one.created);
+                one.affirming().is_none().then(|| verdict.fault().unwrap_or_else(not_affirmed))
+            }
+            // In check mode an earlier task may still make what is missing.
+            Err(fault) if self.check_mode && fault.code == fault::file::MISSING => {
+                warnings.push(fault.clone());
+                self.told.partial();
+                self.changed = true;
+                None
+            }
+            Err(fault) => {
+                entry.fail(fault);
+                Some(fault.clone())
+            }
+        };
+        if let (true, Some(_), Some(path)) = (one.started_again, one.affirming(), &one.files.pin) {
+            warnings.push(pin::new_start(path));
+        }
+        self.told.entry(&one.called, &warnings, Vec::new());
+        if let Some(fault) = fault.filter(|_| self.fail) {
+            self.told.failed(&one.called, &fault);
+        }
+        entry
+    }
+
+    /// Writes what others get of an answer, and takes away what is no longer true.
+    fn results(&mut self, one: &Judged, entry: &mut Entry) {
+        let written = self.pin(one).and_then(|()| self.yaml(one)).and_then(|()| self.ear(one));
+        if let Err(fault) = written {
+            // What was found could not be told; then nothing older may be told in its place.
+            for path in one.files.ear.iter().chain(&one.files.yaml) {
+                let _ = self.remove(path, "content: an earlier result\n");
+            }
+            entry.fail(&fault);
+            self.told.failed(&one.called, &fault);
+        }
+    }
+
+    /// Pins the configuration unique id of a guest that was affirmed.
+    fn pin(&mut self, one: &Judged) -> Result<()> {
+        let proved = one.affirming().and_then(|verdict| verdict.proved.as_ref());
+        let (Some(proved), Some(path)) = (proved, &one.files.pin) else { return Ok(()) };
+        let mut now = Pin::of(proved);
+        if let (None, Some(before)) = (&now.boot_id, &one.pinned) {
+            now.boot_id.clone_from(&before.boot_id);
+        }
+        if one.pinned.as_ref() == Some(&now) {
+            return Ok(());
+        }
+        self.replace(path, one.pinned.as_ref().map(Pin::lines), &now.lines(), &now.lines())
+    }
+
+    fn yaml(&mut self, one: &Judged) -> Result<()> {
+        let Some(path) = &one.files.yaml else { return Ok(()) };
+        match one.affirming().and_then(|verdict| verdict.proved.as_ref()) {
+            Some(proved) => {
+                let text = proved.to_pvattest_yaml()?;
+                self.replace(path, None, &text, &text)
+            }
+            None => self.remove(path, "content: what was measured earlier\n"),
+        }
+    }
+
+    fn ear(&mut self, one: &Judged) -> Result<()> {
+        let Some(path) = &one.files.ear else { return Ok(()) };
+        match (one.ear()?, &one.verdict) {
+            (Some(token), Ok(verdict)) => {
+                let shown = format!("status: {}\n", verdict.status().as_str());
+                self.replace(path, None, &(token + "\n"), &shown)
+            }
+            _ => self.remove(path, "content: an earlier attestation result\n"),
+        }
+    }
+
+    fn publish(&mut self, path: &Path, entries: &[Entry], now: i64) {
+        let written = published::text(entries, now).and_then(|text| {
+            let shown = format!("responses: {}\n", entries.len());
+            self.replace(path, None, &text, &shown)
+        });
+        self.fault = self.fault.take().or(written.err());
+    }
+
+    /// Removes a key with which an answer was verified, once all that it proved is written.
+    fn forget_key(&mut self, one: &Judged, entry: &Entry) {
+        let used = one.verdict.as_ref().is_ok_and(Verdict::is_verified) && entry.error.is_none();
+        let Some(path) = one.files.used_key.as_deref().filter(|_| used && self.fault.is_none()) else { return };
+        let removed = self.remove(path, "content: the key of a request that was answered\n");
+        self.fault = self.fault.take().or(removed.err());
+    }
+
+    /// Writes a file, unless in check mode. `before` and `shown` are for the diff.
+    fn replace(&mut self, path: &Path, before: Option<String>, text: &str, shown: &str) -> Result<()> {
+        let subject = path.display().to_string();
+        let diff = Diff { subject, before: before.unwrap_or_default(), after: shown.to_owned() };
+        self.unless_in_check_mode(diff, |changed| {
+            durable::settle(path)?;
+            durable::replace(path, text.as_bytes(), &Attributes::mode(0o644), changed)
+        })
+    }
+
+    /// Removes a file if it is there, unless in check mode.
+    fn remove(&mut self, path: &Path, before: &str) -> Result<()> {
+        if fs::symlink_metadata(path).is_err() {
+            return Ok(());
+        }
+        let diff = Diff { subject: path.display().to_string(), before: before.to_owned(), after: String::new() };
+        self.unless_in_check_mode(diff, |changed| durable::remove(path, changed).map(|_| ()))
+    }
+
+    fn unless_in_check_mode(&mut self, diff: Diff, write: impl FnOnce(&mut bool) -> Result<()>) -> Result<()> {
+        let mut changed = self.check_mode;
+        let written = if self.check_mode { Ok(()) } else { write(&mut changed) };
+        if changed {
+            self.changed = true;
+            self.told.diff(vec![diff]);
+        }
+        written
+    }
+
+    fn told(self, responses: Vec<Entry>) -> std::result::Result<Outcome<Report>, Failure<Report>> {
+        let Self { told, changed, fault, .. } = self;
+        let affirming = responses.iter().filter(|entry| entry.verdict == Status::Affirming.as_str()).count();
+        let msg = format!("{affirming} of {} guests are proved to be as expected.", responses.len());
+        let outcome = told.outcome(Options::LIST, changed, msg, Report { responses });
+        match (outcome, fault) {
+            (Ok(outcome), Some(fault)) => Err(Failure::over(fault, outcome)),
+            (outcome, _) => outcome,
+        }
+    }
+}
+
+/// No verdict is without a reason.
+fn not_affirmed() -> Fault {
+    Fault::new(ansible_contract::codes::BUG, "The verdict is not affirming, and no check says why.")
+        .hint("Please report it with the task's options.")
+}

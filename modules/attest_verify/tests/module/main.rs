@@ -1,0 +1,14 @@
+//! The built module, run as Ansible runs it.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test")]
+
+mod fleet;
+mod killed;
+mod many;
+mod pins;
+mod results;
+mod schema;
+mod ultravisor;
+mod verdicts;
+#[path = "../../../attest_request/tests/module/world.rs"]
+mod world;

@@ -1,0 +1,55 @@
+//! Configuration unique ids that are pinned.
+
+use crate::fleet::{BOOT_ID, Fleet, claims, ssh_host_key};
+use crate::ultravisor::Guest;
+use crate::world::{code, mode, warns};
+use serde_json::{Value, json};
+use std::fs;
+
+const LATER: &str = "1d3a1f6e-2b4c-4d5e-8f90-123456789abc";
+
+/// Judges a guest that was started as `start`, with an SSH host key and a boot id.
+fn judge(fleet: &Fleet, start: u8, key: u8, boot_id: &str, known: bool) -> Value {
+    let said = claims(key, boot_id, &[]);
+    let guest = Guest { user_data: said.user_data().unwrap().to_vec(), ..fleet.guest(start) };
+    let mut more = json!({"cuid_file": fleet.text("g1.cuid"), "claims": said.to_json().unwrap()});
+    if known {
+        more["ssh_host_keys"] = json!([ssh_host_key(1)]);
+    }
+    fleet.judge(&guest, more)
+}
+
+#[test]
+fn the_first_affirming_verdict_pins_and_the_same_start_changes_nothing() {
+    let fleet = Fleet::new();
+    let bad = fleet.judge(&Guest { image: 0x52, ..fleet.guest(1) }, json!({"cuid_file": fleet.text("g1.cuid")}));
+    assert!(bad["failed"] == true && !fleet.path("g1.cuid").exists(), "{bad}");
+    assert_eq!(judge(&fleet, 1, 1, BOOT_ID, true)["changed"], true);
+    let text = fs::read_to_string(fleet.path("g1.cuid")).unwrap();
+    assert_eq!(text, format!("cuid: '0x{}'\nboot_id: '{BOOT_ID}'\n", "01".repeat(16)));
+    assert_eq!(mode(&fleet.path("g1.cuid")), 0o644);
+    assert_eq!(judge(&fleet, 1, 1, BOOT_ID, true)["changed"], false);
+}
+
+#[test]
+fn another_start_is_refused_unless_the_guest_is_known_and_was_booted_again() {
+    let fleet = Fleet::new();
+    judge(&fleet, 1, 1, BOOT_ID, true);
+    for (start, key, boot_id, known) in [(2, 1, BOOT_ID, true), (2, 1, LATER, false), (2, 2, LATER, false)] {
+        assert_eq!(code(&judge(&fleet, start, key, boot_id, known)), "attest.cuid_changed", "{start} {key} {boot_id}");
+    }
+    let relayed = judge(&fleet, 2, 2, LATER, true);
+    assert_eq!(code(&relayed), "attest.ssh_host_keys", "{relayed}");
+    assert!(fs::read_to_string(fleet.path("g1.cuid")).unwrap().contains(&"01".repeat(16)));
+    let again = judge(&fleet, 2, 1, LATER, true);
+    assert!(again["changed"] == true && warns(&again, "attest.new_start"), "{again}");
+    assert!(fs::read_to_string(fleet.path("g1.cuid")).unwrap().contains(LATER));
+}
+
+#[test]
+fn a_file_that_pins_nothing_is_left_alone() {
+    let fleet = Fleet::new();
+    fs::write(fleet.path("g1.cuid"), "something else").unwrap();
+    assert_eq!(code(&judge(&fleet, 1, 1, BOOT_ID, true)), "attest.pin_not_ours");
+    assert_eq!(fs::read_to_string(fleet.path("g1.cuid")).unwrap(), "something else");
+}
