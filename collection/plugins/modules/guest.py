@@ -7,13 +7,13 @@ DOCUMENTATION = r"""
 ---
 attributes:
   check_mode:
-    description: Can run in check mode and say what would change.
+    description: Can run in check mode and report what would change.
     details: 'It reports what is wrong with the guest: everything that it would change. Each step is predicted from the
         predicted result of those before it. Nothing is written and no queue is bound; a step that cannot be predicted
         has RV(steps[].right=null).'
     support: full
   diff_mode:
-    description: Shows what changes, or would change.
+    description: Shows what changes or would change.
     support: full
 author:
 - The seguest project (!UNKNOWN)
@@ -668,14 +668,14 @@ entries:
   type: list
 error:
   description:
-  - Why the task failed. V(code) is stable, for playbooks to test; V(detail) says what was tried and what was answered;
-      V(hint) what to do next.
-  - An ultravisor's or driver's refusal has V(uv_rc), V(uv_rrc) or V(errno) beside them.
+  - Why the task failed. V(code) is stable, for playbooks to test; V(detail) says what was tried, and the answer; V(hint)
+      what to do next.
+  - A refusal by the ultravisor or a driver also has V(uv_rc), V(uv_rrc) or V(errno).
   returned: failure
   sample:
     code: uv.store_locked
     detail: 'The ultravisor was asked to add a secret and answered 0x0102 (reason 0x0000): the secret store is locked.'
-    hint: 'A lock cannot be taken back: reboot the guest, then add all secrets before locking.'
+    hint: 'A lock cannot be removed: reboot the guest, then add all secrets before locking.'
     uv_rc: 258
     uv_rrc: 0
   type: dict
