@@ -145,9 +145,9 @@ class Rows(unittest.TestCase):
         for why, change in (
             ("reached", {"answer": {**good()["answer"], "unreachable": True}}),
             ("No rights. [uv.not_permitted]", {"answer": refused}),
-            ("said of no step", {"answer": {**good()["answer"], "failed": True}}),
-            ("It said nothing.", {"answer": {}}),
-            ("It said nothing.", {"answer": None}),
+            ("reported no step as wrong", {"answer": {**good()["answer"], "failed": True}}),
+            ("There was no message.", {"answer": {}}),
+            ("There was no message.", {"answer": None}),
             ("another boot", {"boot_id": BOOT.replace("1", "2")}),
             ("cannot be known", {"boot_id": None}),
         ):

@@ -182,10 +182,10 @@ class Documents(unittest.TestCase):
     def test_a_warning_comes_before_a_document_or_a_list_ends(self) -> None:
         for date, warning in (
             ("2026-02-02T00:00:00Z", None),
-            ("2026-02-01T00:00:00Z", "ends in 30 days."),
-            ("2026-01-03T12:00:00Z", "ends in 1 day."),
-            ("2026-01-02T00:00:00Z", "has ended."),
-            ("soon", "when it ends cannot be known."),
+            ("2026-02-01T00:00:00Z", "expires in 30 days."),
+            ("2026-01-03T12:00:00Z", "expires in 1 day."),
+            ("2026-01-02T00:00:00Z", "has expired."),
+            ("soon", "its expiry cannot be determined."),
         ):
             for key, what in (("not_after", "The document"), ("crl_next_update", "A revocation list")):
                 with self.subTest(date=date, key=key):
@@ -204,10 +204,10 @@ class Documents(unittest.TestCase):
             (failed, "HKD-1.crt expired."),
             ({"failed": True, "msg": "No binary."}, "No binary."),
             ({"unreachable": True, "msg": "No route."}, "No route."),
-            ({}, "Not looked at in this run"),
-            ({"skipped": True}, "Not looked at in this run"),
-            (None, "Not looked at in this run"),
-            ([1], "Not looked at in this run"),
+            ({}, "Not checked in this run"),
+            ({"skipped": True}, "Not checked in this run"),
+            (None, "Not checked in this run"),
+            ([1], "Not checked in this run"),
             ({"requests": [1, None, {"host_keys": [1, {"file": {}}]}]}, "unknown"),
         ):
             with self.subTest(said):

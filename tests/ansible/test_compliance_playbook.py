@@ -100,7 +100,7 @@ class Playbook(lab.Lab):
         self.assertIn("nothing_of_that_name", reasons["odd"])
         self.assertNotEqual(self.code, 0)
         said = " ".join(self.output.split())
-        self.assertIn("not right: bad; not known: gone, odd, sudoless.", said)
+        self.assertIn("not right: bad; unknown: gone, odd, sudoless.", said)
         page = (self.root / "compliance.html").read_text()
         self.assertTrue(all(f">{host}<" in page for host in self.hosts))
         # Asked by name alone, and held against what the inventory says.
@@ -110,7 +110,7 @@ class Playbook(lab.Lab):
         self.assertFalse(any("secret" in secret or "content" in secret for one in asked for secret in one["secrets"]))
         self.assertEqual(made["policies"][0]["asks"]["secrets"], ["cluster key", "key of <inventory_hostname>"])
         self.assertEqual([len(policy["guests"]) for policy in made["policies"]], [4, 1])
-        self.assertEqual(made["documents"]["found"][0]["warning"], "The document has ended.")
+        self.assertEqual(made["documents"]["found"][0]["warning"], "The document has expired.")
 
     def test_all_right_is_no_failure(self) -> None:
         del self.hosts["bad"]
@@ -127,7 +127,7 @@ class Playbook(lab.Lab):
     def test_without_anybody_to_write_the_report_nobody_is_asked(self) -> None:
         self.assertEqual(self.run_compliance("--limit", "good"), {})
         self.assertNotEqual(self.code, 0)
-        self.assertIn("name it, too", self.output)
+        self.assertIn("include it", self.output)
         self.assertFalse((self.root / "asked").exists())
 
     def test_no_guest_at_all_is_a_failure_even_of_a_report_only(self) -> None:

@@ -94,7 +94,7 @@ class Plans(unittest.TestCase):
             ({"certificates": ["/other.crt"]}, "they differ in certificates"),
             (
                 {"output": "/elsewhere", "image": "/other.img"},
-                "/elsewhere/secrets/cluster_key, and /out/secrets/cluster_key",
+                "/elsewhere/secrets/cluster_key for one and /out/secrets/cluster_key for the other",
             ),
         ):
             with self.subTest(said):

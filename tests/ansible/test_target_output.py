@@ -84,6 +84,13 @@ class TargetOutput(unittest.TestCase):
         self.assertEqual(result["msg"], "a\\x1b[2J\\u202eb\n\tc")
         self.assertEqual(result["warnings"], ["\\x07"])
 
+    def test_what_turns_text_around_or_shows_nothing_is_written_out(self) -> None:
+        for character in "\u200b\u200d\u200e\u200f\u061c\u202e\u2060\u2066\ufeff\u00ad\u3164\ufe0f\U000e0041\U0001d173":
+            with self.subTest(ascii(character)):
+                result = self.result({"changed": False, "msg": f"a{character}b"})
+                self.assertEqual(result["msg"], f"a{ascii(character)[1:-1]}b")
+        self.assertEqual(self.result({"changed": False, "msg": "Zürich, 東京"})["msg"], "Zürich, 東京")
+
     def test_half_of_a_surrogate_pair_is_made_printable(self) -> None:
         result = self.result('{"changed": false, "msg": "\\ud800"}')
         self.assertEqual(result["msg"].encode(), b"\\ud800")
@@ -111,6 +118,8 @@ class TargetOutput(unittest.TestCase):
             "{} {}",
             '{"changed": false',
             '{"changed": false, "secrets": NaN}',
+            '{"changed": false, "secrets": 1e999}',
+            '{"changed": false, "secrets": [-1e999]}',
             "Segfault",
             '{"msg": "x"}',
         ):

@@ -302,6 +302,18 @@ class TargetScript(unittest.TestCase):
         self.assertEqual(self.store(data=BINARY[:-1]), "broken\n")
         self.assertEqual(list(self.cache.iterdir()), [])
 
+    def test_what_a_killed_transfer_left_goes_with_the_next_good_one(self) -> None:
+        self.store()
+        old, fresh, other = (self.cache / name for name in (f".{MARK}0", f".{MARK}1", "kept"))
+        for file in (old, fresh, other):
+            file.write_bytes(b"part")
+        for file in (old, other):
+            os.utime(file, (1, 1))
+        self.assertEqual(self.store(data=BINARY[:-1]), "broken\n")
+        self.assertTrue(old.exists())
+        self.assertEqual(self.store(), "stored\n", self.errors)
+        self.assertEqual((old.exists(), fresh.exists(), other.exists()), (False, True, True))
+
     def test_an_architecture_without_build_is_named(self) -> None:
         command = self.script.run_cached(MARK, {"vax": self.build(HASH, 1)}, "")
         self.assertEqual(self.ask(command), f"no_build Linux {lab.ARCH}\n")

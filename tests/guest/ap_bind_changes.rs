@@ -84,7 +84,7 @@ fn an_entry_that_could_be_served_elsewhere_makes_place_on_a_card_that_takes_fewe
     ok(&guest, MODULE, &bind([accel()]));
     let both = bind([accel(), json!({"mode": "accel", "apqn": "01.0006"})]);
     let result = fails(&guest, MODULE, &both, "ap.bind_refused");
-    assert!(result["error"]["hint"].as_str().unwrap().ends_with("Of this card it holds 01.0005."), "{result}");
+    assert!(result["error"]["hint"].as_str().unwrap().ends_with("On this card it holds 01.0005."), "{result}");
     assert_eq!(held(&guest), ["01.0005"]);
 }
 

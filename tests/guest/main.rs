@@ -11,6 +11,7 @@ mod ap_bind_others;
 mod ap_bind_rebalance;
 mod ap_bind_release;
 mod ap_bind_unfinished;
+mod attest;
 mod facts;
 mod facts_inspect;
 mod firmware;

@@ -130,7 +130,7 @@ fn a_lock_that_cannot_be_told_is_not_claimed() {
         assert!(warned(&predicted, "uv.lock_unknown"), "{predicted}");
         let unmet = fails(&guest, MODULE, &json!({"require": ["a", "b"]}), "uv.lock_guard");
         assert_eq!(unmet["locked"], Value::Null);
-        assert!(unmet["msg"].as_str().unwrap().contains("not locked by this task"), "{unmet}");
+        assert!(unmet["msg"].as_str().unwrap().contains("This task did not lock the secret store"), "{unmet}");
         // The call itself tells for sure.
         assert_eq!(ok(&guest, MODULE, &json!({"require": ["a"]}))["changed"], true);
         assert_eq!(ok(&guest, MODULE, &json!({"require": ["a"]}))["changed"], false);

@@ -203,7 +203,7 @@ fn what_is_installed_is_repaired_and_an_unsafe_folder_is_refused() -> Result<()>
     assert!(!refused.ok);
     let error = &refused.result("guest1", MAKE)?["error"];
     assert_eq!(error["code"], "boot.unsafe_folder");
-    assert!(error["detail"].to_string().contains("others than root can write to /etc/seguest.pv"), "{error}");
+    assert!(error["detail"].to_string().contains("users other than root can write to /etc/seguest.pv"), "{error}");
     Ok(())
 }
 

@@ -3,15 +3,19 @@
 use crate::support::{Single, associated, secrets};
 use anyhow::{Context, Result, ensure};
 use e2e::{Controller, Host, Play, can_simulate, place};
+use openssl::pkey::PKey;
+use pv_request::HostKey;
+use pv_request::attest::{Challenge, ChallengeKeys};
+use pv_wire::attestation::Item;
 use serde_json::{Value, json};
 use std::fs;
 use std::path::Path;
 
 /// The examples that ansible-doc shows, by their names, and what comes of them on a fresh guest in check mode: all is
 /// well, or a failure that is not about how it is written.
-const OF_MODULES: [(&str, &str); 22] = [
-    ("One EP11 queue under a certain master key, and one accelerator", "ok"),
-    ("Apply a configuration of pvapconfig that is on the guest", "ok"),
+const OF_MODULES: [(&str, &str); 26] = [
+    ("One EP11 queue with a certain master key, and one accelerator", "ok"),
+    ("Apply a pvapconfig configuration file that is on the guest", "ok"),
     ("Release every queue", "ok"),
     ("Gather everything", "ok"),
     ("Only the secret store, and whether it is locked", "ok"),
@@ -20,23 +24,27 @@ const OF_MODULES: [(&str, &str); 22] = [
     ("Look at a request", "ok"),
     // It was not looked at.
     ("Stop unless it is signed, for this image, and for these machines and no others", "failed"),
-    ("Show what was written into the request for everybody to read, without the zeros behind it", "skipped"),
+    ("Show the user data of the request, without the trailing zeros", "skipped"),
     ("Add a secret from a request that the controller has", "ok"),
     ("Add two secrets in this order, without a file on the guest", "ok"),
     ("Lock the store once both secrets are in it", "ok"),
     ("Lock the store only if nothing else is in it", "ok"),
     ("Two secrets, a locked store, and a queue for each secret", "ok"),
     // The guest is fresh, so it is not.
-    ("Is the guest still what it is to be?", "uv.secret_missing"),
-    ("Take away what the guest runs at each boot", "ok"),
+    ("Check whether the guest is still as it should be", "uv.secret_missing"),
+    ("The same secrets, and an answer to an attestation request once they are there", "uv.secret_missing"),
+    ("Let the guest answer", "ok"),
+    ("Answer a request that lies on the controller, and bind the host keys and the boot only", "ok"),
+    ("Bind something of your own", "ok"),
+    ("Remove what the guest runs at each boot", "ok"),
     // For a trusted machine; what it does there, the roles show.
-    ("Build a request for an association secret, and make the secret if there is none", "request.on_guest"),
+    ("Build a request for an association secret, and create the secret if there is none", "request.on_guest"),
     // What they read is still to be made.
     ("Ask two guests to prove what they are", "ok"),
     ("Are both guests what they are to be?", "ok"),
     ("A guest whose store is still empty, before its requests are made", "ok"),
-    ("Put a password where only its service reads it", "uv.retrieve_unsupported"),
-    ("Retrieve one of two secrets of the same id", "uv.retrieve_unsupported"),
+    ("Put a password where only its service can read it", "uv.retrieve_unsupported"),
+    ("Retrieve one of two secrets with the same id", "uv.retrieve_unsupported"),
 ];
 
 /// The pages with examples, how many each has, and the test that runs them.
@@ -116,7 +124,11 @@ fn the_examples_of_the_modules_are_understood() -> Result<()> {
     fs::copy(&request, folder.join("cluster_key.request"))?;
     fs::copy(built(single, "key of guest1")?, folder.join("requests/guest1.request"))?;
     let content = openssl::base64::encode_block(&fs::read(built(single, "cluster key")?)?);
-    let built = json!({"built": {"requests": [{"content": content}]}}).to_string();
+    let challenge = challenge(single)?;
+    fs::create_dir_all(folder.join("attestation"))?;
+    fs::write(folder.join("attestation/guest1.request"), &challenge)?;
+    let challenge = json!({"content": openssl::base64::encode_block(&challenge)});
+    let built = json!({"built": {"requests": [{"content": content}]}, "challenge": challenge}).to_string();
     let play = single.controller.tasks("guests", &json!(tasks), &["--check", "--diff", "--extra-vars", &built])?;
     let names: Vec<_> = tasks.iter().map(|task| task["name"].as_str().unwrap_or_default()).collect();
     let mut came = Vec::new();
@@ -131,6 +143,14 @@ fn the_examples_of_the_modules_are_understood() -> Result<()> {
     expected.sort_unstable();
     assert_eq!(came, expected);
     Ok(())
+}
+
+/// An attestation request for the guest's machine.
+fn challenge(single: &Single) -> Result<Vec<u8>> {
+    let pem = fs::read(single.world.path("machine1.pub"))?;
+    let host = HostKey::new(PKey::public_key_from_pem(&pem)?, "machine1")?;
+    let challenge = Challenge::build(Item::ALL.into_iter().collect(), [&host], ChallengeKeys::generate()?)?;
+    Ok(challenge.exchange_file()?)
 }
 
 /// Builds a request for a secret of this name with `secret_request`; returns its path.

@@ -104,7 +104,7 @@ fn a_retired_guest_loses_its_queues_and_requests_and_its_secret_only_on_demand()
     let of_guest = |path: &Path| path.display().to_string().contains("key_of_guest1");
 
     let retired = ok(controller, "retire.yml", &json!({"retire_guest": "guest1"}))?;
-    assert!(retired.output.contains("Kept, for other guests name them"), "{}", retired.output);
+    assert!(retired.output.contains("Kept, because other guests name them"), "{}", retired.output);
     assert!(guest.state()?["queues"].as_array().context("no queues")?.iter().all(|queue| queue["state"] == "unbound"));
     let left: Vec<_> = contents(&world.path("trusted/requests"))?.into_iter().map(|(path, _)| path).collect();
     assert!(!left.iter().any(|path| of_guest(path)), "{left:?}");
@@ -132,7 +132,7 @@ fn of_two_guests_one_or_both_are_retired_and_what_they_share_stays_as_long_as_on
     assert!(!limited.ok && limited.output.contains("--limit trusted,guest1"), "{}", limited.output);
     let one = json!({"retire_guest": "guest1", "retire_destroy_secret": "guest1"});
     let play = ok(&fleet.controller, "retire.yml", &one)?;
-    assert!(play.output.contains("Kept, for other guests name them: cluster key."), "{}", play.output);
+    assert!(play.output.contains("Kept, because other guests name them: cluster key."), "{}", play.output);
     assert!(play.output.contains("1 guests: 1 changed, 0 unchanged, 0 failed"), "{}", play.output);
     let secrets_left =
         |names: &[&str]| names.iter().all(|name| world.path(&format!("trusted/secrets/{name}")).exists());
@@ -234,7 +234,7 @@ fn the_compliance_report_tells_good_bare_and_unreachable_guests_apart() -> Resul
     let fleet = Mixed::new()?;
     let before = (effects(&fleet.good)?, effects(&fleet.bare)?);
     let failed = fleet.controller.playbook("compliance.yml", &[])?;
-    assert!(!failed.ok && failed.output.contains("not known: gone."), "{}", failed.output);
+    assert!(!failed.ok && failed.output.contains("unknown: gone."), "{}", failed.output);
     let play = ok(&fleet.controller, "compliance.yml", &json!({"compliance_report_only": true}))?;
     let report = fleet.report()?;
     assert_eq!(verdicts(&report), [(HOSTILE, "fail"), ("gone", "unknown"), ("good", "pass")], "{report:#}");
@@ -280,6 +280,6 @@ fn what_is_kept_makes_groups_and_counts_for_nothing_after_a_reboot() -> Result<(
     fleet.caching_playbook("compliance.yml", &cached)?;
     let report = fleet.report()?;
     assert!(verdicts(&report).contains(&("good", "unknown")), "{report:#}");
-    assert!(report.to_string().contains("The answer is of another boot"));
+    assert!(report.to_string().contains("The answer is from another boot"));
     Ok(())
 }

@@ -52,6 +52,41 @@ fn one_guests_lost_secret_does_not_keep_another_from_being_repaired() -> Result<
 }
 
 #[test]
+fn a_wrong_value_in_one_guests_description_is_its_row_and_the_others_get_theirs() -> Result<()> {
+    if !can_simulate("a_wrong_value_in_one_guests_description_is_its_row_and_the_others_get_theirs") {
+        return Ok(());
+    }
+    let (fleet, _dir) = fleet()?;
+    let hosts = |own: Value| {
+        Ok::<_, anyhow::Error>([Host::guest("guest1", &fleet.first)?.with(own), Host::guest("guest2", &fleet.second)?])
+    };
+    let vars = variables(&fleet.world);
+    let own_key = "key of {{ inventory_hostname }}";
+    for (at, (own, said)) in [
+        (json!({"provision_secrets": [{"name": own_key, "type": "aess"}]}), "type must be one of association"),
+        (json!({"provision_secrets": [{"name": own_key, "flags": ["dump"]}]}), "flags[0] must be one of "),
+        (json!({"provision_download_crls": "perhaps"}), "download_crls must be a boolean"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let folder = fleet.world.path(&format!("wrong{at}"));
+        let controller = Controller::new(&folder, &Host::controller(), &hosts(own)?, &vars)?;
+        for check in [&["--check"][..], &[]] {
+            let play = controller.playbook("provision.yml", check)?;
+            assert!(!play.ok, "{}", play.output);
+            let error = error(&play, "guest1", MAKE)?;
+            assert_eq!(error["code"], "args.invalid", "{error}");
+            assert!(error["detail"].as_str().is_some_and(|detail| detail.contains(said)), "{error}");
+            assert!(play.output.contains("FAILED args.invalid, 1: guest1"), "{}", play.output);
+        }
+        assert_eq!(associated(&fleet.second)?, secrets(&fleet.second)?);
+        assert!(!secrets(&fleet.second)?.is_empty() && secrets(&fleet.first)?.is_empty());
+    }
+    Ok(())
+}
+
+#[test]
 fn secrets_are_made_only_where_that_is_said() -> Result<()> {
     if !can_simulate("secrets_are_made_only_where_that_is_said") {
         return Ok(());
@@ -98,7 +133,7 @@ fn check_mode_is_silent_where_all_is_well() -> Result<()> {
     let (fleet, _dir) = fleet()?;
     let fresh = fleet.controller.playbook("provision.yml", &["--check"])?;
     assert!(fresh.ok && fresh.output.contains("2 guests: 2 would change, 0 unchanged, 0 failed"), "{}", fresh.output);
-    assert!(!fresh.output.contains("Back it up") && !fresh.output.contains("not there yet"), "{}", fresh.output);
+    assert!(!fresh.output.contains("Back it up") && !fresh.output.contains("does not exist yet"), "{}", fresh.output);
     assert!(fleet.controller.playbook("provision.yml", &[])?.ok);
     let good = fleet.controller.playbook("provision.yml", &["--check"])?;
     assert!(good.ok && good.output.contains("2 guests: 0 would change, 2 unchanged, 0 failed"), "{}", good.output);

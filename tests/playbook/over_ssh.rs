@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use std::path::Path;
 use tempfile::TempDir;
 
-const FACTS: &str = "Ask the guest how it stands";
+const FACTS: &str = "Gather the guest's facts";
 
 /// One guest behind SSH, reached by a user.
 struct Behind {

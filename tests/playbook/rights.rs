@@ -9,7 +9,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 const BIND: &str = "Bind";
-const FACTS: &str = "Ask the guest how it stands";
+const FACTS: &str = "Gather the guest's facts";
 const LOCK: &str = "Lock";
 
 #[test]

@@ -95,7 +95,7 @@ fn a_request_of_another_secret_than_its_name_says_is_refused_and_nothing_is_adde
         assert!(!play.ok);
         let error = &play.result("guest1", MAKE)?["error"];
         assert_eq!(error["code"], "request.other_secret");
-        assert!(error["detail"].to_string().contains("known as another name"), "{error}");
+        assert!(error["detail"].to_string().contains("not for another name"), "{error}");
     }
     assert!(secrets(&single.guest)?.is_empty() && associated(&single.guest)?.is_empty());
     Ok(())

@@ -19,7 +19,7 @@ pub const CONTROLLER: [(&str, &str); 4] = [
     ("args.no_binary_for_arch", "The collection has no binary of the module for the target's architecture."),
     (
         "module.no_result",
-        "The binary ended without a result: it was killed, could not be executed, or printed something else.",
+        "The binary ended without a result: it was killed, could not be executed, or printed other output.",
     ),
     ("module.not_sent", "The binary could not be put on the target."),
 ];

@@ -34,10 +34,10 @@ pub fn demo() -> Result<()> {
     };
     let fresh = provision("First run: playbooks/provision.yml on fresh guests")?;
     ensure!(!fresh.changes().is_empty(), "the first run changed nothing");
-    let again = provision("Second run: nothing is to be changed")?;
+    let again = provision("Second run: changes nothing")?;
     ensure!(again.changes().is_empty(), "the second run changed {:?}", again.changes());
     step("Rebooting guest2: its secrets and queues are gone", || fleet.second.reboot())?;
-    let repair = provision("Third run: repairs guest2 and leaves everything else")?;
+    let repair = provision("Third run: repairs guest2 and changes nothing else")?;
     let elsewhere: Vec<_> = repair.changes().into_iter().filter(|change| !change.starts_with("guest2: ")).collect();
     ensure!(!repair.changes().is_empty() && elsewhere.is_empty(), "the third run changed {:?}", repair.changes());
 
@@ -53,7 +53,7 @@ pub fn demo() -> Result<()> {
     }
     let file = dir.join("transcript.json");
     fs::write(&file, serde_json::to_vec_pretty(&json!({"runs": transcript, "hardware": hardware}))?)?;
-    println!("\nThe same for machines: {}", file.display());
+    println!("\nThe same as JSON: {}", file.display());
     println!("The guests have ended. To go on by hand: cargo xtask guest");
     Ok(())
 }
@@ -61,12 +61,12 @@ pub fn demo() -> Result<()> {
 /// What the demonstration shows; each is checked, or it fails.
 const SHOWN: [&str; 7] = [
     "A request opens only on the machine whose host key it was built for.",
-    "A request is taken only by a guest of the image that it was built for.",
-    "A store is not locked before it holds what it must: that could be undone only by a reboot.",
-    "One run gave both guests their secrets, locked their stores and tied queues to the secrets.",
-    "The guests share the cluster's key; each has a key of its own beside it.",
+    "A request is accepted only in a guest of the image that it was built for.",
+    "A store is locked only when it holds the required secrets, because only a reboot unlocks it.",
+    "One run gave both guests their secrets, locked their stores and associated queues with the secrets.",
+    "The guests share the cluster's key; each also has its own key.",
     "The same run again changed nothing.",
-    "A guest that was rebooted was repaired, and the other one left alone.",
+    "A rebooted guest was repaired, and the other one was left alone.",
 ];
 
 /// What guests refuse while they are still empty.
@@ -99,7 +99,7 @@ fn refusals(fleet: &Fleet) -> Result<Vec<Value>> {
             "uv.request_not_for_this_guest",
         ),
         (
-            "guest1's store, still empty, is to be locked",
+            "a task tries to lock guest1's empty store",
             "guest1",
             json!({"seguest.pv.secret_lock": {"require": [{"name": "cluster key"}]}}),
             "uv.lock_guard",
@@ -140,7 +140,7 @@ fn show(play: &Play) {
 
 /// What the hardware holds, read back from it and not from what the modules said.
 fn table(hardware: &BTreeMap<&str, Value>) {
-    println!("\nWhat the simulated hardware holds now (read back from it, not told by the modules):");
+    println!("\nWhat the simulated hardware holds now (read from it, not reported by the modules):");
     for (guest, state) in hardware {
         println!("\n    {guest}: secret store {}", if state["locked"] == true { "locked" } else { "open" });
         for secret in list(&state["secrets"]) {

@@ -122,18 +122,18 @@ fn stub(module: &str, described: &Value) -> Result<String> {
         "author": ["The seguest project (!UNKNOWN)"],
         "options": options(&described["options"]),
         "attributes": {
-            "check_mode": {"support": "full", "description": "Can run in check mode and say what would change.", "details": own["check_mode"]},
-            "diff_mode": {"support": "full", "description": "Shows what changes, or would change."},
+            "check_mode": {"support": "full", "description": "Can run in check mode and report what would change.", "details": own["check_mode"]},
+            "diff_mode": {"support": "full", "description": "Shows what changes or would change."},
         },
         "seealso": MODULES.iter().filter(|other| **other != module).map(|other| json!({"module": format!("seguest.pv.{other}")})).collect::<Vec<_>>(),
     });
     let mut returns = Map::new();
     returns.insert("error".into(), json!({
-        "description": ["Why the task failed. V(code) is stable, for playbooks to test; V(detail) says what was tried and what was answered; V(hint) what to do next.",
-                        "An ultravisor's or driver's refusal has V(uv_rc), V(uv_rrc) or V(errno) beside them."],
+        "description": ["Why the task failed. V(code) is stable, for playbooks to test; V(detail) says what was tried, and the answer; V(hint) what to do next.",
+                        "A refusal by the ultravisor or a driver also has V(uv_rc), V(uv_rrc) or V(errno)."],
         "returned": "failure", "type": "dict",
         "sample": {"code": "uv.store_locked", "detail": "The ultravisor was asked to add a secret and answered 0x0102 (reason 0x0000): the secret store is locked.",
-                   "hint": "A lock cannot be taken back: reboot the guest, then add all secrets before locking.", "uv_rc": 258, "uv_rrc": 0},
+                   "hint": "A lock cannot be removed: reboot the guest, then add all secrets before locking.", "uv_rc": 258, "uv_rrc": 0},
     }));
     for (name, schema) in properties(&described["report"]) {
         returns.insert(name, returned(&schema, "success"));

@@ -108,7 +108,7 @@ pub fn python() -> Result<&'static str> {
         "Python 3.11 or newer with its venv module, which the pinned ansible-core is installed with, was not found";
     ensure!(
         runs("apt-get", &["--version"]),
-        "{missing}. This system has no apt-get: install it with the package manager that there is"
+        "{missing}. This system has no apt-get: install it with this system's package manager"
     );
     ensure!(is_root()?, "{missing}. As root: apt-get install {package}");
     step(&format!("{missing}; installing {package} with apt-get"), || {

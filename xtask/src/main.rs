@@ -27,16 +27,16 @@ use std::process::ExitCode;
 const USAGE: &str = "\
 cargo xtask demo      provision two simulated guests, reboot one, repair it; needs /dev/fuse, no IBM Z
 cargo xtask test      every check of the project: format, lints, unit and end-to-end tests, documentation
-cargo xtask versions  what Ansible has a part in, tested with the oldest and the newest ansible-core; minutes
+cargo xtask versions  tests that involve Ansible, with the oldest and the newest ansible-core; minutes
 cargo xtask guest     a shell in a simulated guest, with the modules on its PATH
-cargo xtask fleet     a shell beside two simulated guests, in a folder with an inventory of them
+cargo xtask fleet     a shell next to two simulated guests, in a folder with an inventory of them
 cargo xtask quick     format, lints, unit tests, tests of the Python, documentation; a minute
 cargo xtask prepare   build what tests run and install the pinned ansible-core, for running a single test
 cargo xtask dist      build what users install, for s390x, x86_64 and aarch64, into target/dist
-cargo xtask bench X   a benchmark; without a name that it knows, it lists them
+cargo xtask bench X   a benchmark; with an unknown name, a list of them
 cargo xtask docs      write the documentation that is generated from the Rust types (--check: only compare)
-cargo xtask sanity    what ansible-test, galaxy-importer and antsibull say of the collection; minutes
-cargo xtask fuzz      look for inputs that what reads them does not bear, for 300 seconds or as many as are named
+cargo xtask sanity    check the collection with ansible-test, galaxy-importer and antsibull; minutes
+cargo xtask fuzz      look for inputs that break a parser, for 300 seconds or the given number
 ";
 
 fn main() -> ExitCode {
@@ -71,6 +71,6 @@ fn run(arguments: &[String]) -> Result<()> {
             print!("{USAGE}");
             Ok(())
         }
-        _ => bail!("there is no such chore; there are:\n\n{USAGE}"),
+        _ => bail!("there is no such chore; available:\n\n{USAGE}"),
     }
 }

@@ -31,7 +31,7 @@ pub fn page(module: &str, stub: &str) -> Result<(PathBuf, String)> {
     let mut options = String::new();
     rows(&mut options, &documentation["options"], "", "suboptions", &option_row)?;
     if options.is_empty() {
-        page.push_str("It has none.\n");
+        page.push_str("The module has no options.\n");
     } else {
         write!(page, "| option | type | default | meaning |\n| --- | --- | --- | --- |\n{options}")?;
     }
@@ -41,7 +41,7 @@ pub fn page(module: &str, stub: &str) -> Result<(PathBuf, String)> {
         writeln!(page, "| `{name}` | {} | {} |", plain(&mode["support"]), cell(&meaning.collect::<Vec<_>>()))?;
     }
     writeln!(page, "\n## Examples\n\n```yaml\n{}\n```", block("EXAMPLES")?.trim())?;
-    page.push_str("\n## Results\n\nBeside `changed`, `msg`, `diff` and `warnings`, which all modules have:\n\n");
+    page.push_str("\n## Results\n\nBesides `changed`, `msg`, `diff` and `warnings`, which all modules return:\n\n");
     page.push_str("| result | type | returned | meaning |\n| --- | --- | --- | --- |\n");
     rows(&mut page, &returned, "", "contains", &|value| {
         let when = value["returned"].as_str().unwrap_or_default();

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The modules, by name.
-pub const MODULES: [&str; 10] = [
+pub const MODULES: [&str; 11] = [
     "secret_request",
     "request_info",
     "guest",
@@ -21,6 +21,7 @@ pub const MODULES: [&str; 10] = [
     "secret_retrieve",
     "ap_bind",
     "facts",
+    "attest",
     "attest_request",
     "attest_verify",
 ];

@@ -8,7 +8,7 @@ DOCUMENTATION = r"""
 attributes:
   check_mode:
     description: Can run in check mode and say what would change.
-    details: No queue is bound, not even to look at it; an entry whose candidates cannot be read is V(undetermined).
+    details: No queue is bound, not even to read its MKVP; an entry whose candidates cannot be read is V(undetermined).
     support: full
   diff_mode:
     description: Shows what changes, or would change.
@@ -16,12 +16,12 @@ attributes:
 author:
 - The seguest project (!UNKNOWN)
 description:
-- Makes each entry be served by a crypto queue (APQN) that is bound to this guest and, for EP11, associated with an
-    association secret of its store.
-- Served entries stay where they are. Among the rest as many as possible are served, earlier entries first, by the newest
+- Ensures that each entry is served by a crypto queue (APQN) that is bound to this guest and, for EP11, associated with
+    an association secret in its store.
+- Served entries keep their queues. Of the rest, as many as possible are served, earlier entries first, by the newest
     generation, lowest card and lowest domain that fit.
-- A queue's master key can be read only while it is bound, so queues that may fit are bound for a moment to look.
-- Takes the configuration files of pvapconfig as they are, and its lock, so that both can be used side by side.
+- A queue's MKVP can be read only while the queue is bound, so queues that may fit are bound briefly to read it.
+- Accepts pvapconfig's configuration files unchanged, and takes its lock, so that both can be used side by side.
 module: ap_bind
 options:
   all:
@@ -31,7 +31,7 @@ options:
     type: bool
   config:
     description:
-    - A configuration file of pvapconfig on the guest, whose entries are wanted.
+    - A configuration file of pvapconfig on the guest, with the wanted entries.
     type: path
   config_content:
     description:
@@ -39,13 +39,13 @@ options:
     type: str
   entries:
     description:
-    - What queues are wanted, one entry a queue; earlier entries are served first. One of O(entries), O(config), O(src)
-        and O(all) is required. An empty list does nothing and warns.
+    - The wanted queues, one entry per queue; earlier entries are served first. One of O(entries), O(config), O(src) and
+        O(all) is required. An empty list does nothing, with a warning.
     elements: dict
     suboptions:
       apqn:
         description:
-        - Only this queue will do, C(XX.YYYY). Write it in quotes.
+        - Accept only this queue, C(XX.YYYY). Write it in quotes.
         type: str
       description:
         description:
@@ -53,7 +53,7 @@ options:
         type: str
       mingen:
         description:
-        - The oldest generation of card that will do, such as V(cex8).
+        - The oldest acceptable generation of card, such as V(cex8).
         type: str
       mkvp:
         description:
@@ -66,8 +66,8 @@ options:
         type: str
       name:
         description:
-        - Name of the association secret, whose id is its SHA-256 hash. Blanks around it do not count, as pvapconfig has
-            it; a secret whose name has such blanks is given by V(secretid).
+        - Name of the association secret, whose id is its SHA-256 hash. Leading and trailing blanks are ignored, as
+            pvapconfig does; give a secret whose name has such blanks by V(secretid).
         type: str
       secretid:
         description:
@@ -81,16 +81,16 @@ options:
   exclusive:
     default: false
     description:
-    - Whether queues that no entry wants are released, and those bound for something else may be taken, as pvapconfig
+    - Whether to release queues that no entry wants, and to allow taking those bound for something else, as pvapconfig
         always does.
     type: bool
   rebalance:
     default: false
     description:
-    - 'Whether entries that are served already may be moved to other queues, where that makes the whole better: more
-        entries served, then earlier entries rather than later ones, then the newest generation, lowest card and lowest
-        domain. An entry has its new queue before it gives up the old one; only where entries change places is one of
-        them, the last, not served for a moment. To know what is better, free queues may be bound to look at them.'
+    - 'Whether entries that are already served may be moved to other queues if that improves the whole: more entries
+        served, then earlier entries rather than later ones, then the newest generation, lowest card and lowest domain.
+        An entry has its new queue before it gives up the old one; only if entries swap queues, one of them, the last, is
+        not served for a moment. To find out what is better, free queues may be bound briefly.'
     type: bool
   src:
     description:
@@ -104,17 +104,17 @@ options:
     default: bound
     description:
     - 'V(bound): every entry has a queue that is bound and, for EP11, associated with its secret. V(unbound): every queue
-        that serves an entry, or could, is released: for an accelerator entry every bound accelerator that fits it.'
+        that serves an entry, or could, is released; for an accelerator entry, every bound accelerator that fits it.'
     type: str
   strict:
     default: true
     description:
-    - Whether the task fails if an entry cannot be served. If not, it does what can be done, and warns.
+    - Whether the task fails if an entry cannot be served. If not, it serves the others, with a warning.
     type: bool
   timeout:
     default: 60
     description:
-    - For how many seconds to wait for one step of one queue, and for the AP bus to be complete.
+    - How many seconds to wait for one step of one queue, and for the AP bus to be complete.
     type: int
   when_busy:
     choices:
@@ -123,7 +123,7 @@ options:
     - force
     default: fail
     description:
-    - What to do before a queue is released that has requests in it.
+    - What to do if a queue that must be released has requests in it.
     type: str
 seealso:
 - module: seguest.pv.secret_request
@@ -133,15 +133,14 @@ seealso:
 - module: seguest.pv.secret_lock
 - module: seguest.pv.secret_retrieve
 - module: seguest.pv.facts
-- module: seguest.pv.attest_request
-- module: seguest.pv.attest_verify
+- module: seguest.pv.attest
 short_description: Bind and associate crypto queues of a Secure Execution guest
 version_added: 0.1.0
 """
 
 EXAMPLES = r"""
 ---
-- name: One EP11 queue under a certain master key, and one accelerator
+- name: One EP11 queue with a certain master key, and one accelerator
   seguest.pv.ap_bind:
     entries:
       - name: hsm-common
@@ -150,7 +149,7 @@ EXAMPLES = r"""
         mingen: cex8
       - mode: accel
 
-- name: Apply a configuration of pvapconfig that is on the guest
+- name: Apply a pvapconfig configuration file that is on the guest
   seguest.pv.ap_bind:
     config: /etc/pvapconfig.yaml
 
@@ -166,7 +165,7 @@ entries:
   contains:
     apqn:
       description:
-      - The queue that serves it, or would.
+      - The queue that serves it, or would serve it.
       returned: always
       type: str
     mode:
@@ -181,7 +180,7 @@ entries:
       type: str
     reason:
       description:
-      - Code of why it is not served.
+      - Error code, if it is not served.
       returned: always
       type: str
     secretid:
@@ -191,11 +190,11 @@ entries:
       type: str
     status:
       description:
-      - 'How it stands. V(undetermined): no queue is known to fit, but some cannot be read without binding them.'
+      - 'The entry''s state. V(undetermined): no queue is known to fit, but some cannot be read without binding them.'
       returned: always
       type: str
   description:
-  - How each entry is served, in their order.
+  - How each entry is served, in the given order.
   elements: dict
   returned: success
   type: list
@@ -214,7 +213,7 @@ error:
   type: dict
 inspected:
   description:
-  - Queues that were bound only to look at them, and released again. That is no change.
+  - Queues that were bound only to read their MKVP, and released again. This is not a change.
   elements: str
   returned: success
   type: list
@@ -229,11 +228,11 @@ queues:
           type: str
         bind:
           description:
-          - V(bound), V(unbound), V(-) where it cannot be bound, or V(unknown).
+          - V(bound), V(unbound), V(-) if it cannot be bound, or V(unknown).
           returned: always
           type: str
       description:
-      - How it stands at the end, or in check mode would.
+      - Its binding at the end; in check mode, as predicted.
       returned: always
       type: dict
     apqn:
@@ -250,11 +249,11 @@ queues:
           type: str
         bind:
           description:
-          - V(bound), V(unbound), V(-) where it cannot be bound, or V(unknown).
+          - V(bound), V(unbound), V(-) if it cannot be bound, or V(unknown).
           returned: always
           type: str
       description:
-      - How it stood when the task began.
+      - Its binding when the task began.
       returned: always
       type: dict
     card:
@@ -279,17 +278,17 @@ queues:
       type: int
     mkvp:
       description:
-      - Master key verification pattern, C(0x) and 32 hex digits; null where it is not set or cannot be read.
+      - Master key verification pattern, C(0x) and 32 hex digits; null if it is not set or cannot be read.
       returned: always
       type: str
     mode:
       description:
-      - 'What its card works as: V(ep11), V(accel) or V(cca).'
+      - 'Mode of its card: V(ep11), V(accel) or V(cca).'
       returned: always
       type: str
     serialnr:
       description:
-      - Serial number of the card; null until a queue of it is bound.
+      - Serial number of the card; null until one of its queues is bound.
       returned: always
       type: str
   description:

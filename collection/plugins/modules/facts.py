@@ -8,7 +8,7 @@ DOCUMENTATION = r"""
 attributes:
   check_mode:
     description: Can run in check mode and say what would change.
-    details: It changes nothing in any mode, and in check mode binds no queue for a look either.
+    details: It never changes anything, and in check mode it binds no queue.
     support: full
   diff_mode:
     description: Shows what changes, or would change.
@@ -16,39 +16,39 @@ attributes:
 author:
 - The seguest project (!UNKNOWN)
 description:
-- Tells what the system says of the ultravisor, its secret store and its crypto queues. Changes nothing; with
-    O(bind_to_inspect) queues are bound for a moment and released again, and so are those that a run of
+- Reports what the system says about the ultravisor, its secret store and its crypto queues. Changes nothing; only
+    O(bind_to_inspect) binds queues briefly and releases them again, and releases those that an interrupted run of
     M(seguest.pv.ap_bind) left half done.
-- It is the guest's own word. Only attestation proves anything to somebody else.
-- Use it as a task of its own; Ansible's C(gather_facts) cannot run it.
+- The facts are the guest's own word. Only attestation proves anything to somebody else.
+- Use it in a task of its own; Ansible's C(gather_facts) cannot run it.
 module: facts
 options:
   bind_to_inspect:
     default: false
     description:
-    - Whether to bind each unbound EP11 queue for a moment, one of a card at a time, to read its master key and its
-        card's serial number, and release it again. What an earlier run of ap_bind left half done is settled first, and
-        told. Needs root; keeps off while ap_bind or pvapconfig is at work; what cannot be bound is a problem. Ignored
-        with a warning in check mode.
+    - Whether to bind each unbound EP11 queue briefly, one per card at a time, to read its MKVP and its card's serial
+        number, and release it again. What an interrupted run of ap_bind left half done is released first, and reported.
+        Needs root. Does not start while ap_bind or pvapconfig is at work. Queues that cannot be bound are listed as
+        problems. Ignored with a warning in check mode.
     type: bool
   gather_subset:
     default:
     - all
     description:
     - 'Which parts to gather: V(all), V(min), V(ultravisor), V(secrets), V(ap); V(!name) leaves one out. V(min) is always
-        there.'
+        gathered.'
     elements: str
     type: list
   probe_lock:
     default: false
     description:
-    - Whether to ask the ultravisor if the store is locked where no record of this boot says so. The question is an
-        add-secret call that can never be accepted; it changes nothing.
+    - Whether to probe the ultravisor for the lock if no record of this boot shows it. The probe is an add-secret call
+        that can never be accepted; it changes nothing.
     type: bool
   timeout:
     default: 10
     description:
-    - For how many seconds to wait for one card's attributes and those of its queues, and for each step of binding.
+    - How many seconds to wait for the attributes of one card and its queues, and for each step of binding.
     type: int
 seealso:
 - module: seguest.pv.secret_request
@@ -58,8 +58,7 @@ seealso:
 - module: seguest.pv.secret_lock
 - module: seguest.pv.secret_retrieve
 - module: seguest.pv.ap_bind
-- module: seguest.pv.attest_request
-- module: seguest.pv.attest_verify
+- module: seguest.pv.attest
 short_description: Gather facts of a Secure Execution guest
 version_added: 0.1.0
 """
@@ -116,7 +115,7 @@ ansible_facts:
                   type: str
                 serialnr:
                   description:
-                  - Serial number; null until a queue of it is bound.
+                  - Serial number; null until one of its queues is bound.
                   returned: always
                   type: str
                 usable:
@@ -143,7 +142,7 @@ ansible_facts:
                   type: str
                 bind:
                   description:
-                  - V(bound), V(unbound), V(-) where it cannot be bound, or V(unknown).
+                  - V(bound), V(unbound), V(-) if it cannot be bound, or V(unknown).
                   returned: always
                   type: str
                 card:
@@ -158,7 +157,7 @@ ansible_facts:
                   type: int
                 mkvp:
                   description:
-                  - Master key verification pattern; null where it is not set or cannot be read.
+                  - Master key verification pattern; null if it is not set or cannot be read.
                   returned: always
                   type: str
                 mode:
@@ -197,7 +196,7 @@ ansible_facts:
           type: str
         gathered_at:
           description:
-          - When, in UTC.
+          - When the facts were gathered, in UTC.
           returned: always
           type: str
         problems:
@@ -209,12 +208,12 @@ ansible_facts:
               type: str
             detail:
               description:
-              - What was tried and what was answered.
+              - What was tried, and the answer.
               returned: always
               type: str
             hint:
               description:
-              - What to do; null where nothing is known that helps.
+              - What to do; null if no remedy is known.
               returned: always
               type: str
           description:
@@ -224,7 +223,7 @@ ansible_facts:
           type: list
         role:
           description:
-          - V(guest), V(host) or V(none); null where it cannot be read.
+          - V(guest), V(host) or V(none); null if it cannot be read.
           returned: always
           type: str
         secrets:
@@ -238,23 +237,22 @@ ansible_facts:
               contains:
                 id:
                   description:
-                  - 'Id, C(0x) and 64 hex digits. Whoever built the request chose it: it names the secret and proves
-                      nothing.'
+                  - Id, C(0x) and 64 hex digits. Whoever built the request chose it; it proves nothing.
                   returned: always
                   type: str
                 index:
                   description:
-                  - 'Place in the store, in order of adding: what C(se_associate) takes.'
+                  - Index in the store, in the order of adding, as C(se_associate) takes it.
                   returned: always
                   type: int
                 kind:
                   description:
-                  - Kind, as pvsecret names it.
+                  - Type, as pvsecret names it.
                   returned: always
                   type: str
                 name:
                   description:
-                  - The id as a name, where it is one in printable ASCII.
+                  - The id as a name, if it is one in printable ASCII.
                   returned: always
                   type: str
                 type:
@@ -269,13 +267,13 @@ ansible_facts:
               type: list
             locked:
               description:
-              - Whether the store is locked; null where nothing tells.
+              - Whether the store is locked; null if unknown.
               returned: always
               type: bool
             locked_source:
               description:
-              - 'Who says so: V(record), what secret_lock noted in this boot, or V(probe). A V(probe) that says no is
-                  inferred.'
+              - 'Source of this: V(record), which secret_lock wrote in this boot, or V(probe). If V(probe) reports an
+                  unlocked store, that is inferred.'
               returned: always
               type: str
             total:
@@ -289,7 +287,7 @@ ansible_facts:
           type: dict
         self_reported:
           description:
-          - 'Always true: this is the guest''s own word, proved by nothing.'
+          - 'Always true: this is the guest''s own word, without proof.'
           returned: always
           type: bool
         ultravisor:
@@ -301,7 +299,7 @@ ansible_facts:
               type: dict
             features:
               description:
-              - Features by name, and whether they are there.
+              - Features by name, and whether they are available.
               returned: always
               type: dict
             host_key_hashes:
@@ -324,12 +322,12 @@ ansible_facts:
                   type: int
                 max_cpus:
                   description:
-                  - CPUs of a guest.
+                  - CPUs per guest.
                   returned: always
                   type: int
                 max_guests:
                   description:
-                  - Guests of a host.
+                  - Guests per host.
                   returned: always
                   type: int
                 max_retr_secrets:
@@ -339,7 +337,7 @@ ansible_facts:
                   type: int
                 max_secrets:
                   description:
-                  - Secrets in all.
+                  - Secrets in total.
                   returned: always
                   type: int
               description:
@@ -386,12 +384,12 @@ ansible_facts:
                   type: list
                 secret_kinds:
                   description:
-                  - Kinds of secrets, as pvsecret names them.
+                  - Types of secrets, as pvsecret names them.
                   elements: str
                   returned: always
                   type: list
               description:
-              - What formats it takes.
+              - The formats that it supports.
               returned: always
               type: dict
           description:

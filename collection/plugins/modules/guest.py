@@ -8,9 +8,9 @@ DOCUMENTATION = r"""
 attributes:
   check_mode:
     description: Can run in check mode and say what would change.
-    details: It is the verdict on the guest. What it would change is what is wrong, and each step is predicted from the
-        predicted outcome of those before it. Nothing is written and no queue is bound; a step of which nothing can be
-        known has RV(steps[].right=null).
+    details: 'It reports what is wrong with the guest: everything that it would change. Each step is predicted from the
+        predicted result of those before it. Nothing is written and no queue is bound; a step that cannot be predicted
+        has RV(steps[].right=null).'
     support: full
   diff_mode:
     description: Shows what changes, or would change.
@@ -18,28 +18,34 @@ attributes:
 author:
 - The seguest project (!UNKNOWN)
 description:
-- Adds secrets, verifies that they are there, locks the secret store, binds crypto queues and associates them, and if
-    asked to lets the guest do the same by itself at each boot. In this order; what is so already is left alone.
-- Everything is observed once and planned before anything is written. Where the plan shows that a step cannot succeed,
-    nothing is written at all. A step that fails unforeseen ends the run; what was done before stays and is told.
+- Adds secrets, verifies that they are there, locks the secret store, binds crypto queues and associates them, and on
+    request makes the guest do the same at each boot. In this order; what is already right is left alone.
+- Everything is observed once and planned before anything is written. If the plan shows that a step cannot succeed,
+    nothing is written at all. A step that fails unexpectedly ends the run; what was done before stays and is reported.
 - The requests need not be on the guest. Only the host and the image that a request was built for can open it, so a
-    request is no secret itself.
-- M(seguest.pv.secret_add), M(seguest.pv.secret_lock) and M(seguest.pv.ap_bind) do single steps of it, by the same rules.
+    request is not secret.
+- M(seguest.pv.secret_add), M(seguest.pv.secret_lock) and M(seguest.pv.ap_bind) do single steps, by the same rules.
 module: guest
 options:
   at_boot:
     description:
-    - Whether the guest does the same by itself at each boot, before anybody comes. This program, the requests and these
-        options are kept on it, root-only, and run by the systemd unit C(seguest-pv.service). V(false) removes that. If
-        it is not given, what is there is left as it is.
+    - Whether the guest does the same at each boot, without a controller. This program, the requests and these options
+        are kept on the guest, readable by root only, and run by the systemd unit C(seguest-pv.service). V(false) removes
+        what was installed. If not given, it is left as it is.
     type: bool
   at_boot_before:
     default:
     - pkcsslotd.service
     description:
-    - Units that are started only afterwards, because they use the crypto queues.
+    - Units that start only afterwards, because they use the crypto queues.
     elements: str
     type: list
+  attest:
+    description:
+    - 'An attestation request that the guest answers at the end, as M(seguest.pv.attest) does: a dictionary with
+        V(content), V(path) or V(src), and V(bind) or V(user_data). The response is in RV(attestation). At boot nothing
+        is attested.'
+    type: dict
   config_content:
     description:
     - The text of a configuration file; set by the collection's action plugin from O(queues_src).
@@ -52,14 +58,14 @@ options:
   gather_subset:
     default: []
     description:
-    - Facts that are returned beside, as O(seguest.pv.facts#module:gather_subset) names them. Not given, none are.
+    - Facts to return as well, as O(seguest.pv.facts#module:gather_subset) names them. None by default.
     elements: str
     type: list
   host_key_hashes:
     default: []
     description:
-    - 'SHA-256 hashes of the host keys of the machines that the guest may run on. If given, it must be one of them: as
-        far as the guest''s own kernel can be believed, for only attestation proves it. Write them in quotes.'
+    - SHA-256 hashes of the host keys of the machines that the guest may run on. If given, the machine must be one of
+        them, by what the guest's own kernel says; only attestation proves it. Write them in quotes.
     elements: str
     type: list
   lock:
@@ -70,27 +76,27 @@ options:
   lock_exact:
     default: true
     description:
-    - Whether it is locked only if nothing else is in it.
+    - Whether to lock it only if nothing else is in it.
     type: bool
   note_warnings:
     default: false
     description:
-    - Whether warnings are only returned, as C(noted), and left to whoever reports on all guests together; else Ansible
-        shows each for each guest. Done by the collection's action plugin.
+    - Whether to return warnings only as C(noted), for a report on all guests; otherwise Ansible shows each warning for
+        each guest. Done by the collection's action plugin.
     type: bool
   proved_only:
     default: false
     description:
-    - Whether to fail where only its id shows that a secret in the store is the right one.
+    - Whether to fail if only its id shows that a secret in the store is the right one.
     type: bool
   queues:
     description:
-    - What queues are wanted, one entry a queue; earlier entries are served first.
+    - The wanted queues, one entry per queue; earlier entries are served first.
     elements: dict
     suboptions:
       apqn:
         description:
-        - Only this queue will do, C(XX.YYYY). Write it in quotes.
+        - Accept only this queue, C(XX.YYYY). Write it in quotes.
         type: str
       description:
         description:
@@ -98,7 +104,7 @@ options:
         type: str
       mingen:
         description:
-        - The oldest generation of card that will do, such as V(cex8).
+        - The oldest acceptable generation of card, such as V(cex8).
         type: str
       mkvp:
         description:
@@ -111,8 +117,8 @@ options:
         type: str
       name:
         description:
-        - Name of the association secret, whose id is its SHA-256 hash. Blanks around it do not count, as pvapconfig has
-            it; a secret whose name has such blanks is given by V(secretid).
+        - Name of the association secret, whose id is its SHA-256 hash. Leading and trailing blanks are ignored, as
+            pvapconfig does; give a secret whose name has such blanks by V(secretid).
         type: str
       secretid:
         description:
@@ -149,8 +155,8 @@ options:
         type: str
       error:
         description:
-        - Why there is no request, as RV(seguest.pv.secret_request#module:requests[].error) says. The task fails with it,
-            and the guest is not asked. Only through the collection's action plugin.
+        - Why there is no request, from RV(seguest.pv.secret_request#module:requests[].error). The task fails with this
+            error, and the guest is not contacted. Only through the collection's action plugin.
         type: dict
       force:
         default: false
@@ -160,7 +166,7 @@ options:
         type: bool
       id:
         description:
-        - The id by which it is known, 64 hex digits. Write it in quotes.
+        - The secret's id, 64 hex digits. Write it in quotes.
         type: str
       label:
         description:
@@ -168,8 +174,8 @@ options:
         type: str
       name:
         description:
-        - The name by which the secret is known. This or V(id); without both, what its request says. It matches by its
-            SHA-256 hash or by its first 31 bytes.
+        - The secret's name. It matches by its SHA-256 hash or by its first 31 bytes. Give this or V(id); without both,
+            the id in the request is used.
         type: str
       path:
         description:
@@ -178,9 +184,8 @@ options:
       pending:
         default: false
         description:
-        - 'Check mode only: the request is not there yet, and will be. Set by the collection''s action plugin where
-            V(content) is null, as M(seguest.pv.secret_request) gives it for a request that it would build, or V(src)
-            does not exist.'
+        - 'Check mode only: the request is not built yet. Set by the collection''s action plugin if V(content) is null,
+            as M(seguest.pv.secret_request) returns it for a request that it would build, or if V(src) does not exist.'
         type: bool
       src:
         description:
@@ -196,15 +201,14 @@ options:
   timeout:
     default: 60
     description:
-    - For how many seconds to wait for one step of one queue, for the AP bus to be complete, for another task that works
-        on the store, and while the ultravisor is dumping the guest.
+    - How many seconds to wait for one step of one queue, for the AP bus to be complete, for another task that works on
+        the store, and while the ultravisor is dumping the guest.
     type: int
   variables_from:
     default: []
     description:
-    - 'Beginnings of names of variables, such as V(guest_), from which options are taken that are not given here: O(lock)
-        from C(guest_lock), if that is set. Of several the first that is set counts. Done by the collection''s action
-        plugin.'
+    - 'Prefixes of variables, such as V(guest_), that set options which are not given here: C(guest_lock) sets O(lock).
+        Of several, the first that is set counts. Done by the collection''s action plugin.'
     elements: str
     type: list
   when_busy:
@@ -224,8 +228,7 @@ seealso:
 - module: seguest.pv.secret_retrieve
 - module: seguest.pv.ap_bind
 - module: seguest.pv.facts
-- module: seguest.pv.attest_request
-- module: seguest.pv.attest_verify
+- module: seguest.pv.attest
 short_description: Bring a Secure Execution guest to the state that you describe, in one task
 version_added: 0.1.0
 """
@@ -248,7 +251,7 @@ EXAMPLES = r"""
         mkvp: "0xdb3c3b3c3f097dd55ec7eb0e7fdbcb93"
     at_boot: true
 
-- name: Is the guest still what it is to be?
+- name: Check whether the guest is still as it should be
   seguest.pv.guest:
     secrets:
       - name: cluster key
@@ -256,7 +259,7 @@ EXAMPLES = r"""
   check_mode: true
   register: verdict
 
-- name: Take away what the guest runs at each boot
+- name: Remove what the guest runs at each boot
   seguest.pv.guest:
     at_boot: false
 """
@@ -298,7 +301,7 @@ ansible_facts:
                   type: str
                 serialnr:
                   description:
-                  - Serial number; null until a queue of it is bound.
+                  - Serial number; null until one of its queues is bound.
                   returned: always
                   type: str
                 usable:
@@ -325,7 +328,7 @@ ansible_facts:
                   type: str
                 bind:
                   description:
-                  - V(bound), V(unbound), V(-) where it cannot be bound, or V(unknown).
+                  - V(bound), V(unbound), V(-) if it cannot be bound, or V(unknown).
                   returned: always
                   type: str
                 card:
@@ -340,7 +343,7 @@ ansible_facts:
                   type: int
                 mkvp:
                   description:
-                  - Master key verification pattern; null where it is not set or cannot be read.
+                  - Master key verification pattern; null if it is not set or cannot be read.
                   returned: always
                   type: str
                 mode:
@@ -379,7 +382,7 @@ ansible_facts:
           type: str
         gathered_at:
           description:
-          - When, in UTC.
+          - When the facts were gathered, in UTC.
           returned: always
           type: str
         problems:
@@ -391,12 +394,12 @@ ansible_facts:
               type: str
             detail:
               description:
-              - What was tried and what was answered.
+              - What was tried, and the answer.
               returned: always
               type: str
             hint:
               description:
-              - What to do; null where nothing is known that helps.
+              - What to do; null if no remedy is known.
               returned: always
               type: str
           description:
@@ -406,7 +409,7 @@ ansible_facts:
           type: list
         role:
           description:
-          - V(guest), V(host) or V(none); null where it cannot be read.
+          - V(guest), V(host) or V(none); null if it cannot be read.
           returned: always
           type: str
         secrets:
@@ -420,23 +423,22 @@ ansible_facts:
               contains:
                 id:
                   description:
-                  - 'Id, C(0x) and 64 hex digits. Whoever built the request chose it: it names the secret and proves
-                      nothing.'
+                  - Id, C(0x) and 64 hex digits. Whoever built the request chose it; it proves nothing.
                   returned: always
                   type: str
                 index:
                   description:
-                  - 'Place in the store, in order of adding: what C(se_associate) takes.'
+                  - Index in the store, in the order of adding, as C(se_associate) takes it.
                   returned: always
                   type: int
                 kind:
                   description:
-                  - Kind, as pvsecret names it.
+                  - Type, as pvsecret names it.
                   returned: always
                   type: str
                 name:
                   description:
-                  - The id as a name, where it is one in printable ASCII.
+                  - The id as a name, if it is one in printable ASCII.
                   returned: always
                   type: str
                 type:
@@ -451,13 +453,13 @@ ansible_facts:
               type: list
             locked:
               description:
-              - Whether the store is locked; null where nothing tells.
+              - Whether the store is locked; null if unknown.
               returned: always
               type: bool
             locked_source:
               description:
-              - 'Who says so: V(record), what secret_lock noted in this boot, or V(probe). A V(probe) that says no is
-                  inferred.'
+              - 'Source of this: V(record), which secret_lock wrote in this boot, or V(probe). If V(probe) reports an
+                  unlocked store, that is inferred.'
               returned: always
               type: str
             total:
@@ -471,7 +473,7 @@ ansible_facts:
           type: dict
         self_reported:
           description:
-          - 'Always true: this is the guest''s own word, proved by nothing.'
+          - 'Always true: this is the guest''s own word, without proof.'
           returned: always
           type: bool
         ultravisor:
@@ -483,7 +485,7 @@ ansible_facts:
               type: dict
             features:
               description:
-              - Features by name, and whether they are there.
+              - Features by name, and whether they are available.
               returned: always
               type: dict
             host_key_hashes:
@@ -506,12 +508,12 @@ ansible_facts:
                   type: int
                 max_cpus:
                   description:
-                  - CPUs of a guest.
+                  - CPUs per guest.
                   returned: always
                   type: int
                 max_guests:
                   description:
-                  - Guests of a host.
+                  - Guests per host.
                   returned: always
                   type: int
                 max_retr_secrets:
@@ -521,7 +523,7 @@ ansible_facts:
                   type: int
                 max_secrets:
                   description:
-                  - Secrets in all.
+                  - Secrets in total.
                   returned: always
                   type: int
               description:
@@ -568,12 +570,12 @@ ansible_facts:
                   type: list
                 secret_kinds:
                   description:
-                  - Kinds of secrets, as pvsecret names them.
+                  - Types of secrets, as pvsecret names them.
                   elements: str
                   returned: always
                   type: list
               description:
-              - What formats it takes.
+              - The formats that it supports.
               returned: always
               type: dict
           description:
@@ -592,24 +594,46 @@ at_boot:
   contains:
     changed:
       description:
-      - Files and links that were changed, or would be.
+      - Files and links that were or would be changed.
       elements: str
       returned: always
       type: list
     installed:
       description:
-      - Whether it does the same by itself at each boot; in check mode, whether it would.
+      - Whether the guest does the same at each boot; in check mode, whether it would.
       returned: always
       type: bool
   description:
   - What the guest runs at each boot.
   returned: success
   type: dict
+attestation:
+  contains:
+    claims:
+      description:
+      - 'What the guest says of itself, as JSON text whose SHA-512 is the user data that were measured: hand it over as
+          it is. Null if nothing was bound, or user data were given.'
+      returned: always
+      type: str
+    content:
+      description:
+      - The response in base64, an exchange file as C(pvattest perform) writes it; null in check mode.
+      returned: always
+      type: str
+    cuid:
+      description:
+      - Configuration unique id of this start of the guest, C(0x) and 32 hex digits.
+      returned: always
+      type: str
+  description:
+  - The answer to O(attest), as M(seguest.pv.attest) returns it.
+  returned: success
+  type: dict
 entries:
   contains:
     apqn:
       description:
-      - The queue that serves it, or would.
+      - The queue that serves it, or would serve it.
       returned: always
       type: str
     mode:
@@ -624,7 +648,7 @@ entries:
       type: str
     reason:
       description:
-      - Code of why it is not served.
+      - Error code, if it is not served.
       returned: always
       type: str
     secretid:
@@ -634,7 +658,7 @@ entries:
       type: str
     status:
       description:
-      - 'How it stands. V(undetermined): no queue is known to fit, but some cannot be read without binding them.'
+      - 'The entry''s state. V(undetermined): no queue is known to fit, but some cannot be read without binding them.'
       returned: always
       type: str
   description:
@@ -657,13 +681,13 @@ error:
   type: dict
 host_key_match:
   description:
-  - 'With code C(uv.request_not_for_this_guest): whether the request has a slot for this host''s key; null where the
-      kernel does not tell the host''s keys.'
+  - 'With codes C(uv.request_not_for_this_guest) and C(attest.no_host_key_slot): whether the request has a slot for this
+      host''s key; null where the kernel does not tell the host''s keys.'
   returned: failure
   type: bool
 inspected:
   description:
-  - Queues that were bound only to look at them, and released again. That is no change.
+  - Queues that were bound only to read their MKVP, and released again. This is not a change.
   elements: str
   returned: success
   type: list
@@ -671,11 +695,11 @@ lock:
   contains:
     locked:
       description:
-      - Whether the secret store is locked now; null where it cannot be known (check mode).
+      - Whether the secret store is locked now; null if that cannot be known (check mode).
       returned: always
       type: bool
   description:
-  - How it stands with the lock.
+  - The state of the lock.
   returned: success
   type: dict
 noted:
@@ -695,11 +719,11 @@ queues:
           type: str
         bind:
           description:
-          - V(bound), V(unbound), V(-) where it cannot be bound, or V(unknown).
+          - V(bound), V(unbound), V(-) if it cannot be bound, or V(unknown).
           returned: always
           type: str
       description:
-      - How it stands at the end, or in check mode would.
+      - Its binding at the end; in check mode, as predicted.
       returned: always
       type: dict
     apqn:
@@ -716,11 +740,11 @@ queues:
           type: str
         bind:
           description:
-          - V(bound), V(unbound), V(-) where it cannot be bound, or V(unknown).
+          - V(bound), V(unbound), V(-) if it cannot be bound, or V(unknown).
           returned: always
           type: str
       description:
-      - How it stood when the task began.
+      - Its binding when the task began.
       returned: always
       type: dict
     card:
@@ -745,17 +769,17 @@ queues:
       type: int
     mkvp:
       description:
-      - Master key verification pattern, C(0x) and 32 hex digits; null where it is not set or cannot be read.
+      - Master key verification pattern, C(0x) and 32 hex digits; null if it is not set or cannot be read.
       returned: always
       type: str
     mode:
       description:
-      - 'What its card works as: V(ep11), V(accel) or V(cca).'
+      - 'Mode of its card: V(ep11), V(accel) or V(cca).'
       returned: always
       type: str
     serialnr:
       description:
-      - Serial number of the card; null until a queue of it is bound.
+      - Serial number of the card; null until one of its queues is bound.
       returned: always
       type: str
   description:
@@ -782,9 +806,10 @@ requests:
       type: raw
     evidence:
       description:
-      - 'Why the secret is held to be in the store. V(added_now). V(added_this_boot): this very request was, by its
-          SHA-256; of a secret that is asked for without a request, all of its id came by requests that were added in
-          this boot. V(id_only): one of its type and id is there, which does not prove that it is the same secret.'
+      - 'Why the secret is considered to be in the store. V(added_now). V(added_this_boot): exactly this request was
+          added in this boot, by its SHA-256; for a secret without a request, all secrets with its id came from requests
+          added in this boot. V(id_only): one of its type and id is there, which does not prove that it is the same
+          secret.'
       returned: always
       type: str
     id:
@@ -794,13 +819,13 @@ requests:
       type: str
     index:
       description:
-      - The secret's place in the store; null if it is not listed, not there (check mode), or if several of its type and
-          id are there and nothing tells which it is.
+      - The secret's index in the store; null if it is not listed, not there (check mode), or if several have its type
+          and id and it is not known which one it is.
       returned: always
       type: int
     kind:
       description:
-      - Kind, as pvsecret names it.
+      - Type, as pvsecret names it.
       returned: always
       type: str
     label:
@@ -810,7 +835,7 @@ requests:
       type: str
     name:
       description:
-      - The name by which it is known, if one is given (M(seguest.pv.guest)).
+      - The secret's name, if given (M(seguest.pv.guest)).
       returned: always
       type: str
     path:
@@ -825,7 +850,7 @@ requests:
       type: str
     tag:
       description:
-      - The request's tag in hex. It names the request; anybody can copy it onto another.
+      - The request's tag in hex. It identifies the request, but anybody can copy it into another one.
       returned: always
       type: str
     type:
@@ -842,22 +867,22 @@ secrets:
   contains:
     id:
       description:
-      - 'Id, C(0x) and 64 hex digits. Whoever built the request chose it: it names the secret and proves nothing.'
+      - Id, C(0x) and 64 hex digits. Whoever built the request chose it; it proves nothing.
       returned: always
       type: str
     index:
       description:
-      - 'Place in the store, in order of adding: what C(se_associate) takes.'
+      - Index in the store, in the order of adding, as C(se_associate) takes it.
       returned: always
       type: int
     kind:
       description:
-      - Kind, as pvsecret names it.
+      - Type, as pvsecret names it.
       returned: always
       type: str
     name:
       description:
-      - The id as a name, where it is one in printable ASCII.
+      - The id as a name, if it is one in printable ASCII.
       returned: always
       type: str
     type:
@@ -874,18 +899,18 @@ steps:
   contains:
     code:
       description:
-      - Code of why it failed, or cannot be known.
+      - Error code, if it failed or cannot be known.
       returned: always
       type: str
     detail:
       description:
-      - The same in a sentence, or what was done or would be.
+      - The error as a sentence, or what was done or would be done.
       returned: always
       type: str
     right:
       description:
-      - 'The verdict: whether the guest is as wanted in this, before anything is done in check mode, else after the run.
-          Null where that cannot be known.'
+      - 'Whether the guest is as wanted in this step: in check mode as it is now, otherwise after the run. Null if that
+          cannot be known.'
       returned: always
       type: bool
     state:
@@ -899,13 +924,14 @@ steps:
       returned: always
       type: str
   description:
-  - 'The steps that were asked for, in their order: V(machine), V(add), V(verify), V(lock), V(bind), V(at_boot).'
+  - 'The steps that were asked for, in their order: V(machine), V(add), V(verify), V(lock), V(bind), V(at_boot),
+      V(attest).'
   elements: dict
   returned: success
   type: list
 total:
   description:
-  - How many secrets are in the store; more than are listed where the kernel shows only a part.
+  - How many secrets are in the store; more than are listed if the kernel shows only a part.
   returned: success
   type: int
 """

@@ -8,8 +8,8 @@ DOCUMENTATION = r"""
 attributes:
   check_mode:
     description: Can run in check mode and say what would change.
-    details: It changes nothing in any mode. A file that an earlier task may still make is a warning in check mode, and
-        what it would tell is null.
+    details: It never changes anything. In check mode, a missing file that an earlier task may create is a warning, and
+        the results are null.
     support: full
   diff_mode:
     description: Shows what changes, or would change.
@@ -17,13 +17,13 @@ attributes:
 author:
 - The seguest project (!UNKNOWN)
 description:
-- Reads everything that can be seen of a request without any key, and compares it with an image, with host key documents
-    and with the machine that the module runs on. The secret itself cannot be seen. Changes nothing.
-- It proves that the request is well-formed. That nobody changed it since it was built only the ultravisor can tell, by a
-    key that nobody else has; or RV(signature), if it was signed and O(user_cert) names who signed it.
-- An invalid signature is a result and a warning, but no failure. A play that must not go on then has to test
+- Reads everything that can be read from a request without a key, and compares it with an image, with host key documents
+    and with the machine that the module runs on. The secret itself cannot be read. Changes nothing.
+- It proves that the request is well-formed. Whether it was changed after it was built, only the ultravisor can verify,
+    with a key that nobody else has; or RV(signature), if it was signed and O(user_cert) is given.
+- An invalid signature is a result and a warning, but not a failure. A play that must stop then has to test
     RV(signature), as in the examples.
-- What does not fit is a result too. What is no well-formed request, or one of another version, is a failure.
+- That something does not fit is a result, too. A request that is malformed or of another version is a failure.
 module: request_info
 options:
   content:
@@ -32,13 +32,13 @@ options:
     type: str
   host_keys:
     description:
-    - Host key documents, to see whether the request is for their machines. The documents are not verified here; that is
-        done where requests are built.
+    - Host key documents, to check whether the request is for their machines. They are not verified here, but when
+        requests are built.
     elements: path
     type: list
   image:
     description:
-    - An image, or the Secure Execution header cut out of it, to see whether the request is for it.
+    - An image, or its Secure Execution header, to check whether the request is for it.
     type: path
   path:
     description:
@@ -46,8 +46,8 @@ options:
     type: path
   user_cert:
     description:
-    - Certificate of the key that signed the user data, DER or PEM, to check the signature by; the only one in its file.
-        Neither its issuer nor its end is looked at. Its key must be of the kind that the request is signed with.
+    - Certificate of the key that signed the user data, DER or PEM, to check the signature; the only one in its file. Its
+        issuer and expiry are not checked. Its key must be of the kind that the request is signed with.
     type: path
 seealso:
 - module: seguest.pv.secret_request
@@ -57,9 +57,7 @@ seealso:
 - module: seguest.pv.secret_retrieve
 - module: seguest.pv.ap_bind
 - module: seguest.pv.facts
-- module: seguest.pv.attest_request
-- module: seguest.pv.attest_verify
-short_description: Tell what an add-secret request says of itself
+short_description: Report what can be read from an add-secret request
 version_added: 0.1.0
 """
 
@@ -83,7 +81,7 @@ EXAMPLES = r"""
       - request.host_key_hashes | difference(request.host_keys | map(attribute='hash')) | length == 0
   delegate_to: localhost
 
-- name: Show what was written into the request for everybody to read, without the zeros behind it
+- name: Show the user data of the request, without the trailing zeros
   ansible.builtin.debug:
     msg: "{{ (request.user_data | b64decode).rstrip('\\0') }}"
   when: request.user_data is not none
@@ -105,8 +103,8 @@ customer_key:
   type: str
 encrypted_size:
   description:
-  - 'Size in bytes of what is encrypted: the secret and 32 bytes that are the extension secret or zeros, which nobody can
-      tell.'
+  - 'Size of the encrypted part in bytes: the secret, and 32 bytes that are the extension secret or zeros; which of them
+      is not visible.'
   returned: success
   type: int
 error:
@@ -126,7 +124,7 @@ fits:
   contains:
     host_keys:
       description:
-      - Whether each document of O(host_keys) has a keyslot. There may be keyslots for others too.
+      - Whether each document of O(host_keys) has a keyslot. There may be keyslots for other hosts, too.
       returned: always
       type: bool
     image:
@@ -136,8 +134,8 @@ fits:
       type: bool
     this_host:
       description:
-      - Whether there is a keyslot for the machine that the module runs on. Null where the kernel does not tell its host
-          keys, as everywhere but in a Secure Execution guest or on its host.
+      - Whether there is a keyslot for the machine that the module runs on. Null if the kernel does not show the host
+          keys; it does so only in a Secure Execution guest and on its host.
       returned: always
       type: bool
   description:
@@ -146,14 +144,14 @@ fits:
   type: dict
 flags:
   description:
-  - 'What the request does beside adding a secret: V(disable_dump), or V(bit_N) for a bit without a name, counted from
+  - 'What the request does besides adding a secret: V(disable_dump), or V(bit_N) for a bit without a name, counted from
       the most significant one.'
   elements: str
   returned: success
   type: list
 flags_hex:
   description:
-  - The flags as they are, C(0x) and 16 hex digits.
+  - The raw flags, C(0x) and 16 hex digits.
   returned: success
   type: str
 host_key_hashes:
@@ -232,7 +230,7 @@ kind:
   type: str
 name:
   description:
-  - Name of the secret, if its id is the name itself in printable ASCII. Of a hash the name cannot be known.
+  - Name of the secret, if its id is the name itself in printable ASCII. If the id is a hash, the name cannot be known.
   returned: success
   type: str
 path:
@@ -252,9 +250,9 @@ sha256:
   type: str
 signature:
   description:
-  - 'Whether the owner of O(user_cert) signed the user data, and with them all of the request but its tag. V(valid).
-      V(invalid): somebody else did, or something was changed since. V(unchecked): they are signed, but O(user_cert) is
-      not given. V(none): they are not signed, or there are none.'
+  - 'Whether the owner of O(user_cert) signed the user data, and with them everything in the request except its tag: V(valid).
+      V(invalid): somebody else signed, or something was changed afterwards. V(unchecked): signed, but O(user_cert) is
+      not given. V(none): not signed, or no user data.'
   returned: success
   type: str
 size:
@@ -264,7 +262,7 @@ size:
   type: int
 tag:
   description:
-  - Tag of the request, hex. It names the request; anybody can copy it onto another.
+  - Tag of the request, hex. It identifies the request, but anybody can copy it into another one.
   returned: success
   type: str
 type:
@@ -274,20 +272,20 @@ type:
   type: str
 user_data:
   description:
-  - 'The user data in base64, padded with zeros as C(pvsecret verify) puts them out: to 512 bytes if unsigned, 256 for
-      V(ec_p521) and V(rsa_2048), 128 for V(rsa_3072). Null if there are none, or if their signature is invalid. As long
-      as RV(signature) is not V(valid), anybody may have written them.'
+  - 'The user data in base64, padded with zeros as in the output of C(pvsecret verify): to 512 bytes if unsigned, 256 for
+      V(ec_p521) and V(rsa_2048), 128 for V(rsa_3072). Null if there are none, or if their signature is invalid. Unless
+      RV(signature) is V(valid), anybody may have written them.'
   returned: success
   type: str
 user_data_type:
   description:
-  - 'How the user data are laid out: V(none), V(unsigned), V(ec_p521), V(rsa_2048) or V(rsa_3072), the last three with a
+  - 'The layout of the user data: V(none), V(unsigned), V(ec_p521), V(rsa_2048) or V(rsa_3072), the last three with a
       signature.'
   returned: success
   type: str
 version:
   description:
-  - 'Version of the request: V(0x0100) is the only one there is.'
+  - 'Version of the request: only V(0x0100) exists.'
   returned: success
   type: str
 """

@@ -8,7 +8,7 @@ DOCUMENTATION = r"""
 attributes:
   check_mode:
     description: Can run in check mode and say what would change.
-    details: Nothing is written and nothing is added; the store is listed, and asked whether it is locked.
+    details: Nothing is written and nothing is added; the store is listed, and probed for its lock.
     support: full
   diff_mode:
     description: Shows what changes, or would change.
@@ -16,8 +16,8 @@ attributes:
 author:
 - The seguest project (!UNKNOWN)
 description:
-- Hands add-secret requests to the ultravisor through C(/dev/uv), those whose secrets are not in the store yet.
-- Only the host and the image that a request was built for can open it, so a request is no secret itself.
+- Hands add-secret requests to the ultravisor through C(/dev/uv), only those whose secrets are not in the store yet.
+- Only the host and the image that a request was built for can open it, so a request is not secret.
 - The store is empty again after each boot of the guest.
 module: secret_add
 options:
@@ -28,13 +28,13 @@ options:
   force:
     default: false
     description:
-    - 'Whether to add a secret although one of its type and id is in the store already, or may be: where the kernel shows
-        only a part of the store, and the record of this boot does not know the rest. Never adds the very same request
-        twice in one boot.'
+    - Whether to add a secret although one of its type and id is, or may be, already in the store. It may be if the
+        kernel shows only a part of the store and the record of this boot does not cover the rest. Never adds exactly the
+        same request twice in one boot.
     type: bool
   label:
     description:
-    - Echoed in the results, to tell one request from another. With O(requests) each has its own.
+    - Echoed in the results, to distinguish requests. With O(requests) each has its own.
     type: str
   path:
     description:
@@ -43,7 +43,7 @@ options:
   pending:
     default: false
     description:
-    - 'Check mode only: the request is not there yet. Set by the collection''s action plugin where O(content) is null or
+    - 'Check mode only: the request is not built yet. Set by the collection''s action plugin if O(content) is null or
         O(src) does not exist.'
     type: bool
   requests:
@@ -66,8 +66,8 @@ options:
       pending:
         default: false
         description:
-        - 'Check mode only: the request is not there yet. Set by the collection''s action plugin where V(content) is null
-            or V(src) does not exist.'
+        - 'Check mode only: the request is not built yet. Set by the collection''s action plugin if V(content) is null or
+            V(src) does not exist.'
         type: bool
       src:
         description:
@@ -83,8 +83,8 @@ options:
   timeout:
     default: 30
     description:
-    - For how many seconds to wait for another task that works on the secret store, and then to try again while the
-        ultravisor is dumping the guest.
+    - How many seconds to wait for another task that works on the secret store, and then to retry while the ultravisor is
+        dumping the guest.
     type: int
 seealso:
 - module: seguest.pv.secret_request
@@ -94,8 +94,7 @@ seealso:
 - module: seguest.pv.secret_retrieve
 - module: seguest.pv.ap_bind
 - module: seguest.pv.facts
-- module: seguest.pv.attest_request
-- module: seguest.pv.attest_verify
+- module: seguest.pv.attest
 short_description: Add secrets to the store of a Secure Execution guest
 version_added: 0.1.0
 """
@@ -133,8 +132,8 @@ error:
   type: dict
 host_key_match:
   description:
-  - 'With code C(uv.request_not_for_this_guest): whether the request has a slot for this host''s key; null where the
-      kernel does not tell the host''s keys.'
+  - 'With codes C(uv.request_not_for_this_guest) and C(attest.no_host_key_slot): whether the request has a slot for this
+      host''s key; null where the kernel does not tell the host''s keys.'
   returned: failure
   type: bool
 reboot_required:
@@ -156,9 +155,10 @@ requests:
       type: raw
     evidence:
       description:
-      - 'Why the secret is held to be in the store. V(added_now). V(added_this_boot): this very request was, by its
-          SHA-256; of a secret that is asked for without a request, all of its id came by requests that were added in
-          this boot. V(id_only): one of its type and id is there, which does not prove that it is the same secret.'
+      - 'Why the secret is considered to be in the store. V(added_now). V(added_this_boot): exactly this request was
+          added in this boot, by its SHA-256; for a secret without a request, all secrets with its id came from requests
+          added in this boot. V(id_only): one of its type and id is there, which does not prove that it is the same
+          secret.'
       returned: always
       type: str
     id:
@@ -168,13 +168,13 @@ requests:
       type: str
     index:
       description:
-      - The secret's place in the store; null if it is not listed, not there (check mode), or if several of its type and
-          id are there and nothing tells which it is.
+      - The secret's index in the store; null if it is not listed, not there (check mode), or if several have its type
+          and id and it is not known which one it is.
       returned: always
       type: int
     kind:
       description:
-      - Kind, as pvsecret names it.
+      - Type, as pvsecret names it.
       returned: always
       type: str
     label:
@@ -184,7 +184,7 @@ requests:
       type: str
     name:
       description:
-      - The name by which it is known, if one is given (M(seguest.pv.guest)).
+      - The secret's name, if given (M(seguest.pv.guest)).
       returned: always
       type: str
     path:
@@ -199,7 +199,7 @@ requests:
       type: str
     tag:
       description:
-      - The request's tag in hex. It names the request; anybody can copy it onto another.
+      - The request's tag in hex. It identifies the request, but anybody can copy it into another one.
       returned: always
       type: str
     type:
@@ -208,8 +208,8 @@ requests:
       returned: always
       type: str
   description:
-  - 'One entry for each request, in their order. Behind one that failed nothing was done: neither RV(requests[].changed)
-      nor RV(requests[].evidence) nor RV(requests[].error) is set there.'
+  - 'One entry for each request, in their order. After one that failed, nothing was done: the later entries have no
+      RV(requests[].changed), RV(requests[].evidence) or RV(requests[].error).'
   elements: dict
   returned: success
   type: list
@@ -217,22 +217,22 @@ secrets:
   contains:
     id:
       description:
-      - 'Id, C(0x) and 64 hex digits. Whoever built the request chose it: it names the secret and proves nothing.'
+      - Id, C(0x) and 64 hex digits. Whoever built the request chose it; it proves nothing.
       returned: always
       type: str
     index:
       description:
-      - 'Place in the store, in order of adding: what C(se_associate) takes.'
+      - Index in the store, in the order of adding, as C(se_associate) takes it.
       returned: always
       type: int
     kind:
       description:
-      - Kind, as pvsecret names it.
+      - Type, as pvsecret names it.
       returned: always
       type: str
     name:
       description:
-      - The id as a name, where it is one in printable ASCII.
+      - The id as a name, if it is one in printable ASCII.
       returned: always
       type: str
     type:
@@ -247,7 +247,7 @@ secrets:
   type: list
 total:
   description:
-  - How many secrets are in the store; more than are listed where the kernel shows only a part.
+  - How many secrets are in the store; more than are listed if the kernel shows only a part.
   returned: success
   type: int
 """

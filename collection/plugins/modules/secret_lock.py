@@ -8,7 +8,7 @@ DOCUMENTATION = r"""
 attributes:
   check_mode:
     description: Can run in check mode and say what would change.
-    details: Nothing is locked. What an earlier task of the play may still add is a warning.
+    details: Nothing is locked. A missing secret that an earlier task of the play may add is a warning.
     support: full
   diff_mode:
     description: Shows what changes, or would change.
@@ -16,25 +16,25 @@ attributes:
 author:
 - The seguest project (!UNKNOWN)
 description:
-- Locks the store until the guest's next boot, once it holds what it must hold.
-- A lock too early cannot be repaired without a reboot, so the task has to say what must be there.
+- Locks the store until the guest's next boot, if it holds the required secrets.
+- Locking too early can be repaired only by a reboot, so the task must say which secrets are required.
 module: secret_lock
 options:
   exact:
     default: false
     description:
-    - Whether nothing but the required secrets may be in the store.
+    - Whether only the required secrets may be in the store.
     type: bool
   minimum_secrets:
     description:
-    - How many secrets must at least be in the store.
+    - The minimum number of secrets in the store.
     type: int
   require:
     description:
-    - Secrets that must be in the store before it is locked. Each is a dictionary with V(name) or V(id), or a plain text,
-        which is an id if it is C(0x) and 64 hex digits, else a name. A name matches by its SHA-256 hash or by its first
-        31 bytes. One of O(require) and O(minimum_secrets) must be given, for a lock cannot be taken back before the next
-        boot.
+    - 'Secrets that must be in the store before it is locked. Each is a dictionary with V(name) or V(id), or plain text: an
+        id if it is C(0x) and 64 hex digits, otherwise a name. A name matches by its SHA-256 hash or by its first 31
+        bytes. One of O(require) and O(minimum_secrets) is required, because the lock cannot be removed before the next
+        boot.'
     elements: raw
     type: list
 seealso:
@@ -45,8 +45,7 @@ seealso:
 - module: seguest.pv.secret_retrieve
 - module: seguest.pv.ap_bind
 - module: seguest.pv.facts
-- module: seguest.pv.attest_request
-- module: seguest.pv.attest_verify
+- module: seguest.pv.attest
 short_description: Lock the secret store of a Secure Execution guest
 version_added: 0.1.0
 """
@@ -82,34 +81,34 @@ error:
   type: dict
 locked:
   description:
-  - Whether the secret store is locked now; null where it cannot be known (check mode).
+  - Whether the secret store is locked now; null if that cannot be known (check mode).
   returned: success
   type: bool
 reboot_required:
   description:
-  - 'True if the store is locked and lacks what is required: only a reboot of the guest helps.'
+  - 'True if the store is locked and lacks required secrets: only a reboot of the guest helps.'
   returned: failure
   type: bool
 secrets:
   contains:
     id:
       description:
-      - 'Id, C(0x) and 64 hex digits. Whoever built the request chose it: it names the secret and proves nothing.'
+      - Id, C(0x) and 64 hex digits. Whoever built the request chose it; it proves nothing.
       returned: always
       type: str
     index:
       description:
-      - 'Place in the store, in order of adding: what C(se_associate) takes.'
+      - Index in the store, in the order of adding, as C(se_associate) takes it.
       returned: always
       type: int
     kind:
       description:
-      - Kind, as pvsecret names it.
+      - Type, as pvsecret names it.
       returned: always
       type: str
     name:
       description:
-      - The id as a name, where it is one in printable ASCII.
+      - The id as a name, if it is one in printable ASCII.
       returned: always
       type: str
     type:

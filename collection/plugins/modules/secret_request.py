@@ -16,10 +16,10 @@ attributes:
 author:
 - The seguest project (!UNKNOWN)
 description:
-- Builds requests on a trusted machine that only the chosen hosts and the chosen image can open.
+- Builds requests, on a trusted machine, that only the chosen hosts and the chosen image can open.
 - Verifies the host key documents first, with IBM's certificates and revocation lists.
-- A request that is unchanged is not built again; a saved secret is never overwritten, and never made anew silently.
-- Back up the secret file. Without it no further request for the same secret can be built.
+- An unchanged request is not built again; an existing secret is never overwritten, and never silently recreated.
+- Back up the secret file. Without it, no other request for the same secret can be built.
 module: secret_request
 options:
   allow_on_guest:
@@ -46,17 +46,17 @@ options:
   create_secret:
     default: false
     description:
-    - 'For O(type=association), whether to make a random secret where O(secret_file) does not exist. Back it up then: the
-        warning that says so is given once, and is not repeated after a run that was killed before it could give it. A
-        secret that was there once is never made again, unless O(replace_secret=true): where a request, a manifest or an
-        id file in the request''s folder or in O(history) shows that one of its id existed, or O(held) says so, its file
-        was lost, or is in another folder. That is found out for all requests before the first secret is made. Given for
-        a task, it counts for those of its O(requests) whose secret can be made.'
+    - 'For O(type=association), whether to create a random secret if O(secret_file) does not exist. Back it up then: the
+        warning that says so is given once, and is lost if the run is killed before it. A secret that existed once is
+        never recreated, unless O(replace_secret=true): if a request, a manifest or an id file in the request''s folder
+        or in O(history) shows that one with its id existed, or O(held) does, its file was lost, or is in another folder.
+        This is checked for all requests before the first secret is created. If given for the task, it applies to those
+        O(requests) whose secret can be created.'
     type: bool
   crls:
     description:
-    - Certificate revocation lists. Those in the files of O(certificates) are used as well. Each has at most 4 MiB, all
-        together 8 MiB; of more than 1,000 none is read.
+    - Certificate revocation lists. Lists in the files of O(certificates) are used as well. At most 4 MiB each, 8 MiB in
+        total, and 1,000 lists; if there are more, none is read.
     elements: path
     type: list
   cuid:
@@ -70,13 +70,13 @@ options:
   download_crls:
     default: false
     description:
-    - Whether to fetch the revocation lists that are not among O(crls), or are outdated there, from the C(http) and
-        C(https) addresses in the certificates; also in check mode. A certificate's addresses are asked only after its
-        signature is verified. Without it, the error for a missing list names the addresses. Of the task's environment
-        C(http_proxy) counts for addresses of C(http) and C(https_proxy) for those of C(https), for both C(all_proxy)
-        where it is not set, and then that of the other, and C(no_proxy) and C(SSL_CERT_FILE). One that is set to nothing
-        means no proxy. A proxy is C(http://HOST:PORT) or C(http://USER:PASSWORD@HOST:PORT); for C(https) it must take
-        CONNECT.
+    - Whether to fetch revocation lists that are missing or outdated in O(crls) from the C(http) and C(https) addresses
+        in the certificates; also in check mode. A certificate's addresses are used only after its signature was
+        verified. Without this option, the error for a missing list names the addresses. From the task's environment,
+        C(http_proxy) is used for C(http) addresses and C(https_proxy) for C(https) addresses; if it is not set,
+        C(all_proxy), and then that of the other scheme. C(no_proxy) and C(SSL_CERT_FILE) are used, too. An empty
+        variable means no proxy. A proxy is C(http://HOST:PORT) or C(http://USER:PASSWORD@HOST:PORT); for C(https) it
+        must support CONNECT.
     type: bool
   extension_secret_file:
     description:
@@ -85,7 +85,7 @@ options:
     type: path
   flags:
     description:
-    - What the request does beside adding a secret. V(disable_dump) keeps the guest from being dumped.
+    - What the request does besides adding a secret. V(disable_dump) prevents dumps of the guest.
     elements: str
     type: list
   group:
@@ -94,51 +94,56 @@ options:
     type: str
   held:
     description:
-    - Ids of secrets that guests hold, each a dictionary with V(id) and V(by), which names the guest; see
-        O(create_secret).
+    - Ids of secrets that guests hold, each a dictionary with V(id) and V(by), the guest's name; see O(create_secret).
     elements: dict
     type: list
   history:
     description:
-    - More folders with requests that were built earlier, and folders of such folders; see O(create_secret).
+    - More folders with earlier requests, and folders of such folders; see O(create_secret).
     elements: path
     type: list
   host_key_hashes:
     description:
-    - SHA-256 hashes of the only host keys that are acceptable, 64 hex digits each. So "a machine of IBM's make" becomes "my
-        machines".
+    - SHA-256 hashes of the only acceptable host keys, 64 hex digits each. Without it, any machine made by IBM is
+        acceptable, not only yours.
     elements: str
     type: list
   host_keys:
     description:
-    - Host key documents, one for each machine that the guest may run on, each in a file of its own. Required. A host key
-        that two of them hold has one slot in the request, with a warning.
+    - Host key documents, one for each machine that the guest may run on, each in its own file. Required. A host key that
+        is in two of them gets one slot in the request, with a warning.
     elements: path
     type: list
   id_file:
     description:
-    - The YAML file that names the secret, as pvsecret writes it. Without it, beside O(path), called as the name with
-        blanks turned into C(_) and C(.yaml) appended.
+    - The YAML file that names the secret, as pvsecret writes it. By default next to O(path), named after the secret with
+        blanks replaced by C(_), and C(.yaml).
     type: path
   image:
     description:
-    - The guest's boot image, or the Secure Execution header cut out of it. Required.
+    - The guest's boot image, or its Secure Execution header. Required.
     type: path
   inputs_complete:
     default: false
     description:
-    - Whether no earlier task makes any of the files that are read. Then a file that is missing fails the task in check
-        mode, too.
+    - Whether no earlier task creates any of the files that are read. Then a missing file fails the task in check mode,
+        too.
+    type: bool
+  keep_going:
+    default: false
+    description:
+    - 'Whether the task succeeds although some of O(requests) could not be built or have invalid options: each of these
+        has RV(requests[].failed) and RV(requests[].error), and the results contain all requests. A mistake in the
+        task''s own options always fails the task.'
     type: bool
   label:
     description:
-    - Echoed in the results, to tell one request from another.
+    - Echoed in the results, to distinguish requests.
     type: str
   make_folders:
     default: false
     description:
-    - 'Whether to make the folders of O(path), O(id_file) and of a secret that is made, where they are missing: mode
-        0700.'
+    - Whether to create missing folders of O(path), of O(id_file) and of a new secret, with mode 0700.
     type: bool
   mode:
     description:
@@ -146,8 +151,8 @@ options:
     type: raw
   name:
     description:
-    - The secret's name. Required but for the types V(meta) and V(update_cck), which have none. The id is its SHA-256;
-        blanks at its ends count.
+    - The secret's name. Required except for the types V(meta) and V(update_cck), which have none. The id is its SHA-256,
+        including leading and trailing blanks.
     type: str
   owner:
     description:
@@ -155,19 +160,19 @@ options:
     type: str
   path:
     description:
-    - The request, a file. May be left out with O(return_content); then the request is made anew in each run. What a
-        killed run leaves beside it or O(secret_file) is cleared away by the next one; but on a file system without locks
-        not C(.NAME.seguest-tmpPID), which may be another machine's and is yours to remove.
+    - 'The request, a file. May be omitted with O(return_content); then the request is rebuilt in each run. Temporary
+        files of a killed run next to it or O(secret_file) are removed by the next run. On a file system without locks,
+        C(.NAME.seguest-tmpPID) may belong to another machine: remove it yourself.'
     type: path
   replace_secret:
     default: false
     description:
-    - Whether the secret may be another one than that from which the request was made.
+    - Whether the secret may differ from the one that the request was built from.
     type: bool
   requests:
     description:
-    - Several requests. Each is a dictionary of the options of this module, which are laid over those of the task; lists
-        replace.
+    - Several requests. Each is a dictionary of this module's options, which override those of the task; lists are
+        replaced. If the task fails, the results contain only the failed ones.
     elements: dict
     type: list
   return_content:
@@ -177,7 +182,7 @@ options:
     type: bool
   root_ca:
     description:
-    - The trusted root certificate. Without it the system's bundle is used; the result names it.
+    - The trusted root certificate. The default is the system's bundle; the result names it.
     type: path
   secret:
     description:
@@ -187,15 +192,15 @@ options:
     description:
     - 'The file with the secret: raw bytes, or for O(type=ec) a private key in DER or PEM; in the clear, or encrypted as
         CMS, see O(secret_recipients). It must belong to the user who runs the module, with no rights for others. Its
-        folder must not be writable for everybody, unless it is sticky as C(/tmp) is; one that belongs to another user
-        than this one and root, or is writable for its group and not sticky, gives a warning. Only this folder is judged,
-        where it leads if it is a link, by its owner and mode; not those above it.'
+        folder must not be writable for everybody, unless it is sticky like C(/tmp). A folder that belongs to a user
+        other than this one and root, or is writable for its group and not sticky, causes a warning. Only owner and mode
+        of this folder are checked (of its target, if it is a link), not of those above it.'
     type: path
   secret_key_file:
     description:
-    - Private key of one of the recipients, in PEM or DER, with which an encrypted O(secret_file) is read. Without it a
-        secret can be used only by the very request with which it is made; a request that is there stays unchanged as
-        long as everything else is, for nobody looks into the file. File and folder as for O(secret_file).
+    - Private key of one of the recipients, in PEM or DER, to decrypt O(secret_file). Without it, a secret can be used
+        only in the request with which it is created; an existing request stays unchanged as long as all other inputs do,
+        because the file cannot be checked. File and folder as for O(secret_file).
     type: path
   secret_key_passphrase:
     description:
@@ -203,10 +208,9 @@ options:
     type: str
   secret_recipients:
     description:
-    - 'Certificates for which O(secret_file) is encrypted, each in a file of its own: each of their private keys opens
-        it, as does C(openssl cms -decrypt -inform PEM). A secret that is made is never in the clear on disk then, and a
-        file in the clear is refused. A file that is there is never encrypted anew: one that leaves out a recipient gives
-        a warning.'
+    - 'Certificates for which O(secret_file) is encrypted, each in its own file: each of their private keys decrypts it,
+        also with C(openssl cms -decrypt -inform PEM). A new secret is then never in the clear on disk, and a file in the
+        clear is refused. An existing file is never re-encrypted: if it leaves out a recipient, there is a warning.'
     elements: path
     type: list
   state:
@@ -215,8 +219,8 @@ options:
     - absent
     default: present
     description:
-    - Whether the request is to be there. V(absent) removes the request, those that O(backup) kept of it, and its
-        manifest, and the file of O(id_file) unless another manifest beside it names that; never a secret.
+    - Whether the request should exist. V(absent) removes the request, its copies from O(backup), its manifest, and the
+        file of O(id_file) unless another manifest in the same folder names that; never a secret.
     type: str
   type:
     choices:
@@ -230,18 +234,18 @@ options:
     - update_cck
     default: association
     description:
-    - What the secret is. pvsecret's spellings V(plain), V(aes-xts), V(hmac-sha), V(update-cck) and V(cck) are taken as
-        well.
+    - Type of the secret. pvsecret's spellings V(plain), V(aes-xts), V(hmac-sha), V(update-cck) and V(cck) are accepted,
+        too.
     type: str
   use_name:
     default: false
     description:
-    - Whether the id is the name itself, its first 31 bytes, instead of its hash.
+    - Whether to use the name itself, its first 31 bytes, as the id, instead of its hash.
     type: bool
   user_data_file:
     description:
-    - 'File with data that go into the request readable for everybody: at most 512 bytes, 256 if they are signed (128
-        with RSA-3072).'
+    - 'File with data that the request contains in the clear: at most 512 bytes, 256 if they are signed (128 with
+        RSA-3072).'
     type: path
   user_signing_key:
     description:
@@ -261,15 +265,14 @@ seealso:
 - module: seguest.pv.secret_retrieve
 - module: seguest.pv.ap_bind
 - module: seguest.pv.facts
-- module: seguest.pv.attest_request
-- module: seguest.pv.attest_verify
+- module: seguest.pv.attest
 short_description: Build add-secret requests for Secure Execution guests
 version_added: 0.1.0
 """
 
 EXAMPLES = r"""
 ---
-- name: Build a request for an association secret, and make the secret if there is none
+- name: Build a request for an association secret, and create the secret if there is none
   seguest.pv.secret_request:
     name: hsm-common
     path: /srv/requests/hsm-common.req
@@ -321,14 +324,14 @@ requests:
       type: raw
     failed:
       description:
-      - Whether this request could not be made.
+      - Whether this request could not be built.
       returned: always
       type: bool
     host_keys:
       contains:
         crl_next_update:
           description:
-          - When the revocation list that covers it is due to be replaced, UTC; null if it was not verified.
+          - Next update of the revocation list that covers it, UTC; null if it was not verified.
           returned: always
           type: str
         file:
@@ -338,12 +341,12 @@ requests:
           type: str
         hash:
           description:
-          - 'SHA-256 of the host key, hex: the same on the machine itself.'
+          - SHA-256 of the host key, hex, as the machine itself shows it.
           returned: always
           type: str
         not_after:
           description:
-          - Until when the document is valid, UTC; null if it was not verified.
+          - Expiry of the document, UTC; null if it was not verified.
           returned: always
           type: str
         serial:
@@ -358,7 +361,7 @@ requests:
       type: list
     id:
       description:
-      - Id of the secret, C(0x) and 64 hex digits; null for types that have none.
+      - Id of the secret, C(0x) and 64 hex digits; null for types without one.
       returned: always
       type: str
     id_file:
@@ -388,12 +391,12 @@ requests:
       type: str
     root_ca:
       description:
-      - The root certificate, or bundle of them, by which the host keys were verified.
+      - The root certificate, or bundle of root certificates, with which the host keys were verified.
       returned: always
       type: str
     secret_created:
       description:
-      - Whether the secret was made in this run, or in check mode would be.
+      - Whether the secret was created in this run, or in check mode would be.
       returned: always
       type: bool
     secret_file:
@@ -403,7 +406,7 @@ requests:
       type: str
     sha256:
       description:
-      - SHA-256 of the request, hex. Null in check mode where the request would be made.
+      - SHA-256 of the request, hex. Null in check mode if the request would be built.
       returned: always
       type: str
     size:
@@ -413,7 +416,7 @@ requests:
       type: int
     tag:
       description:
-      - Tag of the request, hex. Null in check mode where the request would be made.
+      - Tag of the request, hex. Null in check mode if the request would be built.
       returned: always
       type: str
     type:

@@ -8,8 +8,8 @@ DOCUMENTATION = r"""
 attributes:
   check_mode:
     description: Can run in check mode and say what would change.
-    details: Nothing is retrieved or written; the store is only listed. A file that is not known to hold the secret from
-        an earlier run of this boot is told to change, with C(predicted) set to V(partial).
+    details: Nothing is retrieved or written; the store is only listed. A file that is not known to hold the secret, from
+        an earlier run in this boot, is reported as changed, with C(predicted) set to V(partial).
     support: full
   diff_mode:
     description: Shows what changes, or would change.
@@ -17,17 +17,17 @@ attributes:
 author:
 - The seguest project (!UNKNOWN)
 description:
-- Asks the ultravisor through C(/dev/uv) for a retrievable secret and writes it into a file, whole or not at all.
+- Retrieves a retrievable secret from the ultravisor through C(/dev/uv) and writes it to a file, completely or not at
+    all.
 - A plaintext secret arrives in the clear. A key arrives as a protected key, wrapped for this guest until its next boot
-    of no use to anybody else; after a reboot the file is written anew.
+    and useless to anybody else; after a reboot the file is rewritten.
 - The secret is in no result, diff or log. Association secrets cannot be retrieved by anybody.
-- It needs Linux 6.13 and an IBM z17, or newer ones.
+- It needs Linux 6.13 or newer and an IBM z17 or newer.
 module: secret_retrieve
 options:
   dest:
     description:
-    - The file that is to hold the secret. Required. Its folder must exist. A link, and what is no regular file, is
-        refused.
+    - The file for the secret. Required. Its folder must exist. A link, or anything but a regular file, is refused.
     type: path
   format:
     choices:
@@ -35,8 +35,8 @@ options:
     - bin
     default: pem
     description:
-    - 'V(pem): as pvsecret writes it, C(PLAINTEXT SECRET) or C(IBM PROTECTED KEY). V(bin): the bytes alone; of a
-        plaintext secret those that were put into it.'
+    - 'V(pem): as pvsecret writes it, C(PLAINTEXT SECRET) or C(IBM PROTECTED KEY). V(bin): only the bytes; for a
+        plaintext secret, its original content.'
     type: str
   group:
     description:
@@ -48,8 +48,8 @@ options:
     type: str
   index:
     description:
-    - 'Place of the secret in the store. It belongs to one boot: prefer O(name) or O(id), unless several secrets have the
-        same id.'
+    - 'Index of the secret in the store. It is valid for one boot only: prefer O(name) or O(id), unless several secrets
+        have the same id.'
     type: int
   mode:
     description:
@@ -57,12 +57,12 @@ options:
     type: raw
   name:
     description:
-    - 'Name of the secret: it matches by its SHA-256 hash or by its first 31 bytes. One of O(name), O(id) and O(index)
-        must be given, and only one.'
+    - 'Name of the secret: it matches by its SHA-256 hash or by its first 31 bytes. Exactly one of O(name), O(id) and
+        O(index) is required.'
     type: str
   owner:
     description:
-    - Owner of the file, name or number. If not given, a file that is written belongs to the user who runs the task.
+    - Owner of the file, name or number. By default, a newly written file belongs to the user who runs the task.
     type: str
 seealso:
 - module: seguest.pv.secret_request
@@ -72,22 +72,21 @@ seealso:
 - module: seguest.pv.secret_lock
 - module: seguest.pv.ap_bind
 - module: seguest.pv.facts
-- module: seguest.pv.attest_request
-- module: seguest.pv.attest_verify
+- module: seguest.pv.attest
 short_description: Retrieve a secret from the store of a Secure Execution guest into a file
 version_added: 0.1.0
 """
 
 EXAMPLES = r"""
 ---
-- name: Put a password where only its service reads it
+- name: Put a password where only its service can read it
   seguest.pv.secret_retrieve:
     name: database password
     dest: /run/database/password
     format: bin
     owner: postgres
 
-- name: Retrieve one of two secrets of the same id
+- name: Retrieve one of two secrets with the same id
   seguest.pv.secret_retrieve:
     index: 3
     dest: /root/key.pem
@@ -125,12 +124,12 @@ id:
   type: str
 index:
   description:
-  - The secret's place in the store; null where it is not there yet (check mode).
+  - The secret's index in the store; null if it is not there yet (check mode).
   returned: success
   type: int
 kind:
   description:
-  - Its kind, as pvsecret names it.
+  - Its type, as pvsecret names it.
   returned: success
   type: str
 mode:

@@ -17,7 +17,7 @@ import secrets
 from collections.abc import Iterator
 from typing import Any
 
-from ansible.errors import AnsibleFileNotFound, AnsibleValueOmittedError
+from ansible.errors import AnsibleConnectionFailure, AnsibleFileNotFound, AnsibleValueOmittedError
 from ansible.module_utils.common.json import AnsibleJSONEncoder
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
@@ -28,7 +28,9 @@ from .controller_files import MISSING, as_list, with_contents
 from .failure import Failure
 from .options import OPTIONS
 from .results import RESULT_KEYS
+from .text import printable
 
+_CONNECTION_ERROR = 2000  # characters
 _BEGINNING = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 
 
@@ -36,6 +38,8 @@ class BinaryModule(ActionBase):
     """Subclasses only say which module they are."""
 
     MODULE: str
+    # The result that is a list with an entry for each of many, which have nothing to do with each other.
+    BATCH: str = ""
 
     TRANSFERS_FILES = False  # Ansible need not make a temporary folder
     _supports_check_mode = True
@@ -63,7 +67,7 @@ class BinaryModule(ActionBase):
             result["warnings"] = [*result.get("warnings", []), *(missing.warning() for missing in not_yet)]
         if _is_true(options.get("note_warnings")):
             result["noted"] = result.pop("warnings", [])
-        return result
+        return _only_failed(result, self.BATCH) if self.BATCH else result
 
     def _arguments(self, task_vars: dict[str, Any], not_yet: list[Failure] | None) -> tuple[dict[str, Any], bytes]:
         """The options as they are given, and all that goes to the module."""
@@ -96,8 +100,8 @@ class BinaryModule(ActionBase):
         if beginnings is None or not all(isinstance(each, str) and _BEGINNING.fullmatch(each) for each in beginnings):
             raise Failure(
                 "args.invalid",
-                "The option variables_from must be a list of beginnings of names of variables.",
-                "Give it as in variables_from: [guest_].",
+                "The option variables_from must be a list of prefixes of variables.",
+                "Give it like variables_from: [guest_].",
             )
         variables = {}
         for option in OPTIONS[self.MODULE]:
@@ -163,9 +167,13 @@ class BinaryModule(ActionBase):
                 f"The connection {self._connection.transport} cannot hand data to a command's standard input.",
                 "Use the connection ssh or local.",
             )
-        with self._input_by_pipe():
-            # Without any data, ssh would get a terminal, and the command wait for somebody to type.
-            result: dict[str, Any] = self._low_level_execute_command(command, in_data=data or b"\n")
+        try:
+            with self._input_by_pipe():
+                # Without any data, ssh would get a terminal, and the command wait for somebody to type.
+                result: dict[str, Any] = self._low_level_execute_command(command, in_data=data or b"\n")
+        except AnsibleConnectionFailure as fault:
+            # ssh takes a command that ends with 255 for a lost connection, and Ansible shows what it printed as it is.
+            raise AnsibleConnectionFailure(printable(str(fault))[:_CONNECTION_ERROR]) from None
         return result
 
     @contextlib.contextmanager
@@ -187,24 +195,32 @@ class BinaryModule(ActionBase):
         there_are = ", ".join(f"Linux {arch}" for arch in builds) or "none"
         return Failure(
             "args.no_binary_for_arch",
-            f"The collection has no binary of {self.MODULE} for {kernel}; there are: {there_are}.",
+            f"The collection has no binary of {self.MODULE} for {kernel}; available: {there_are}.",
             "Run the task on a machine of another architecture"
             + ("." if builds else ", or, in a source tree, build the collection first: cargo xtask prepare."),
         )
 
     def _not_sent(self, word: str, printed: dict[str, Any]) -> Failure:
         reason = {
-            target_script.BROKEN: "what arrived is not what was sent; the disk may be full",
-            target_script.NOWHERE: "no folder will do: home, remote_tmp, /var/tmp and /tmp are read-only, mounted noexec "
+            target_script.BROKEN: "the file was damaged in transit; the disk may be full",
+            target_script.NOWHERE: "no folder is usable: home, remote_tmp, /var/tmp and /tmp are read-only, mounted noexec "
             "or can be written by others",
-            target_script.MISSING: "what was stored is not there when it is to run",
+            target_script.MISSING: "the stored file was gone before it could run",
         }.get(word, "the shell there gave no answer")
-        excerpt = target_output.printable(printed["stderr"].strip()[-300:])
+        excerpt = printable(printed["stderr"].strip()[-300:])
         return Failure(
             "module.not_sent",
             f"The binary of {self.MODULE} could not be put on the target: {reason}. {excerpt}".strip(),
-            "Set ansible_remote_tmp to a folder of the user that runs the task, on a file system that allows to execute.",
+            "Set ansible_remote_tmp to a folder of the user that runs the task, on a file system that allows execution.",
         )
+
+
+def _only_failed(result: dict[str, Any], batch: str) -> dict[str, Any]:
+    """Of a task that failed, the entries that did: Ansible prints a failure whole, and the reason would be lost among the others."""
+    entries = result.get(batch)
+    if not result.get("failed") or not isinstance(entries, list):
+        return result
+    return {**result, batch: [entry for entry in entries if not isinstance(entry, dict) or entry.get("failed")]}
 
 
 def _is_true(value: Any) -> bool:
@@ -220,6 +236,6 @@ def prediction(missing: Failure) -> dict[str, Any]:
     return {
         "changed": True,
         "predicted": "partial",
-        "msg": "What would change cannot be known yet.",
+        "msg": "The changes cannot be predicted yet.",
         "warnings": [missing.warning()],
     }

@@ -27,11 +27,11 @@ _STEPS = 32
 # Each rule by its id, in the order of the page: its heading and what it asks. All but the last are steps of the module.
 RULES: dict[str, tuple[str, str]] = {
     "machine": ("Guest", "Is a Secure Execution guest on an expected machine"),
-    "add": ("Requests", "Every request was added that brings a secret"),
+    "add": ("Requests", "Every request with a secret was added"),
     "verify": ("Secrets", "Every expected secret is in the store"),
-    "lock": ("Locked", "The secret store is locked with what it must hold"),
+    "lock": ("Locked", "The secret store is locked, with the required secrets"),
     "bind": ("Queues", "Every wanted queue is bound and associated"),
-    "at_boot": ("Boot", "Does the same by itself at each boot"),
+    "at_boot": ("Boot", "The guest does the same at each boot"),
     "readable": ("Readable", "All facts could be read"),
 }
 
@@ -167,40 +167,43 @@ def _unusable(
 ) -> tuple[str, str] | None:
     """Why nothing can be concluded from an answer: the cause and a sentence."""
     if given.get("lost"):
-        return "no_answer", "The guest was asked, but no answer was kept. What Ansible printed in this run says why."
+        return (
+            "no_answer",
+            "The guest was asked, but no answer was kept. See Ansible's output of this run for the cause.",
+        )
     said = sentence(answer.get("msg"))
     if answer.get("unreachable"):
         return "unreachable", f"The guest could not be reached. {f'Ansible says: {said}' if said else ''}".strip()
     if not steps:
         return _no_answer("boot_id" in given and not answer, said, text(mapping(answer.get("error")).get("code")))
     if answer.get("failed") and all(rule["verdict"] == PASS for rule in steps):
-        return "contradiction", "The guest failed, and said of no step that it is wrong."
+        return "contradiction", "The module failed, but reported no step as wrong."
     return _of_another_boot(given, facts)
 
 
 def _no_answer(kept: bool, said: str | None, code: str | None) -> tuple[str, str]:
     if kept:
-        return "not_kept", "No answer of an earlier run is kept of it."
+        return "not_kept", "No answer from an earlier run is cached."
     if said and _NO_ROOT.search(said):
-        return "no_sudo", f"No sudo: Ansible could not become root on the guest. It was printed: {said}"
-    said = said or "It said nothing."
-    return "no_answer", f"The guest gave no answer that can be used. {said}{f' [{code}]' if code else ''}"
+        return "no_sudo", f"No sudo: Ansible could not become root on the guest. Output: {said}"
+    said = said or "There was no message."
+    return "no_answer", f"The guest gave no usable answer. {said}{f' [{code}]' if code else ''}"
 
 
 def _of_another_boot(given: Mapping[str, Any], facts: Mapping[str, Any]) -> tuple[str, str] | None:
     then, when = text(facts.get("boot_id")), text(facts.get("gathered_at")) or "an unknown time"
     if then is None:
-        return "boot_unknown", "Whether the answer is of this boot cannot be known: it names none."
+        return "boot_unknown", "Whether the answer is from this boot cannot be known: it has no boot id."
     if "boot_id" not in given:
         return None
     now = (text(given.get("boot_id")) or "").strip()
     if not now:
         said = sentence(given.get("boot_said")) or "nothing"
         if _NO_ROOT.search(said):
-            return "no_sudo", f"No sudo, so whether the answer is of this boot cannot be known. It was printed: {said}"
-        return "boot_unknown", f"Whether the answer is of this boot cannot be known. It was printed: {said}"
+            return "no_sudo", f"No sudo, so whether the answer is from this boot cannot be known. Output: {said}"
+        return "boot_unknown", f"Whether the answer is from this boot cannot be known. Output: {said}"
     if now != then:
-        return "other_boot", f"The answer is of another boot, of {when}: the guest was started again since."
+        return "other_boot", f"The answer is from another boot, of {when}: the guest was restarted since then."
     return None
 
 
@@ -221,7 +224,7 @@ def _steps(answer: Mapping[str, Any]) -> list[Json]:
 def _readable(facts: Mapping[str, Any]) -> Json:
     problems = facts.get("problems")
     if not isinstance(problems, list):
-        return _rule("readable", UNKNOWN, "Whether there were problems is not known.")
+        return _rule("readable", UNKNOWN, "It is not known whether there were problems.")
     first, more = mappings(problems, 5)
     codes = ", ".join(text(problem.get("code")) or "no code" for problem in first)
     detail = f"Not readable: {codes}{f' and {more} more' if more else ''}." if problems else "No problem."

@@ -142,7 +142,7 @@ def documents(given: Any, generated_at: str) -> Json:
             found[entry["file"], entry["hash"]] = entry
     faults = [sentence(mapping(request.get("error")).get("detail")) for request in requests if request.get("failed")]
     if not any(faults) and (result.get("failed") or result.get("unreachable")):
-        faults = [sentence(result.get("msg")) or "It was not said why."]
+        faults = [sentence(result.get("msg")) or "No reason was given."]
     return {
         "looked_at": bool(result) and not result.get("skipped"),
         "faults": sorted({fault for fault in faults if fault}),
@@ -169,11 +169,11 @@ def _warning(what: str, ends: str | None, now: datetime.datetime | None) -> str 
         return None
     at = _time(ends)
     if at is None or now is None:
-        return f"{what}: when it ends cannot be known."
+        return f"{what}: its expiry cannot be determined."
     if at <= now:
-        return f"{what} has ended."
+        return f"{what} has expired."
     days = (at - now).days
-    return f"{what} ends in {days} {'day' if days == 1 else 'days'}." if days <= WARN_DAYS else None
+    return f"{what} expires in {days} {'day' if days == 1 else 'days'}." if days <= WARN_DAYS else None
 
 
 def _time(said: str) -> datetime.datetime | None:

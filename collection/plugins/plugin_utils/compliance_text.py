@@ -9,19 +9,13 @@ length, and shows every character that it has.
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from .text import visible
+
 NAME = 160  # characters of a name, an id, a code
 SENTENCE = 600  # characters of a reason
-
-_BREAKS = re.compile(r"[\t\r\n]+")
-# Characters that Python calls printable, but that show nothing: fillers, joiners, selectors of variants.
-_SINGLE = (0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x2800, 0x3164, 0xFFA0)
-_BLANK = frozenset(map(chr, (*_SINGLE, *range(0x180B, 0x1810), *range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0))))
-_MARKS = 2  # on one letter; more of them run into the lines above and below
 
 Json = dict[str, Any]
 
@@ -39,19 +33,6 @@ def text(value: Any, limit: int = NAME) -> str | None:
 def sentence(value: Any) -> str | None:
     """As text, but for a reason, which may be longer and is None if it is empty."""
     return text(value, SENTENCE) or None
-
-
-def visible(plain: str) -> str:
-    """The text on one line, with characters written out that cannot be seen, or that change how others are seen."""
-    line = _BREAKS.sub(" ", plain)
-    if line.isascii() and line.isprintable():
-        return line
-    shown, marks = [], 0
-    for character in line:
-        marks = marks + 1 if unicodedata.category(character) in ("Mn", "Me") else 0
-        as_it_is = character.isprintable() and character not in _BLANK and marks <= _MARKS
-        shown.append(character if as_it_is else character.encode("unicode_escape").decode("ascii"))
-    return "".join(shown)
 
 
 def number(value: Any) -> int | None:

@@ -26,8 +26,10 @@ def with_contents(
     :param not_yet: in check mode, takes what is missing and an earlier task may still make; the request is marked for the
         module to predict with. One that is known to be built by then is marked, and is none of these.
     """
-    if module == "secret_add":
+    if module in ("secret_add", "attest"):
         args = _request(args, find, not_yet)
+    if module == "guest" and (challenge := _as_dict(args.get("attest"))) is not None:
+        args["attest"] = _request(challenge, find, not_yet)
     if option := {"secret_add": "requests", "guest": "secrets"}.get(module):
         entries = as_list(args.get(option), commas=False)
         if entries is not None:
@@ -48,7 +50,7 @@ def _request(options: dict[str, Any], find: Callable[[str], str], not_yet: list[
         raise Failure(
             MISSING,
             "content is null: the request is not built yet.",
-            "In check mode, secret_request gives null for a request that it would build.",
+            "In check mode, secret_request and attest_request return null for a request that they would build.",
         )
     try:
         return _replaced(options, "src", "content", find, _base64)
@@ -76,19 +78,19 @@ def _replaced(
             data = file.read(LIMIT + 1)
     except OSError as fault:
         raise Failure(
-            "file.unreadable", f"{path} on the controller cannot be read: {fault.strerror}.", "Look at its permissions."
+            "file.unreadable", f"{path} on the controller cannot be read: {fault.strerror}.", "Check its permissions."
         ) from fault
     if len(data) > LIMIT:
         raise Failure(
             "file.too_large",
-            f"{path} on the controller is larger than {LIMIT} bytes, more than any file that belongs there.",
+            f"{path} on the controller is larger than {LIMIT} bytes, more than any valid file.",
             f"Look whether {source} names the right file.",
         )
     rest = {key: value for key, value in options.items() if key != source}
     try:
         return {**rest, option: decode(data)}
     except ValueError as fault:
-        raise Failure("args.invalid", f"{path} on the controller is not text in UTF-8.", "Name a YAML file.") from fault
+        raise Failure("args.invalid", f"{path} on the controller is not UTF-8 text.", "Name a YAML file.") from fault
 
 
 def _base64(data: bytes) -> str:
@@ -97,6 +99,16 @@ def _base64(data: bytes) -> str:
 
 def _text(data: bytes) -> str:
     return data.decode("utf-8")
+
+
+def _as_dict(value: Any) -> dict[str, Any] | None:
+    """A dictionary, which may be given as JSON; None for anything else, which the module then names."""
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except ValueError:
+            return None
+    return value if isinstance(value, dict) else None
 
 
 def as_list(value: Any, commas: bool = True) -> list[Any] | None:

@@ -59,7 +59,7 @@ def mistakes(groups: Mapping[str, Any], hostvars: Any, in_run: Iterable[str], ne
     hosts = set(in_run)
     wanted = set(needed)
     if "localhost" in wanted and "localhost" not in hosts:
-        found.append("The report is written on localhost: name it, too, as in --limit guest1,localhost.")
+        found.append("The report is written on localhost: include it, as in --limit guest1,localhost.")
     for group, what in (("trusted", "the machine that builds requests"), ("guests", "the guests")):
         if not groups.get(group) and (group in wanted or group == "guests"):
             found.append(
@@ -68,14 +68,14 @@ def mistakes(groups: Mapping[str, Any], hostvars: Any, in_run: Iterable[str], ne
             )
         elif group in wanted and not hosts.intersection(groups[group] if group == "guests" else groups[group][:1]):
             found.append(
-                f"No host of the group {group}, {what}, is in this run: name it, as in --limit trusted,guest1."
+                f"No host of the group {group}, {what}, is in this run: include it, as in --limit trusted,guest1."
             )
     guests = list(groups.get("guests") or ())
     guests = [host for host in guests if host in hosts] or guests
     named = {host: {name for name in hostvars.raw_get(host) if name.startswith(PREFIX)} for host in guests}
     for name in sorted(set().union(*named.values()) - _NAMES):
         near = difflib.get_close_matches(name, _NAMES, n=1, cutoff=0.0)
-        found.append(f"Nothing reads the variable {name}: did you mean {near[0]}?")
+        found.append(f"The variable {name} is unknown: did you mean {near[0]}?")
     if groups.get("trusted"):
         trusted = hostvars.raw_get(groups["trusted"][0])
         elsewhere = set().union(*named.values()).difference(trusted)
@@ -148,11 +148,13 @@ class _Shared:
             if name is not None and file is not None:
                 other, there = _first(names, name, (host, file))
                 if there != file:
-                    raise self._conflict(host, other, f"the secret {name!r}", f"its file is {file}, and {there}")
+                    raise self._conflict(
+                        host, other, f"the secret {name!r}", f"its file is {file} for one and {there} for the other"
+                    )
                 other, called = _first(files, file, (host, name))
                 if called != name:
                     raise self._conflict(
-                        host, other, f"the file {file}", f"it is for the secret {name!r}, and {called!r}"
+                        host, other, f"the file {file}", f"it is for the secret {name!r} and for {called!r}"
                     )
             other, before = _first(requests, label, (host, entry))
             differing = sorted(key for key in {*entry, *before} if entry.get(key) != before.get(key))
@@ -165,7 +167,9 @@ class _Shared:
     def _conflict(host: str, other: str, what: str, how: str) -> Failure:
         who = f"{host} and {other} share" if host != other else f"{host} has twice"
         return Failure(
-            "args.conflict", f"{who} {what}, but {how}.", "Describe it alike, or give another secret another name."
+            "args.conflict",
+            f"{who} {what}, but {how}.",
+            "Give both the same options, or give different secrets different names.",
         )
 
 
@@ -290,5 +294,5 @@ def names(value: Any) -> list[str]:
     """
     listed = as_list(value)
     if listed is None or not all(isinstance(name, str) for name in listed):
-        raise ValueError("names of guests must be a list of text, or text with commas between them")
+        raise ValueError("names of guests must be a list of text, or comma-separated text")
     return sorted({name.strip() for name in listed} - {""})

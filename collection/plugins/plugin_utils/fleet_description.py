@@ -75,8 +75,8 @@ class Description:
         except (AnsibleError, UndefinedError) as fault:
             raise Failure(
                 "args.invalid",
-                f"The variable {variable} of {self._host} has no value: {fault}",
-                "Set what it is made of, for this guest or for its group.",
+                f"The variable {variable} of {self._host} cannot be evaluated: {fault}",
+                "Set the variables that it uses, for this guest or for its group.",
             ) from fault
 
     def requests(self, instead: Mapping[str, Any] | None = None, whole: bool = False) -> list[Json]:
@@ -125,7 +125,7 @@ class Description:
         if not isinstance(secret.get("name", ""), str):
             raise Failure(
                 "args.quote_name",
-                f"The variable {PREFIX}secrets of {self._host} has a name that is no text: YAML has made something else of it.",
+                f"The variable {PREFIX}secrets of {self._host} has a name that is not text: YAML turned it into something else.",
                 "Write the name in quotes.",
             )
 

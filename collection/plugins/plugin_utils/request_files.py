@@ -44,7 +44,7 @@ def with_files(secrets: Iterable[Mapping[str, Any]], requests_in: str, secrets_i
     entries = []
     for at, secret in enumerate(secrets):
         if not isinstance(secret, Mapping):
-            raise ValueError(f"the secret at position {at} is no dictionary of options of secret_request")
+            raise ValueError(f"the secret at position {at} is not a dictionary of options of secret_request")
         needs_secret = secret.get("type") not in WITHOUT_SECRET and secret.get("secret") is None
         # Where all files have their names already, a label is only a label.
         named = "path" in secret and ("secret_file" in secret or not needs_secret)

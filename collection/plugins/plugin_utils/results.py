@@ -39,6 +39,7 @@ RESULT_KEYS: dict[str, tuple[str, ...]] = {
     "guest": (
         "ansible_facts",
         "at_boot",
+        "attestation",
         "entries",
         "inspected",
         "lock",
@@ -80,10 +81,10 @@ RESULT_KEYS: dict[str, tuple[str, ...]] = {
     "facts": (
         "ansible_facts",
     ),
-    "attest_request": (
-        "requests",
-    ),
-    "attest_verify": (
-        "responses",
+    "attest": (
+        "claims",
+        "content",
+        "cuid",
+        "host_key_match",
     ),
 }

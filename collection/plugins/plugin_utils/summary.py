@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from .compliance_text import Json, mapping
-from .target_output import printable
+from .text import printable
 
 SCHEMA = "seguest.pv/run-summary/1"
 # Ansible shows each line in quotes and indented: then it is 80.

@@ -12,6 +12,7 @@ characters.
 from __future__ import annotations
 
 import json
+import math
 import re
 import signal
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -19,6 +20,7 @@ from typing import Any, NoReturn
 
 from .failure import Failure
 from .target_script import BEGIN, END
+from .text import printable
 
 LIMIT = 16 * 1024 * 1024  # characters; the largest result there is, facts of 65536 queues, is below it
 _DEPTH = 32
@@ -28,8 +30,6 @@ _SIGNALS = {int(number): number.name for number in signal.Signals}
 # What stands behind the mark in an answer, and at the end of a module's output.
 _ANSWER = re.compile(r" (\w+)(?: ([^\r\n]{0,100}))?")
 _END = re.compile(rf" {END} (\d{{1,3}})", re.ASCII)
-# Control characters but tab and newline, halves of surrogate pairs, and what turns the direction of text around.
-_UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def answer(stdout: str, mark: str) -> tuple[str, str]:
@@ -61,10 +61,10 @@ def module_result(stdout: str, stderr: str, mark: str, module: str, keys: Iterab
     begin = next((end + 1 for _begin, end, text in lines if text == f" {BEGIN}"), len(stdout))
     ends = [(at, ended) for at, _end, text in lines if at >= begin and (ended := _END.fullmatch(text))]
     if not ends:
-        _no_result(module, "the connection or the shell on the target ended before it did", stdout, stderr)
+        _no_result(module, "the connection or the shell on the target ended too early", stdout, stderr)
     body, status = stdout[begin : ends[-1][0]].strip(), int(ends[-1][1][1])
     if len(body) > LIMIT:
-        _no_result(module, f"it printed {len(body)} characters, more than {LIMIT} are not accepted", "", stderr)
+        _no_result(module, f"it printed {len(body)} characters, more than {LIMIT} are allowed", "", stderr)
     if status > 128 and status - 128 in _SIGNALS:
         _no_result(module, f"it was ended by signal {status - 128} ({_SIGNALS[status - 128]})", body, stderr)
     if status not in (0, 1):
@@ -72,7 +72,7 @@ def module_result(stdout: str, stderr: str, mark: str, module: str, keys: Iterab
     if not body:
         _no_result(module, "it printed nothing", "", stderr)
     try:
-        printed = json.loads(body, parse_constant=_refuse_constant)
+        printed = json.loads(body, parse_constant=_refuse_constant, parse_float=_finite)
         result = _allowed(printed, keys)
     except RecursionError:
         _no_result(module, "its result is nested too deeply", body, stderr)
@@ -81,11 +81,6 @@ def module_result(stdout: str, stderr: str, mark: str, module: str, keys: Iterab
     if status == 1:
         result["failed"] = True
     return result
-
-
-def printable(text: str) -> str:
-    """The text with control characters written out, so that a terminal does not obey them."""
-    return _UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
 
 
 def _allowed(printed: Any, keys: Iterable[str]) -> dict[str, Any]:
@@ -142,6 +137,13 @@ def _clean(value: Any, depth: int = 0) -> Any:
             if not key.startswith(("_ansible_", "__ansible_"))
         }
     return value
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if math.isinf(number):
+        raise ValueError("a number is too large")
+    return number
 
 
 def _refuse_constant(name: str) -> NoReturn:

@@ -66,11 +66,11 @@ pub(crate) fn read(argument: Option<OsString>) -> Result<Args> {
     };
     outcome.map_err(|e| {
         Fault::new(codes::UNREADABLE, format!("The arguments {} cannot be read: {e}.", path.to_string_lossy()))
-            .hint("Check the path of the file and the rights of the user who runs the module.")
+            .hint("Check the path of the file and the permissions of the user who runs the module.")
     })?;
     if text.len() as u64 > MAX_ARGS_LEN {
         return Err(Fault::new(codes::UNREADABLE, "The arguments are larger than 256 MiB.")
-            .hint("Divide the task into several."));
+            .hint("Split the task into several."));
     }
     from_json(&text)
 }
@@ -86,13 +86,13 @@ pub fn parse_arguments<O: DeserializeOwned>(text: &[u8]) -> Result<(O, Context)>
 fn from_json(text: &[u8]) -> Result<Args> {
     let no_object = |what: String| {
         Fault::new(codes::UNREADABLE, format!("The arguments are not one JSON object: {what}."))
-            .hint("Give the module's options as JSON, such as {\"name\": \"value\"}; Ansible does that by itself.")
+            .hint("Give the module's options as JSON, such as {\"name\": \"value\"}; Ansible does that automatically.")
     };
     // Line and column only: serde_json's message may quote the text, and the text may be a secret.
     let mut options = serde_json::from_slice(text)
         .map(Wiped)
         .map_err(|e| no_object(format!("line {}, column {}", e.line(), e.column())))?;
-    let Value::Object(map) = &mut options.0 else { return Err(no_object("they are of another kind".into())) };
+    let Value::Object(map) = &mut options.0 else { return Err(no_object("they have another type".into())) };
     let word = |map: &Map<String, Value>, key: &str| map.get(key).is_some_and(|value| de::as_bool(value) == Some(true));
     let context = Context { check_mode: word(map, "_ansible_check_mode"), diff: word(map, "_ansible_diff") };
     let name = |(option, variable): (&String, &Value)| {

@@ -15,6 +15,8 @@ pub mod codes;
 mod de;
 #[cfg(feature = "docs")]
 mod describe;
+mod each;
+mod memory;
 mod mode;
 mod nearest;
 mod outcome;
@@ -25,6 +27,7 @@ pub use args::{Context, parse_arguments};
 pub use base64_text::{from_base64, to_base64};
 #[cfg(feature = "docs")]
 pub use describe::describe;
+pub use each::{Each, Refused};
 pub use mode::Mode;
 pub use outcome::{Diff, Failure, Outcome, fault_json, warning};
 pub use path::PathText;
@@ -55,6 +58,8 @@ pub trait Module {
     /// What a failure may carry beside the common keys for playbooks to test ([`Failure::facts`]), each with its
     /// meaning for the docs.
     const FAILURE_FACTS: &'static [(&'static str, &'static str)] = &[];
+    /// Whether secrets pass through its memory in the clear, which is then protected as far as the kernel allows.
+    const HOLDS_SECRETS: bool = false;
     /// Its options. Secrets in them are [`NoLog`]; a `null` counts as not given.
     type Options: DeserializeOwned + Serialize + Described;
     /// Its own result keys, beside the common ones.
@@ -77,11 +82,14 @@ fn writes_to_journal() -> bool {
 
 /// Runs the module on the program's arguments, prints its result as one JSON object and gives the exit code.
 pub fn run<M: Module>() -> ExitCode {
+    if M::HOLDS_SECRETS {
+        memory::protect();
+    }
     std::panic::set_hook(Box::new(|info| {
         // The payload may hold anything, so only the place is told.
         let place = info.location().map_or_else(String::new, |l| format!(" at {}:{}", l.file(), l.line()));
-        let fault = fault::Fault::new(codes::BUG, format!("The module came upon a bug of its own{place}."))
-            .hint("Please report it with the task's options, secrets left out.");
+        let fault = fault::Fault::new(codes::BUG, format!("The module has a bug{place}."))
+            .hint("Please report it with the task's options, but without secrets.");
         outcome::print(&Failure::<()>::from(fault).printed(true, None));
         std::process::exit(1);
     }));

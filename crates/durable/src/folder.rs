@@ -47,7 +47,7 @@ impl Folder {
                 fault::file::MISSING,
                 format!("The folder {} does not exist, so {} cannot be written.", path.display(), file.display()),
             )
-            .hint("Make it first, for example with ansible.builtin.file and state: directory."),
+            .hint("Create it first, for example with ansible.builtin.file and state: directory."),
             _ => unwritable(file, &e),
         })?;
         Self::hold(opened, path, PATIENCE)
@@ -63,11 +63,11 @@ impl Folder {
             }
             if since.elapsed() >= patience {
                 let detail = format!(
-                    "Another process holds the lock of the folder {}, so nothing could be written there.",
+                    "Another process has locked the folder {}, so nothing could be written there.",
                     path.display()
                 );
                 return Err(Fault::new(fault::file::UNWRITABLE, detail)
-                    .hint(format!("Find it with: fuser -v {}", path.display())));
+                    .hint(format!("Find that process with: fuser -v {}", path.display())));
             }
             sleep(Duration::from_millis(2));
         }

@@ -58,7 +58,7 @@ fn read_open(path: &Path, limit: u64, not_ours: Code) -> Result<Option<(File, Fo
     let mut bytes = Vec::new();
     (&file).take(limit + 1).read_to_end(&mut bytes).map_err(|e| unreadable(path, &e))?;
     if bytes.len() as u64 > limit {
-        return Err(not_ours("larger than what belongs there"));
+        return Err(not_ours("larger than any valid one"));
     }
     Ok(Some((file, Found { bytes, attributes: Attributes::of(&metadata) })))
 }
@@ -82,7 +82,7 @@ pub fn set_attributes(path: &Path, read: &Found, attributes: &Attributes, not_ou
             attributes.apply(&file).and_then(|()| file.sync_all()).map_err(|e| unwritable(path, &e))
         }
         _ => {
-            let detail = format!("{} was replaced or removed while its mode or owner was to be set.", path.display());
+            let detail = format!("{} was replaced or removed before its mode or owner could be set.", path.display());
             Err(Fault::new(fault::file::UNWRITABLE, detail).hint("Run the task again."))
         }
     }
@@ -126,7 +126,7 @@ pub fn identity(path: &Path) -> PathBuf {
 pub fn unreadable(path: &Path, error: &io::Error) -> Fault {
     let detail = format!("{} could not be read: {error}.", path.display());
     Fault::new(fault::file::UNREADABLE, detail)
-        .hint("Check the rights of the file, of its folders, and of the user who runs the task.")
+        .hint("Check the permissions of the file, of its folders, and of the user who runs the task.")
         .io(error)
 }
 
@@ -134,8 +134,8 @@ pub fn unreadable(path: &Path, error: &io::Error) -> Fault {
 pub fn unwritable(path: &Path, error: &io::Error) -> Fault {
     let fault = Fault::new(fault::file::UNWRITABLE, format!("{} could not be written: {error}.", path.display())).hint(
         match error.kind() {
-            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "Make room there, then run the task again.",
-            _ => "Check the rights of its folder and of the user who runs the task.",
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "Free some space there, then run the task again.",
+            _ => "Check the permissions of its folder and of the user who runs the task.",
         },
     );
     fault.io(error)

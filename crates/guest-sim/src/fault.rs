@@ -78,6 +78,22 @@ pub enum Becomes {
     Unbound,
 }
 
+/// How a measurement is spoiled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Spoil {
+    /// One bit of it is wrong.
+    Measurement,
+    /// The additional data are other bytes than were measured.
+    GarbledAdditional,
+    /// Half of the additional data is missing from what is given and measured.
+    ShortAdditional,
+    /// The CUID is another than was measured.
+    Cuid,
+    /// Success is told, and everything is zeros.
+    Nothing,
+}
+
 /// When the caller is killed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -118,6 +134,9 @@ pub struct Fault {
     /// The AP firmware accepts and never gets done.
     #[serde(default)]
     pub stuck: bool,
+    /// The measurement that the ultravisor gives is spoiled; the call itself succeeds.
+    #[serde(default)]
+    pub spoil: Option<Spoil>,
     /// What becomes of the queue when the firmware is done.
     #[serde(default)]
     pub becomes: Option<Becomes>,
@@ -144,9 +163,13 @@ impl Fault {
             "ap_rc, stuck and becomes are for bind, associate and reset, not {on:?}"
         );
         ensure!(self.uv_rc.is_none() || !(on.is_firmware() || on.is_attribute()), "uv_rc is for ioctls, not {on:?}");
+        ensure!(self.spoil.is_none() || on == On::Attest, "spoil is for attest, not {on:?}");
         let call = self.errno.is_some() || self.kill.is_some() || self.delay_ms > 0;
         ensure!(!call || !on.is_firmware(), "errno, kill and delay_ms are for ioctls, read and write, not {on:?}");
-        ensure!(firmware || call || self.uv_rc.is_some(), "a fault on {on:?} that does nothing");
+        ensure!(
+            firmware || call || self.uv_rc.is_some() || self.spoil.is_some(),
+            "a fault on {on:?} that does nothing"
+        );
         Ok(())
     }
 }
@@ -215,7 +238,13 @@ mod tests {
 
     #[test]
     fn a_fault_that_cannot_happen_is_refused() {
-        for wrong in ["{on: write, uv_rc: 1}", "{on: bind, errno: EIO}", "{on: info}", "{on: info, stuck: true}"] {
+        for wrong in [
+            "{on: write, uv_rc: 1}",
+            "{on: bind, errno: EIO}",
+            "{on: info}",
+            "{on: info, stuck: true}",
+            "{on: info, spoil: cuid}",
+        ] {
             assert!(serde_yaml::from_str::<Fault>(wrong).unwrap().check().is_err(), "{wrong}");
         }
     }

@@ -165,7 +165,9 @@ impl Guest {
         let delay = Delays::of(self.scenario.delays.ioctl_ms);
         let name = call.name();
         let Self { uv, scenario, .. } = self;
-        let answer = with_fault(fault.as_ref(), delay, || driver::ioctl(uv, &scenario.kernel, call, block, memory));
+        let spoil = fault.as_ref().and_then(|fault| fault.spoil);
+        let work = || driver::ioctl(uv, &scenario.kernel, call, block, memory, spoil);
+        let answer = with_fault(fault.as_ref(), delay, work);
         let rc = answer.result.ok();
         if let Some(rc) = rc {
             driver::answer(block, rc);

@@ -12,7 +12,7 @@ use serde_yaml::Value;
 mod parts;
 
 pub use crate::fault::Fault;
-pub use parts::{Ap, Card, Delays, FormCheck, Kernel, Manners, Queue, Switches, Uv};
+pub use parts::{Ap, AttestCheck, Card, Delays, FormCheck, Kernel, Manners, Queue, Switches, Uv};
 
 /// A whole scenario.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -107,6 +107,11 @@ impl Scenario {
                 }
             }
         }
+        let uv = &self.ultravisor;
+        let is_hash = |text: &String| crate::hex::decode::<32>(text).is_some();
+        ensure!(uv.image_host_key_hash.as_ref().is_none_or(is_hash), "image_host_key_hash is not 64 hex digits");
+        let is_state = |text: &String| crate::hex::decode::<320>(text).is_some();
+        ensure!(uv.firmware_state.as_ref().is_none_or(is_state), "firmware_state is not 640 hex digits");
         ensure!(self.kernel.list_pages > 0, "kernel.list_pages must be at least 1");
         self.faults.iter().try_for_each(Fault::check)
     }
@@ -139,9 +144,13 @@ mod tests {
     fn a_few_lines_suffice_and_unknown_words_are_refused() {
         let scenario = Scenario::from_yaml(SMALL).unwrap();
         assert!(scenario.cards["00"].queues["0005"].online);
-        for wrong in
-            ["nonsense: 1\n", "delays: {bind: 3}\n", "cards: {\"0\": {type: CEX8P}}\n", "faults: [{on: read}]\n"]
-        {
+        for wrong in [
+            "nonsense: 1\n",
+            "delays: {bind: 3}\n",
+            "cards: {\"0\": {type: CEX8P}}\n",
+            "faults: [{on: read}]\n",
+            "ultravisor: {firmware_state: \"00\"}\n",
+        ] {
             assert!(Scenario::from_yaml(&format!("host_key: a\nimage: b\n{wrong}")).is_err(), "{wrong}");
         }
     }

@@ -12,8 +12,11 @@ use crate::scenario::{Scenario, Switches, Uv};
 use crate::uv::driver::{BLOCK_LEN, CallerMemory};
 use crate::uv::{Rc, Ultravisor};
 
+#[path = "../tests/common/arcb.rs"]
+pub mod arcb;
 #[path = "../tests/common/request.rs"]
-pub mod build;
+pub mod request;
+pub use request as build;
 
 /// A machine with its two key halves.
 #[derive(Debug)]

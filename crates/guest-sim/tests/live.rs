@@ -72,7 +72,7 @@ fn client() {
     let device = open_device().unwrap();
     let mut words = [0; 16];
     assert_eq!(call(&device, info, &mut words), Ok(1));
-    assert_eq!(words, [0x1f_u64.to_ne_bytes(), 0x1c_u64.to_ne_bytes()].concat()[..]);
+    assert_eq!(words, [0x1f_u64.to_ne_bytes(), 0x1e_u64.to_ne_bytes()].concat()[..]);
     assert_eq!(call(&device, add, &mut fs::read(request).unwrap()), Ok(1));
     let mut page = [0xaa; 0x1000];
     assert_eq!(call(&device, list, &mut page), Ok(1));

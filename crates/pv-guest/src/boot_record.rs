@@ -74,6 +74,11 @@ impl BootRecord {
         Self { root, boot_id: boot_id.into() }
     }
 
+    /// The id of this boot.
+    pub fn boot_id(&self) -> &str {
+        &self.boot_id
+    }
+
     /// What was remembered in this boot, or the default if nothing was.
     ///
     /// # Errors
@@ -159,12 +164,12 @@ impl BootRecord {
                 return Err(Fault::new(
                     codes::STORE_IN_USE,
                     format!(
-                        "Another task works on the secret store, and did not end within {} seconds.",
+                        "Another task is working on the secret store, and did not finish within {} seconds.",
                         patience.as_secs()
                     ),
                 )
                 .hint(
-                    "Run the task again when the other has ended; look for a secret_add, secret_lock or guest that hangs.",
+                    "Run the task again when the other has ended; check for a secret_add, secret_lock or guest that hangs.",
                 ));
             }
             std::thread::sleep(pause.min(left));
@@ -193,10 +198,8 @@ fn check_folder(folder: &Path) -> io::Result<()> {
 }
 
 fn unusable(what: &str, error: &io::Error) -> Fault {
-    let fault = Fault::new(
-        codes::RECORD_UNUSABLE,
-        format!("What is remembered of this boot ({what}) cannot be used: {error}."),
-    );
+    let fault =
+        Fault::new(codes::RECORD_UNUSABLE, format!("The record of this boot ({what}) cannot be used: {error}."));
     let hint = match error.kind() {
         io::ErrorKind::PermissionDenied => "Run the task as root (become: true).",
         _ => {

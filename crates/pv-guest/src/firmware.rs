@@ -3,6 +3,7 @@
 //! Which files there are depends on the kernel's version: an absent one is normal.
 
 use crate::sysfs;
+use pv_wire::attestation::{Item, Items};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -37,7 +38,7 @@ pub const FACILITIES: &[(u32, &str)] = &[
     (25, "dump_storage_state"),
     (26, "dump_cpu_state"),
     (27, "dump_complete"),
-    (28, "attestation"),
+    (ATTESTATION, "attestation"),
     (29, "add_secret"),
     (30, "list_secrets"),
     (31, "lock_secrets"),
@@ -45,6 +46,8 @@ pub const FACILITIES: &[(u32, &str)] = &[
     (RETRIEVE_SECRET, "retrieve_secret"),
 ];
 
+/// Bit of the call that attests the guest.
+pub const ATTESTATION: u32 = 28;
 /// Bit of the call that retrieves a secret.
 pub const RETRIEVE_SECRET: u32 = 33;
 
@@ -87,6 +90,13 @@ pub fn path(name: &str) -> PathBuf {
 pub fn has_facility(bit: u32) -> Option<bool> {
     let text = sysfs::read_optional(&path("query/facilities")).ok().flatten()?;
     Some(sysfs::bits(&text).filter(|bits| !bits.is_empty())?.contains(&bit))
+}
+
+/// What the ultravisor can add to an attestation; `None` where the kernel does not tell, or nothing that is understood.
+pub fn attestation_items() -> Option<Items> {
+    let text = sysfs::read_optional(&path("query/supp_att_pflags")).ok().flatten()?;
+    let bits = sysfs::bits(&text).filter(|_| !text.is_empty())?;
+    Some(Item::ALL.into_iter().filter(|item| bits.contains(&item.bit())).collect())
 }
 
 /// SHA-256 hashes of this host's public host keys, where kernel and ultravisor tell them; `None` where not, and where

@@ -109,7 +109,9 @@ impl Downloads {
         let spent = *self.spent.lock().unwrap_or_else(PoisonError::into_inner);
         let left = self.limits.all.saturating_sub(spent).min(self.limits.each);
         if left.is_zero() {
-            return Err(format!("was not asked, for other downloads took {} already", seconds(self.limits.all)).into());
+            return Err(
+                format!("was not tried, because other downloads already took {}", seconds(self.limits.all)).into()
+            );
         }
         let since = Instant::now();
         let answer = self.follow(uri, left);
@@ -170,11 +172,12 @@ impl Downloads {
     fn reason(&self, error: &Error, via: Option<&Via>, time: Duration) -> NotFetched {
         match (error, via) {
             (Error::Timeout(_), _) => too_slow(time),
-            (Error::HostNotFound, None) => "is on a host that is not known here".into(),
-            (Error::HostNotFound, Some(via)) => {
-                format!("was not asked, for the host of the proxy in the variable {} is not known here", via.variable)
-                    .into()
-            }
+            (Error::HostNotFound, None) => "is on a host whose name cannot be resolved".into(),
+            (Error::HostNotFound, Some(via)) => format!(
+                "was not tried, because the host of the proxy in the variable {} cannot be resolved",
+                via.variable
+            )
+            .into(),
             (Error::BadUri(_), _) => BAD_ADDRESS.into(),
             (Error::BodyExceedsLimit(_), _) => self.too_large(),
             // It may quote what the environment says of the proxy.
@@ -193,7 +196,7 @@ impl Downloads {
         match error.kind() {
             ErrorKind::TimedOut => too_slow(time),
             ErrorKind::FileTooLarge => self.too_large(),
-            _ => format!("could not be asked{through} ({})", error.to_string().escape_debug()).into(),
+            _ => format!("could not be reached{through} ({})", error.to_string().escape_debug()).into(),
         }
     }
 
@@ -205,7 +208,7 @@ impl Downloads {
 const BAD_ADDRESS: &str = "is or redirects to an address that is neither http nor https";
 
 fn too_slow(time: Duration) -> NotFetched {
-    format!("gave no whole answer within {}", seconds(time)).into()
+    format!("gave no complete answer within {}", seconds(time)).into()
 }
 
 impl Fetch for Downloads {

@@ -94,8 +94,11 @@ impl Envelope {
         let hosts: Vec<_> = hosts.into_iter().collect();
         let slot_count = match u8::try_from(hosts.len()) {
             Ok(0) => {
-                return Err(Fault::new(codes::NO_HOST_KEY, "No host key was given, so no machine could open it.")
-                    .hint("Name at least one host key document in host_keys."));
+                return Err(Fault::new(
+                    codes::NO_HOST_KEY,
+                    "No host key was given, so no machine could open the request.",
+                )
+                .hint("Name at least one host key document in host_keys."));
             }
             Ok(count) => count,
             Err(_) => {

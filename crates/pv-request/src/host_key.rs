@@ -38,7 +38,7 @@ impl HostKey {
             .hint("Get the machine's host key document from IBM Resource Link again."));
         }
         let point = coordinates(&key).map_err(|found| {
-            Fault::new(codes::WRONG_CURVE, format!("The key in {name} is no host key: it is {found}, not on P-521."))
+            Fault::new(codes::WRONG_CURVE, format!("The key in {name} is not a host key: it is {found}, not on P-521."))
                 .hint("Get the machine's host key document from IBM Resource Link.")
         })?;
         Ok(Self { hash: sha256(&point), key })
@@ -76,12 +76,12 @@ impl HostKeyDocument {
     /// [`codes::NOT_A_CERTIFICATE`], [`codes::SEVERAL_CERTIFICATES`], [`codes::WEAK_KEY`] and [`codes::WRONG_CURVE`].
     pub fn parse(source: &Source) -> Result<Self> {
         let name = source.name.clone();
-        let hint = "Give each document a file of its own, and name them all in host_keys.";
+        let hint = "Put each document into its own file, and name them all in host_keys.";
         let certificate = only_certificate(source, "host key documents", hint)?;
         let key = certificate
             .public_key()
             .map_err(|_| {
-                Fault::new(codes::WRONG_CURVE, format!("The key in {name} is no host key: OpenSSL cannot read it."))
+                Fault::new(codes::WRONG_CURVE, format!("The key in {name} is not a host key: OpenSSL cannot read it."))
                     .hint("Get the machine's host key document from IBM Resource Link.")
             })
             .and_then(|key| HostKey::new(key, &name))?;
@@ -91,7 +91,7 @@ impl HostKeyDocument {
 
 pub(crate) fn not_a_certificate(name: &str) -> Fault {
     Fault::new(codes::NOT_A_CERTIFICATE, format!("{name} holds no X.509 certificate, neither DER nor PEM."))
-        .hint("Name the file with the certificate itself; if it is the right one, get it again, for it is damaged.")
+        .hint("Name the file with the certificate itself; if it is the right one, it is damaged: get it again.")
 }
 
 /// The one certificate in a file in which only one has a meaning. Of several none is chosen: nobody could see which.
@@ -102,7 +102,7 @@ pub(crate) fn only_certificate(source: &Source, called: &str, hint: &str) -> Res
         (1, Some(one)) => Ok(one),
         (_, None) => Err(not_a_certificate(&source.name)),
         (count, _) => {
-            let detail = format!("{} holds {count} {called}; it can hold one.", source.name);
+            let detail = format!("{} contains {count} {called}; only one is allowed.", source.name);
             Err(Fault::new(codes::SEVERAL_CERTIFICATES, detail).hint(hint))
         }
     }
@@ -134,14 +134,14 @@ const PEM_BEGIN: &[u8] = b"-----BEGIN CERTIFICATE-----";
 
 fn damaged(name: &str) -> Fault {
     Fault::new(codes::NOT_A_CERTIFICATE, format!("A certificate in {name} is damaged."))
-        .hint("Get the file again from where it came.")
+        .hint("Get the file again from its source.")
 }
 
 /// That bytes stand behind what was read of a file in DER.
 pub(crate) fn more_behind(name: &str, count: usize, what: &str) -> Fault {
     let code = if what == "certificate" { codes::NOT_A_CERTIFICATE } else { codes::NOT_A_CRL };
-    Fault::new(code, format!("{name} has {count} bytes behind its {what} that are none."))
-        .hint("Get the file again from where it came: it is damaged, or something was appended.")
+    Fault::new(code, format!("{name} has {count} extra bytes after its {what}."))
+        .hint("Get the file again from its source: it is damaged, or something was appended.")
 }
 
 /// The 160-byte encoding of a public key on P-521: x, then y, big endian, each left padded to 80 bytes.

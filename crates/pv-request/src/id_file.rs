@@ -69,7 +69,7 @@ impl IdFile {
     /// [`codes::ID_FILE`].
     pub fn parse(text: &str, file: &str) -> Result<Self> {
         let malformed = |what: String| {
-            Fault::new(codes::ID_FILE, format!("{file} does not name a secret as pvsecret does: {what}."))
+            Fault::new(codes::ID_FILE, format!("{file} does not name a secret in pvsecret's form: {what}."))
                 .hint("Name a file that pvsecret or secret_request wrote.")
         };
         let (kind, name, id) = match serde_yaml::from_str(text).map_err(|e| malformed(e.to_string()))? {
@@ -77,7 +77,7 @@ impl IdFile {
             Text::Retrievable { kind, name, id } => {
                 let number = kind.split(' ').next().and_then(|number| number.parse().ok()).map(SecretType);
                 let number = number.filter(|kind| kind.is_listed() && *kind != SecretType::ASSOCIATION);
-                (number.ok_or_else(|| malformed(format!("kind {kind:?} is none that can be retrieved")))?, name, id)
+                (number.ok_or_else(|| malformed(format!("kind {kind:?} cannot be retrieved")))?, name, id)
             }
         };
         let id = id.parse().map_err(|what| malformed(format!("the id {what}")))?;

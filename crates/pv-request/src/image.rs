@@ -53,7 +53,7 @@ impl ImageTags {
     pub fn find(image: &mut (impl Read + Seek), name: &str) -> Result<Self> {
         let read = |e| unreadable(name, &e);
         let start = locate(image).map_err(read)?.ok_or_else(|| {
-            Fault::new(codes::IMAGE_NO_HEADER, format!("{name} holds no Secure Execution header."))
+            Fault::new(codes::IMAGE_NO_HEADER, format!("{name} contains no Secure Execution header."))
                 .hint("Name the image that genprotimg or pvimg made, or the header extracted from it.")
         })?;
         let malformed = |what: String| {
@@ -87,7 +87,7 @@ impl ImageTags {
             .checked_add(size - TAG_LEN)
             .map_or(Ok(None), |at| read_at(image, at))
             .map_err(read)?
-            .ok_or_else(|| malformed(format!("is cut off: it should be {size} bytes long")))?;
+            .ok_or_else(|| malformed(format!("is truncated: it should be {size} bytes long")))?;
 
         let (digests, tail) = (&head[DIGESTS_AT..], &tag);
         let mut tags = [0; IMAGE_TAGS_LEN];

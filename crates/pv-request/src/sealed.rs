@@ -45,7 +45,7 @@ pub fn check_sealed(bytes: &[u8], name: &str) -> Result<()> {
 }
 
 fn damaged(name: &str) -> Fault {
-    Fault::new(codes::SECRET_DAMAGED, format!("The encrypted secret {name} is damaged or was altered."))
+    Fault::new(codes::SECRET_DAMAGED, format!("The encrypted secret {name} is damaged or was changed."))
         .hint("Restore it from the backup.")
 }
 
@@ -67,14 +67,16 @@ impl Recipients {
     /// [`codes::NOT_A_CERTIFICATE`], [`codes::SEVERAL_CERTIFICATES`], and [`codes::SECRET_RECIPIENT`] for a key that cannot decrypt or is too weak.
     pub fn new(sources: &[Source]) -> Result<Self> {
         let recipient = |source: &Source| {
-            let hint = "Give each recipient a file of its own, without the certificates of authorities.";
+            let hint = "Give each recipient its own file, without the certificates of authorities.";
             let certificate = host_key::only_certificate(source, "certificates", hint)?;
             let key = certificate.public_key().ok();
             if !key.is_some_and(|key| [Id::RSA, Id::EC].contains(&key.id()) && key.security_bits() >= SECURITY_BITS) {
-                let detail =
-                    format!("The key in {} is of a kind or size for which no secret is encrypted.", source.name);
+                let detail = format!(
+                    "The key in {} has a kind or size that is not supported for encrypting secrets.",
+                    source.name
+                );
                 return Err(Fault::new(codes::SECRET_RECIPIENT, detail)
-                    .hint("Take a certificate over an RSA key of 2048 bits or more, or one on an elliptic curve."));
+                    .hint("Use a certificate for an RSA key of 2048 bits or more, or for one on an elliptic curve."));
             }
             Ok((source.name.clone(), certificate))
         };
@@ -156,14 +158,14 @@ impl OpeningKey {
                 .map_err(|_| {
                     let detail = format!("{name} could not be read with the passphrase given.");
                     Fault::new(codes::SECRET_KEY_PASSPHRASE, detail)
-                        .hint("Check secret_key_passphrase, and that the file holds a private key in PEM or DER.")
+                        .hint("Check secret_key_passphrase, and that the file contains a private key in PEM or DER.")
                 }),
             None if encrypted => Err(Fault::new(
                 codes::SECRET_KEY_PASSPHRASE,
                 format!("The private key in {name} is encrypted, and no passphrase is given."),
             )
             .hint("Give it as secret_key_passphrase, from a vault.")),
-            None => Err(Fault::new(codes::SECRET_KEY_FILE, format!("{name} holds no private key that can be read."))
+            None => Err(Fault::new(codes::SECRET_KEY_FILE, format!("{name} contains no readable private key."))
                 .hint("It must be in PEM or DER; if it is encrypted, give secret_key_passphrase.")),
         }
     }
@@ -183,7 +185,7 @@ impl OpeningKey {
             _ if recipients.is_some_and(|all| all.include(&self.0, &parsed)) => Err(damaged()),
             _ => {
                 let detail = format!(
-                    "The encrypted secret {name} could not be opened: it is not encrypted for this key, or was altered."
+                    "The encrypted secret {name} could not be opened: it is not encrypted for this key, or was changed."
                 );
                 Err(Fault::new(codes::SECRET_WRONG_KEY, detail)
                     .hint("Give the private key of one of its recipients as secret_key_file."))

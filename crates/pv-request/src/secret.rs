@@ -11,7 +11,7 @@ use std::fmt;
 use zeroize::Zeroizing;
 
 /// What a file with a secret of a fixed size holds.
-pub const HINT_RAW_FILE: &str = "The file must hold the raw bytes: no hex, no base64, no line end.";
+pub const HINT_RAW_FILE: &str = "The file must contain the raw bytes: no hex, no base64, no line end.";
 
 /// Most bytes of a plaintext secret.
 const PLAINTEXT_MAX: usize = 8190;
@@ -139,7 +139,7 @@ fn plaintext(bytes: &[u8], name: &str) -> Result<Zeroizing<Vec<u8>>> {
             codes::SECRET_SIZE,
             format!("{name} holds {} bytes; a plaintext secret has at most {PLAINTEXT_MAX}.", bytes.len()),
         )
-        .hint("Split it into several secrets, each with a name of its own.")
+        .hint("Split it into several secrets, each with its own name.")
     };
     let length = u16::try_from(bytes.len()).ok().filter(|len| usize::from(*len) <= PLAINTEXT_MAX);
     let length = length.ok_or_else(too_long)?.to_be_bytes();
@@ -158,7 +158,7 @@ fn ec(bytes: &[u8], name: &str) -> Result<(SecretType, Zeroizing<Vec<u8>>)> {
             .hint("Give a private key on P-256, P-384, P-521, Ed25519 or Ed448, in DER or in unencrypted PEM.")
     };
     let key = private_key(bytes)
-        .ok_or_else(|| unusable(format!("{name} holds no private key that can be read, neither DER nor PEM.")))?;
+        .ok_or_else(|| unusable(format!("{name} contains no readable private key, neither DER nor PEM.")))?;
     let curve = key.ec_key().ok().map(|ec| (ec.group().curve_name(), ec));
     let (number, raw, size): (u16, Vec<u8>, usize) = match (&curve, key.id()) {
         (Some((Some(Nid::X9_62_PRIME256V1), ec)), _) => (0x11, ec.private_key().to_vec(), 32),
@@ -166,7 +166,7 @@ fn ec(bytes: &[u8], name: &str) -> Result<(SecretType, Zeroizing<Vec<u8>>)> {
         (Some((Some(Nid::SECP521R1), ec)), _) => (0x13, ec.private_key().to_vec(), 80),
         (_, Id::ED25519) => (0x14, key.raw_private_key().unwrap_or_default(), 32),
         (_, Id::ED448) => (0x15, key.raw_private_key().unwrap_or_default(), 64),
-        _ => return Err(unusable(format!("{name} holds a private key of a kind that no secret can be."))),
+        _ => return Err(unusable(format!("{name} contains a private key of a kind that cannot be a secret."))),
     };
     let raw = Zeroizing::new(raw);
     let padding = size.checked_sub(raw.len()).filter(|_| !raw.is_empty());

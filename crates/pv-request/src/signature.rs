@@ -65,7 +65,7 @@ impl Signer {
     /// [`codes::NOT_A_CERTIFICATE`] and [`codes::SEVERAL_CERTIFICATES`].
     pub fn parse(source: &Source) -> Result<Self> {
         let name = source.name.clone();
-        let hint = "Name a file with nothing but the certificate of the key that signed.";
+        let hint = "Name a file with only the certificate of the key that signed.";
         let certificate = only_certificate(source, "certificates", hint)?;
         let key = certificate.public_key().ok().and_then(|key| Some((kind_of(&key)?, key)));
         Ok(Self { name, key })
@@ -80,7 +80,7 @@ impl Signer {
     }
 
     fn mismatch(&self, wanted: UserDataType) -> Fault {
-        let found = self.key.as_ref().map_or("a key that signs no user data", |(kind, _)| key_name(*kind));
+        let found = self.key.as_ref().map_or("a key that cannot sign user data", |(kind, _)| key_name(*kind));
         let (needed, hint) = match wanted {
             UserDataType::None | UserDataType::Unsigned => (
                 "not signed".to_owned(),

@@ -52,17 +52,17 @@ pub(crate) fn open(path: &Path, name: &str) -> Result<File> {
     if metadata.is_file() {
         return Ok(file);
     }
-    Err(Fault::new(file::UNREADABLE, format!("{name} is no regular file and was not read."))
-        .hint("Name a file that holds the bytes."))
+    Err(Fault::new(file::UNREADABLE, format!("{name} is not a regular file and was not read."))
+        .hint("Name a regular file."))
 }
 
 pub(crate) fn unreadable(name: &str, error: &io::Error) -> Fault {
     let fault = if error.kind() == io::ErrorKind::NotFound {
         Fault::new(file::MISSING, format!("{name} does not exist."))
-            .hint("Check the path: it is one on the machine where the module runs.")
+            .hint("Check the path, on the machine where the module runs.")
     } else {
         Fault::new(file::UNREADABLE, format!("{name} could not be read: {error}."))
-            .hint("Check the rights of the file, of its folders, and of the user who runs the task.")
+            .hint("Check the permissions of the file, of its folders, and of the user who runs the task.")
     };
     fault.io(error)
 }
@@ -80,7 +80,7 @@ mod tests {
         for path in [&pipe, Path::new("/dev/zero"), dir.path()] {
             for fault in [Source::read(path).unwrap_err(), crate::ImageTags::read(path).unwrap_err()] {
                 assert_eq!(fault.code, file::UNREADABLE);
-                assert!(fault.detail.contains("no regular file"), "{fault}");
+                assert!(fault.detail.contains("not a regular file"), "{fault}");
             }
         }
     }

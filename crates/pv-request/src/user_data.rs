@@ -56,7 +56,7 @@ impl UserData {
             Fault::new(codes::SIGNING_KEY, format!("{key_name} holds {what}."))
                 .hint("Give a private key on P-521, RSA-2048 or RSA-3072, in DER or in unencrypted PEM.")
         };
-        let key = private_key(key).ok_or_else(|| unusable("no private key that can be read"))?;
+        let key = private_key(key).ok_or_else(|| unusable("no readable private key"))?;
         let kind = kind_of(&key).ok_or_else(|| unusable("a private key that cannot sign user data"))?;
         Self { kind, data, key: Some(key) }.checked(name)
     }

@@ -65,7 +65,7 @@ fn all_else_is_refused_and_counted() {
         for (behind, code) in each(bytes) {
             let fault = outcome(behind).unwrap_err();
             assert_eq!(fault.code, code, "{bytes:?}");
-            assert!(fault.detail.contains(&format!("{} bytes behind", bytes.len())), "{fault}");
+            assert!(fault.detail.contains(&format!("{} extra bytes after", bytes.len())), "{fault}");
         }
     }
 }

@@ -216,7 +216,7 @@ fn an_address_whose_list_is_of_other_certificates_is_not_the_last_that_is_asked(
         verify(&uris).unwrap();
         let fault = verify(&uris[..1]).unwrap_err();
         assert_eq!(fault.code, codes::CRL_SCOPE, "{fault}");
-        let reason = format!("{} holds a revocation list that covers other certificates only", uris[0]);
+        let reason = format!("{} has a revocation list that covers only other certificates", uris[0]);
         assert!(fault.detail.contains(&reason), "{fault}");
     }
     // It revokes nevertheless.
@@ -268,12 +268,12 @@ fn the_addresses_are_tried_in_order_until_one_has_a_list_that_counts() {
     let fault = verify(&verifier(&trust, Outdated::Refuse, limits()).unwrap(), &without).unwrap_err();
     assert_eq!(fault.code, codes::CRL_DOWNLOAD);
     for reason in [
-        "ldap://127.0.0.1/cn=crl was not asked, for it is neither http nor https".to_owned(),
+        "ldap://127.0.0.1/cn=crl was not tried, because it is neither http nor https".to_owned(),
         format!("{} answered 404", server.uri("/missing")),
-        format!("{} holds no revocation list", server.uri("/garbage")),
-        format!("{} holds a revocation list that the certificate's issuer has not signed", server.uri("/foreign")),
-        format!("{} holds a revocation list that is outdated since", server.uri("/old")),
-        format!("{} holds a revocation list that is not valid yet", server.uri("/early")),
+        format!("{} has no revocation list", server.uri("/garbage")),
+        format!("{} has a revocation list that the certificate's issuer has not signed", server.uri("/foreign")),
+        format!("{} has a revocation list that is outdated since", server.uri("/old")),
+        format!("{} has a revocation list that is not valid yet", server.uri("/early")),
     ] {
         assert!(fault.detail.contains(&reason), "{reason}: {fault}");
     }
@@ -300,11 +300,11 @@ fn a_server_can_neither_delay_nor_fill_nor_lead_elsewhere() {
     let verifier = verifier(&trust, Outdated::Refuse, limits).unwrap();
     for (uri, reason) in [
         (server.uri("/large"), "is larger than 64 KiB"),
-        (server.uri("/silence"), "gave no whole answer within 0.300 s"),
+        (server.uri("/silence"), "gave no complete answer within 0.300 s"),
         (server.uri("/loop"), "redirects more than 3 times"),
         (server.uri("/ftp"), "is or redirects to an address that is neither http nor https"),
         (server.uri("/file"), "is or redirects to an address that is neither http nor https"),
-        (format!("http://{closed}/"), "could not be asked (Connection refused"),
+        (format!("http://{closed}/"), "could not be reached (Connection refused"),
         ("http://".into(), ""),
         ("http://[".into(), ""),
     ] {
@@ -324,7 +324,7 @@ fn all_downloads_of_a_task_have_a_limit_together() {
     let verifier = verifier(&world.trust(&world.chain_lists()), Outdated::Refuse, limits).unwrap();
     let uris = [world.server.uri("/silence"), world.server.uri("/ibm.crl")];
     let fault = verify(&verifier, &world.document_with(&uris)).unwrap_err();
-    assert!(fault.detail.contains("/ibm.crl was not asked, for other downloads took 0.200 s already"), "{fault}");
+    assert!(fault.detail.contains("/ibm.crl was not tried, because other downloads already took 0.200 s"), "{fault}");
     assert_eq!(world.server.asked(), ["/silence"]);
 }
 

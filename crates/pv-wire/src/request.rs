@@ -75,7 +75,7 @@ impl<'a> RequestView<'a> {
     pub fn parse(bytes: &'a [u8]) -> Result<Self> {
         let malformed = |what: String| {
             Fault::new(codes::NOT_A_REQUEST, what)
-                .hint("Build the request again, or copy it again if it was built well.")
+                .hint("Build the request again, or copy it again if the original is good.")
         };
         if !bytes.starts_with(&layout::MAGIC) {
             return Err(malformed(format!(
@@ -84,7 +84,7 @@ impl<'a> RequestView<'a> {
             )));
         }
         let truncated = || {
-            malformed(format!("The add-secret request is cut off: {} bytes are too few for its header.", bytes.len()))
+            malformed(format!("The add-secret request is truncated: {} bytes are too few for its header.", bytes.len()))
         };
         let version = u32_at(bytes, layout::REQUEST_VERSION).ok_or_else(truncated)?;
         if version != layout::VERSION {
@@ -100,7 +100,7 @@ impl<'a> RequestView<'a> {
                 "The add-secret request says that it is {length} bytes long, but {} bytes are there.",
                 bytes.len()
             ))
-            .hint("Copy it again: it was cut off or something was appended."));
+            .hint("Copy it again: it was truncated or something was appended."));
         }
         if length > layout::MAX_REQUEST_LEN {
             return Err(malformed(format!(

@@ -25,7 +25,7 @@ const LONGEST_YAML: usize = 64 << 10;
 pub fn from_option(text: &HexText<32, 32>) -> Result<Cuid> {
     from_hex(&text.0).ok_or_else(|| {
         Fault::new(ansible_contract::codes::INVALID, "The option cuid must be 32 hex digits and not all zeros.")
-            .hint("Leave it out for a request that is not bound to one start of a guest.")
+            .hint("Leave it out if the request is not for one start of one guest.")
     })
 }
 
@@ -46,7 +46,7 @@ pub fn from_source(source: &Source) -> Result<Cuid> {
     let raw = Cuid::try_from(source.bytes.as_slice()).ok().filter(|cuid| *cuid != [0; 16]);
     let text = std::str::from_utf8(&source.bytes).ok().filter(|text| text.len() <= LONGEST_YAML);
     raw.or_else(|| from_yaml(text?)).ok_or_else(|| {
-        Fault::new(codes::CUID, format!("{} holds no configuration unique id.", source.name))
+        Fault::new(codes::CUID, format!("{} contains no configuration unique id.", source.name))
             .hint("It must be 16 raw bytes, or YAML with cuid: \"0x...\" of 32 hex digits, and not all zeros.")
     })
 }

@@ -86,7 +86,7 @@ impl Hosts {
             let earlier = first.insert(host.key.hash(), host.info.file.clone())?;
             let detail = match &host.info.file {
                 file if *file == earlier => format!("The host key document {file} is named twice"),
-                file => format!("The host key documents {earlier} and {file} hold the same host key"),
+                file => format!("The host key documents {earlier} and {file} contain the same host key"),
             };
             Some(
                 Fault::new(codes::HOST_KEY_TWICE, format!("{detail}; the request has one slot for the key."))

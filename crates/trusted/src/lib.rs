@@ -14,7 +14,7 @@ mod told;
 mod warnings;
 mod workers;
 
-pub use entries::{Layered, entries};
+pub use entries::{Entries, Layered};
 pub use host_key_options::{AskedHostKeys, HostKeyOptions};
 pub use hosts::{Host, HostKeyInfo, Hosts, KnownHosts, TrustFiles};
 pub use images::KnownImages;

@@ -68,8 +68,8 @@ pub fn folder(path: &Path) -> Result<Option<Fault>> {
     let owner = format!("its owner, who is user {},", metadata.uid());
     let who = match replacer {
         Replacer::Everybody => {
-            let what = format!("everybody can replace it, for its folder {name} has mode {mode:04o}");
-            return Err(insecure(path, &what, &format!("If nobody has: chmod go-w {name}")));
+            let what = format!("everybody can replace it, because its folder {name} has mode {mode:04o}");
+            return Err(insecure(path, &what, &format!("If nobody has done so: chmod go-w {name}")));
         }
         Replacer::Group => members,
         Replacer::Owner => owner,
@@ -112,9 +112,9 @@ pub fn read_dated(path: &Path) -> Result<Option<(Private, i64)>> {
     if bytes.len() as u64 > LIMIT {
         return Err(Fault::new(
             pv_request::codes::FILE_TOO_LARGE,
-            format!("{} is larger than any secret or key, which have at most {LIMIT} bytes.", path.display()),
+            format!("{} is larger than any secret or key (at most {LIMIT} bytes).", path.display()),
         )
-        .hint("Name the file that holds the secret or key itself."));
+        .hint("Name the file with the secret or key itself."));
     }
     Ok(Some((bytes, metadata.mtime())))
 }
@@ -138,7 +138,7 @@ pub fn required(path: &Path, warnings: &mut Vec<Fault>) -> Result<Private> {
 pub fn random() -> Result<Private> {
     let mut bytes = Zeroizing::new(vec![0; CREATED_LEN]);
     rand_bytes(&mut bytes).map_err(|e| {
-        Fault::new(pv_request::codes::CRYPTO, format!("OpenSSL could not make a random secret: {e}."))
+        Fault::new(pv_request::codes::CRYPTO, format!("OpenSSL could not create a random secret: {e}."))
             .hint("Check the system's OpenSSL and its crypto policy.")
     })?;
     Ok(bytes)
@@ -155,7 +155,7 @@ pub fn create(path: &Path, content: Private, created: &mut bool) -> Result<Priva
         return Ok(content);
     }
     read(path)?.ok_or_else(|| {
-        Fault::new(fault::file::MISSING, format!("{} was there and has just been removed.", path.display()))
+        Fault::new(fault::file::MISSING, format!("{} existed, and has just been removed.", path.display()))
             .hint("Find out what removed it, and run the task again.")
     })
 }
@@ -175,14 +175,14 @@ fn open(path: &Path) -> Result<Option<(File, Metadata)>> {
 fn check(path: &Path, metadata: &Metadata, names: u64) -> Result<()> {
     let (name, user, mode) = (path.display(), geteuid().as_raw(), metadata.mode() & 0o7777);
     if !metadata.is_file() {
-        return Err(insecure(path, "it is no regular file", "Name a file that holds the bytes."));
+        return Err(insecure(path, "it is not a regular file", "Name a regular file."));
     }
     if metadata.uid() != user {
         let what = format!("it belongs to user {}, and the task runs as user {user}", metadata.uid());
         return Err(insecure(path, &what, &format!("Run the task as its owner, or: chown {user} {name}")));
     }
     if mode & 0o077 != 0 {
-        let what = format!("its mode {mode:04o} lets others at it");
+        let what = format!("its mode {mode:04o} gives others access");
         return Err(insecure(path, &what, &format!("If nobody has read it: chmod 600 {name}")));
     }
     if metadata.nlink() > names {
@@ -260,7 +260,7 @@ mod tests {
                 fs::rename(p, p.with_extension("real")).unwrap();
                 symlink(p.with_extension("real"), p).unwrap();
             }),
-            ("no regular file", |p| {
+            ("not a regular file", |p| {
                 fs::remove_file(p).unwrap();
                 fs::create_dir(p).unwrap();
             }),

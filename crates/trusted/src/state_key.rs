@@ -34,7 +34,7 @@ impl StateKey {
         state.map(|state| state.join("seguest-pv/manifest.key")).ok_or_else(|| {
             Fault::new(
                 codes::STATE_KEY,
-                "The user who runs the task has no home folder, so no place for the key that protects manifests.",
+                "The user who runs the task has no home folder for the key that protects manifests.",
             )
             .hint("Set XDG_STATE_HOME in the task's environment.")
         })
@@ -71,7 +71,7 @@ impl StateKey {
             private_file::CREATED_LEN
         );
         Err(Fault::new(codes::STATE_KEY, detail)
-            .hint("Remove it: a new one is made, and each request is made again once."))
+            .hint("Remove it: a new one is created, and each request is built again once."))
     }
 
     /// HMAC-SHA-256 in hex. `purpose` keeps values of different meaning apart.

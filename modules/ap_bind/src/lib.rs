@@ -57,7 +57,7 @@ fn nothing_wanted() -> Outcome<Report> {
 fn wanted_later(missing: &Fault) -> Outcome<Report> {
     Outcome {
         changed: true,
-        msg: "What would change cannot be known yet.".into(),
+        msg: "The changes cannot be predicted yet.".into(),
         warnings: vec![warning(missing)],
         diff: Vec::new(),
         predicted_partial: true,

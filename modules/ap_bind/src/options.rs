@@ -12,35 +12,35 @@ use std::time::Duration;
 #[cfg_attr(feature = "docs", derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct Options {
-    /// What queues are wanted, one entry a queue; earlier entries are served first.
-    /// One of O(entries), O(config), O(src) and O(all) is required. An empty list does nothing and warns.
+    /// The wanted queues, one entry per queue; earlier entries are served first. One of O(entries), O(config), O(src)
+    /// and O(all) is required. An empty list does nothing, with a warning.
     pub entries: Option<Vec<Entry>>,
-    /// A configuration file of pvapconfig on the guest, whose entries are wanted.
+    /// A configuration file of pvapconfig on the guest, with the wanted entries.
     pub config: Option<PathText>,
     /// A configuration file of pvapconfig on the controller, searched for like that of M(ansible.builtin.copy).
     /// Only through the collection's action plugin.
     pub src: Option<String>,
     /// The text of a configuration file; set by the collection's action plugin from O(src).
     pub config_content: Option<String>,
-    /// V(bound): every entry has a queue that is bound and, for EP11, associated with its secret.
-    /// V(unbound): every queue that serves an entry, or could, is released: for an accelerator entry every bound
-    /// accelerator that fits it.
+    /// V(bound): every entry has a queue that is bound and, for EP11, associated with its secret. V(unbound): every
+    /// queue that serves an entry, or could, is released; for an accelerator entry, every bound accelerator that fits
+    /// it.
     pub state: State,
     /// With O(state=unbound) and no entries: every queue that this guest holds is released.
     pub all: bool,
-    /// Whether the task fails if an entry cannot be served. If not, it does what can be done, and warns.
+    /// Whether the task fails if an entry cannot be served. If not, it serves the others, with a warning.
     pub strict: bool,
-    /// Whether queues that no entry wants are released, and those bound for something else may be taken, as
+    /// Whether to release queues that no entry wants, and to allow taking those bound for something else, as
     /// pvapconfig always does.
     pub exclusive: bool,
-    /// Whether entries that are served already may be moved to other queues, where that makes the whole better: more
-    /// entries served, then earlier entries rather than later ones, then the newest generation, lowest card and lowest
-    /// domain. An entry has its new queue before it gives up the old one; only where entries change places is one of
-    /// them, the last, not served for a moment. To know what is better, free queues may be bound to look at them.
+    /// Whether entries that are already served may be moved to other queues if that improves the whole: more entries
+    /// served, then earlier entries rather than later ones, then the newest generation, lowest card and lowest
+    /// domain. An entry has its new queue before it gives up the old one; only if entries swap queues, one of them,
+    /// the last, is not served for a moment. To find out what is better, free queues may be bound briefly.
     pub rebalance: bool,
-    /// What to do before a queue is released that has requests in it.
+    /// What to do if a queue that must be released has requests in it.
     pub when_busy: WhenBusy,
-    /// For how many seconds to wait for one step of one queue, and for the AP bus to be complete.
+    /// How many seconds to wait for one step of one queue, and for the AP bus to be complete.
     pub timeout: u64,
 }
 
@@ -62,7 +62,7 @@ impl Default for Options {
     }
 }
 
-/// What the entries are wanted to be.
+/// The wanted state of the entries.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[cfg_attr(feature = "docs", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
@@ -123,7 +123,7 @@ pub fn asked(options: Options, check_mode: bool) -> Result<Asked> {
             codes::EMPTY_EXCLUSIVE,
             "The list of entries is empty, and exclusive would release every queue that the guest holds.",
         )
-        .hint("If that is wanted, say so with state=unbound and all=true."));
+        .hint("To release all queues, use state=unbound and all=true."));
     }
     if entries.is_empty() && aim != Aim::ReleaseAll {
         return Ok(Asked::Nothing);

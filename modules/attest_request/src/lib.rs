@@ -21,6 +21,7 @@ impl Module for AttestRequest {
     const NAME: &'static str = "attest_request";
     const CODES: &'static [&'static [Code]] =
         &[codes::ALL, trusted::codes::ALL, pv_request::codes::ALL, pv_wire::attestation::codes::ALL];
+    const HOLDS_SECRETS: bool = true;
     type Options = Options;
     type Report = Report;
 

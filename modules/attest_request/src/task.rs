@@ -12,7 +12,7 @@ use sha2::{Digest as _, Sha256};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
-use trusted::{Hosts, KnownHosts, Layered, Told, private_file};
+use trusted::{Entries, Hosts, KnownHosts, Layered, Told, private_file, refuse_same_files};
 
 /// In check mode an earlier task may still make what is missing.
 const MADE_BY_AN_EARLIER_TASK: &str = fault::file::MISSING.name;
@@ -22,16 +22,15 @@ const MADE_BY_AN_EARLIER_TASK: &str = fault::file::MISSING.name;
 /// # Errors
 /// Why the first that could not be made could not.
 pub fn run(options: Options, context: &Context) -> std::result::Result<Outcome<Report>, Failure<Report>> {
-    let (shared, own) = trusted::entries(options)?;
-    trusted::refuse_same_files(
-        own.iter().enumerate().flat_map(|(at, own)| written(own, &shared).map(move |path| (at, path))),
-        Options::LIST,
-    )?;
-    let (mut known, mut task) = (KnownHosts::default(), Task::new(context));
+    let keep_going = options.keep_going();
+    let entries = Entries::new(options)?;
+    let files = entries.read().flat_map(|(at, own)| written(own, &entries.shared).map(move |path| (at, path)));
+    refuse_same_files(files, Options::LIST)?;
+    let (mut known, mut task) = (KnownHosts::default(), Task::new(context, keep_going));
     trusted::in_order(
-        own.into_iter().map(|own| own.laid_over(&shared)),
-        |options| prepare(&options, &mut known, context.check_mode),
-        |prepared: &Prepared| prepared.ready.as_ref().ok().map(Ready::build),
+        entries.each(Options::laid_over),
+        |options| Prepared::new(options, &mut known, context.check_mode),
+        |prepared| prepared.ready.as_ref().ok().map(Ready::build),
         |prepared, built| task.finish(prepared, built),
     );
     task.told()
@@ -44,6 +43,9 @@ fn written(own: &Options, shared: &Options) -> impl Iterator<Item = PathBuf> {
     let key = path.as_deref().map(|path| key_file(named, path));
     path.into_iter().chain(key)
 }
+
+/// What is asked of one request; or its label, and why that cannot be meant.
+type Asked = std::result::Result<Options, (Option<String>, Fault)>;
 
 /// A request whose files and host keys are known, or why it cannot be made.
 struct Prepared {
@@ -67,16 +69,27 @@ struct Built {
     created: i64,
 }
 
-fn prepare(options: &Options, known: &mut KnownHosts, check_mode: bool) -> Prepared {
-    let mut entry = Entry { label: options.label.clone(), ..Entry::default() };
-    let mut warnings = Vec::new();
-    if let Some(path) = &options.path {
-        entry.path = Some(path.to_string());
-        entry.key_file = Some(key_file(options, path.as_path()).display().to_string());
+impl Prepared {
+    fn new(options: Asked, known: &mut KnownHosts, check_mode: bool) -> Self {
+        let mut entry = Entry::default();
+        let mut warnings = Vec::new();
+        let ready = match options {
+            Err((label, fault)) => {
+                entry.label = label;
+                Err(fault)
+            }
+            Ok(options) => {
+                entry.label.clone_from(&options.label);
+                if let Some(path) = &options.path {
+                    entry.path = Some(path.to_string());
+                    entry.key_file = Some(key_file(&options, path.as_path()).display().to_string());
+                }
+                let wanted = Wanted::from_options(&options);
+                wanted.and_then(|wanted| look(wanted, known, check_mode, &mut entry, &mut warnings))
+            }
+        };
+        Self { entry, warnings, ready }
     }
-    let ready =
-        Wanted::from_options(options).and_then(|wanted| look(wanted, known, check_mode, &mut entry, &mut warnings));
-    Prepared { entry, warnings, ready }
 }
 
 /// Reads all that the request depends on.
@@ -151,13 +164,15 @@ impl Ready {
 /// The requests so far.
 struct Task {
     check_mode: bool,
+    /// Whether the task succeeds although some requests could not be made.
+    keep_going: bool,
     told: Told,
     entries: Vec<Entry>,
 }
 
 impl Task {
-    fn new(context: &Context) -> Self {
-        Self { check_mode: context.check_mode, told: Told::new(context), entries: Vec::new() }
+    fn new(context: &Context, keep_going: bool) -> Self {
+        Self { check_mode: context.check_mode, keep_going, told: Told::new(context), entries: Vec::new() }
     }
 
     /// Writes one request, unless in check mode, and enters how it went.
@@ -182,7 +197,9 @@ impl Task {
             Err(fault) => {
                 entry.failed = true;
                 entry.error = Some(fault_json(&fault));
-                self.told.failed(&label, &fault);
+                if !self.keep_going {
+                    self.told.failed(&label, &fault);
+                }
             }
             Ok(()) => {}
         }
@@ -205,7 +222,7 @@ impl Task {
 
     /// The result: a failure if any request could not be made.
     fn told(self) -> std::result::Result<Outcome<Report>, Failure<Report>> {
-        let Self { check_mode, told, entries: requests } = self;
+        let Self { check_mode, told, entries: requests, .. } = self;
         let (made, changed) =
             (requests.iter().filter(|entry| !entry.failed).count(), requests.iter().any(|entry| entry.changed));
         let verb = if check_mode { "would be" } else { "were" };

@@ -29,6 +29,7 @@ impl Module for AttestVerify {
         pv_request::codes::ALL,
         pv_wire::codes::ALL,
     ];
+    const HOLDS_SECRETS: bool = true;
     type Options = Options;
     type Report = Report;
 

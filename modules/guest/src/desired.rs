@@ -4,11 +4,11 @@ use crate::options::{Options, Secret};
 use ansible_contract::{HexText, NameText, codes as args, to_base64};
 use fault::{Fault, Result};
 use guest_state::boot_files::{self, Installed};
-use guest_state::facts;
 use guest_state::lock::Guard;
 use guest_state::queues::{self, Aim, Entry, Freedom, Source};
 use guest_state::store::{self, Given, Request, Requirement, Wanted};
 use guest_state::whole::{Desired, Queues};
+use guest_state::{evidence, facts};
 use pv_guest::ap::steps::{Manner, WhenBusy};
 use serde::Serialize;
 use std::time::Duration;
@@ -32,7 +32,7 @@ pub fn desired(options: Options, check_mode: bool) -> Result<Desired> {
         let who = format!("secrets[{at}]");
         let Secret { name, id, path, content, src, label, error, force, pending } = secret;
         if error.is_some() {
-            return Err(Fault::new(args::SRC_NEEDS_COLLECTION, format!("{who} has no request, but the error with which it was built."))
+            return Err(Fault::new(args::SRC_NEEDS_COLLECTION, format!("{who} has no request, only the error from building it."))
                 .hint("Call the module by its full name, seguest.pv.guest, so that the collection's action plugin reports it."));
         }
         let known_as = Requirement::of(&who, name, id)?;
@@ -55,7 +55,9 @@ pub fn desired(options: Options, check_mode: bool) -> Result<Desired> {
     let facts = if options.gather_subset.is_empty() { None } else { Some(facts::parts(&options.gather_subset)?) };
     let machines =
         options.host_key_hashes.iter().enumerate().map(|(at, hash)| key_hash(at, hash)).collect::<Result<_>>()?;
-    Ok(Desired { machines, secrets, proved_only: options.proved_only, guard, queues, boot_files, facts, timeout })
+    let attest = options.attest.clone().map(|challenge| evidence::load("attest", challenge, check_mode)).transpose()?;
+    let proved_only = options.proved_only;
+    Ok(Desired { machines, secrets, proved_only, guard, queues, boot_files, attest, facts, timeout })
 }
 
 /// That no secret is asked for twice by what it is known as: its second request would be added to no purpose.
@@ -97,9 +99,9 @@ fn queues(options: &Options, timeout: Duration, check_mode: bool) -> Result<(Vec
         if options.exclusive {
             return Err(Fault::new(
                 queues::codes::EMPTY_EXCLUSIVE,
-                "No queues are wanted, and exclusive would release every queue that the guest holds.",
+                "The list of queues is empty, and exclusive would release every queue that the guest holds.",
             )
-            .hint("If that is wanted, say so with seguest.pv.ap_bind, state=unbound and all=true."));
+            .hint("To release all queues, use seguest.pv.ap_bind with state=unbound and all=true."));
         }
         return Ok((entries, Queues::Any));
     }
@@ -218,6 +220,8 @@ mod tests {
         assert_eq!(code(r#"{"queues": [{"mode": "accel"}], "queues_config": "/x"}"#), "args.conflict");
         assert_eq!(code(r#"{"queues": [{"mode": "accel", "mingen": "8"}]}"#), "config.invalid_entry");
         assert_eq!(code(r#"{"host_key_hashes": ["12"]}"#), "args.invalid");
+        assert_eq!(code(r#"{"attest": {}}"#), "args.missing");
+        assert_eq!(code(r#"{"attest": {"content": "AAAA"}}"#), "attest.malformed");
         assert_eq!(code(r#"{"gather_subset": ["everything"]}"#), "args.invalid");
         assert_eq!(code(r#"{"secrets": [{"name": "a"}], "at_boot": true}"#), "boot.not_repeatable");
         assert_eq!(

@@ -6,7 +6,7 @@ pub mod options;
 use ansible_contract::{Context, Failure, Module, Outcome};
 use fault::Code;
 use guest_state::whole::{self, Report};
-use guest_state::{boot_files, facts, lock, queues, store};
+use guest_state::{boot_files, evidence, facts, lock, queues, store};
 use options::Options;
 
 /// The module.
@@ -22,6 +22,9 @@ impl Module for Guest {
         queues::codes::ALL,
         boot_files::codes::ALL,
         facts::codes::ALL,
+        evidence::codes::ALL,
+        pv_wire::attestation::codes::ALL,
+        pv_guest::uv::attest::codes::ALL,
         pv_wire::codes::ALL,
         pv_guest::codes::ALL,
     ];

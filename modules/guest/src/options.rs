@@ -1,6 +1,7 @@
 //! What users type.
 
 use ansible_contract::{HexText, NameText, PathText};
+use guest_state::evidence::Challenge;
 use guest_state::queues::Entry;
 use pv_guest::ap::steps::WhenBusy;
 use serde::{Deserialize, Serialize};
@@ -14,11 +15,11 @@ pub struct Options {
     pub secrets: Vec<Secret>,
     /// Whether to lock the store once all of O(secrets) are in it. Nothing is locked if O(secrets) is empty.
     pub lock: bool,
-    /// Whether it is locked only if nothing else is in it.
+    /// Whether to lock it only if nothing else is in it.
     pub lock_exact: bool,
-    /// Whether to fail where only its id shows that a secret in the store is the right one.
+    /// Whether to fail if only its id shows that a secret in the store is the right one.
     pub proved_only: bool,
-    /// What queues are wanted, one entry a queue; earlier entries are served first.
+    /// The wanted queues, one entry per queue; earlier entries are served first.
     pub queues: Option<Vec<Entry>>,
     /// A configuration file of pvapconfig on the guest, instead of O(queues).
     pub queues_config: Option<PathText>,
@@ -35,25 +36,28 @@ pub struct Options {
     pub strict: bool,
     /// As O(seguest.pv.ap_bind#module:when_busy).
     pub when_busy: WhenBusy,
-    /// For how many seconds to wait for one step of one queue, for the AP bus to be complete, for another task that works
+    /// How many seconds to wait for one step of one queue, for the AP bus to be complete, for another task that works
     /// on the store, and while the ultravisor is dumping the guest.
     pub timeout: u64,
-    /// Whether the guest does the same by itself at each boot, before anybody comes. This program, the requests and these
-    /// options are kept on it, root-only, and run by the systemd unit C(seguest-pv.service). V(false) removes that. If it is
-    /// not given, what is there is left as it is.
+    /// Whether the guest does the same at each boot, without a controller. This program, the requests and these
+    /// options are kept on the guest, readable by root only, and run by the systemd unit C(seguest-pv.service).
+    /// V(false) removes what was installed. If not given, it is left as it is.
     pub at_boot: Option<bool>,
-    /// Units that are started only afterwards, because they use the crypto queues.
+    /// Units that start only afterwards, because they use the crypto queues.
     pub at_boot_before: Vec<NameText>,
-    /// SHA-256 hashes of the host keys of the machines that the guest may run on. If given, it must be one of them: as far
-    /// as the guest's own kernel can be believed, for only attestation proves it. Write them in quotes.
+    /// SHA-256 hashes of the host keys of the machines that the guest may run on. If given, the machine must be one
+    /// of them, by what the guest's own kernel says; only attestation proves it. Write them in quotes.
     pub host_key_hashes: Vec<HexText<64, 64>>,
-    /// Beginnings of names of variables, such as V(guest_), from which options are taken that are not given here: O(lock) from
-    /// C(guest_lock), if that is set. Of several the first that is set counts. Done by the collection's action plugin.
+    /// Prefixes of variables, such as V(guest_), that set options which are not given here: C(guest_lock) sets
+    /// O(lock). Of several, the first that is set counts. Done by the collection's action plugin.
     pub variables_from: Vec<String>,
-    /// Whether warnings are only returned, as C(noted), and left to whoever reports on all guests together; else Ansible shows each
+    /// Whether to return warnings only as C(noted), for a report on all guests; otherwise Ansible shows each warning
     /// for each guest. Done by the collection's action plugin.
     pub note_warnings: bool,
-    /// Facts that are returned beside, as O(seguest.pv.facts#module:gather_subset) names them. Not given, none are.
+    /// An attestation request that the guest answers at the end, as M(seguest.pv.attest) does: a dictionary with V(content),
+    /// V(path) or V(src), and V(bind) or V(user_data). The response is in RV(attestation). At boot nothing is attested.
+    pub attest: Option<Challenge>,
+    /// Facts to return as well, as O(seguest.pv.facts#module:gather_subset) names them. None by default.
     pub gather_subset: Vec<String>,
 }
 
@@ -78,6 +82,7 @@ impl Default for Options {
             host_key_hashes: Vec::new(),
             variables_from: Vec::new(),
             note_warnings: false,
+            attest: None,
             gather_subset: Vec::new(),
         }
     }
@@ -88,10 +93,10 @@ impl Default for Options {
 #[cfg_attr(feature = "docs", derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct Secret {
-    /// The name by which the secret is known. This or V(id); without both, what its request says. It matches by its
-    /// SHA-256 hash or by its first 31 bytes.
+    /// The secret's name. It matches by its SHA-256 hash or by its first 31 bytes. Give this or V(id); without both,
+    /// the id in the request is used.
     pub name: Option<NameText>,
-    /// The id by which it is known, 64 hex digits. Write it in quotes.
+    /// The secret's id, 64 hex digits. Write it in quotes.
     pub id: Option<HexText<64, 64>>,
     /// Its request, a file on the guest. Without any request the secret must be in the store already.
     pub path: Option<PathText>,
@@ -103,13 +108,13 @@ pub struct Secret {
     pub src: Option<String>,
     /// Echoed in the results.
     pub label: Option<String>,
-    /// Why there is no request, as RV(seguest.pv.secret_request#module:requests[].error) says. The task fails with it, and the
-    /// guest is not asked. Only through the collection's action plugin.
+    /// Why there is no request, from RV(seguest.pv.secret_request#module:requests[].error). The task fails with this
+    /// error, and the guest is not contacted. Only through the collection's action plugin.
     pub error: Option<serde_json::Map<String, serde_json::Value>>,
     /// Whether to add it although one of its type and id is in the store already, as
     /// O(seguest.pv.secret_add#module:force).
     pub force: bool,
-    /// Check mode only: the request is not there yet, and will be. Set by the collection's action plugin where V(content) is
-    /// null, as M(seguest.pv.secret_request) gives it for a request that it would build, or V(src) does not exist.
+    /// Check mode only: the request is not built yet. Set by the collection's action plugin if V(content) is null, as
+    /// M(seguest.pv.secret_request) returns it for a request that it would build, or if V(src) does not exist.
     pub pending: bool,
 }

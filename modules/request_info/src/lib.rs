@@ -55,7 +55,7 @@ impl Reader {
             (None, Some(content)) => match from_base64(content) {
                 Some(bytes) => Ok(Some(Source { name: "content".into(), bytes: bytes.to_vec() })),
                 None => Err(Fault::new(args::INVALID, "The option content is not base64.")
-                    .hint("It is base64 of a whole request, as secret_request returns it with return_content: true. For a file use path.")),
+                    .hint("It must be the base64 of a whole request, as secret_request returns it with return_content: true. For a file use path.")),
             },
         }
     }
@@ -81,7 +81,7 @@ impl Reader {
     fn unless_missing<T>(&mut self, read: Result<T>) -> Result<Option<T>> {
         match read {
             Err(fault) if self.check_mode && fault.code == fault::file::MISSING => {
-                self.warnings.push(warning(&fault.hint("An earlier task may still make it.")));
+                self.warnings.push(warning(&fault.hint("An earlier task may still create it.")));
                 Ok(None)
             }
             other => other.map(Some),
@@ -94,11 +94,10 @@ impl Reader {
                 let id = id.as_ref().map(|id| format!(" with the id {id}")).unwrap_or_default();
                 format!("The request is well-formed: {kind}{id}, signature: {signature}.")
             }
-            _ => "The request is not there yet.".into(),
+            _ => "The request does not exist yet.".into(),
         };
         if report.signature.as_deref() == Some("invalid") {
-            let detail =
-                "The request's user data are not signed by the key of user_cert, or the request was changed since.";
+            let detail = "The request's user data are not signed by the key of user_cert, or the request was changed afterwards.";
             self.warnings.push(warning(
                 &Fault::new(codes::SIGNATURE_INVALID, detail)
                     .hint("Do not add the request unless you know where it comes from."),

@@ -13,17 +13,17 @@ pub struct Options {
     /// The request itself in base64, as RV(seguest.pv.secret_request#module:requests[].content) gives it.
     #[serde(skip_serializing)]
     pub content: Option<String>,
-    /// An image, or the Secure Execution header cut out of it, to see whether the request is for it.
+    /// An image, or its Secure Execution header, to check whether the request is for it.
     pub image: Option<PathText>,
-    /// Host key documents, to see whether the request is for their machines. The documents are not verified here; that
-    /// is done where requests are built.
+    /// Host key documents, to check whether the request is for their machines. They are not verified here, but when
+    /// requests are built.
     pub host_keys: Option<Vec<PathText>>,
-    /// Certificate of the key that signed the user data, DER or PEM, to check the signature by; the only one in its file.
-    /// Neither its issuer nor its end is looked at. Its key must be of the kind that the request is signed with.
+    /// Certificate of the key that signed the user data, DER or PEM, to check the signature; the only one in its
+    /// file. Its issuer and expiry are not checked. Its key must be of the kind that the request is signed with.
     pub user_cert: Option<PathText>,
 }
 
-/// Results of `request_info`. In check mode all of it is null where the request is not there yet.
+/// Results of `request_info`. In check mode all of them are null if the request does not exist yet.
 #[derive(Debug, Default, Serialize)]
 #[cfg_attr(feature = "docs", derive(schemars::JsonSchema))]
 pub struct Report {
@@ -33,9 +33,9 @@ pub struct Report {
     pub size: Option<usize>,
     /// SHA-256 of the request, hex.
     pub sha256: Option<String>,
-    /// Tag of the request, hex. It names the request; anybody can copy it onto another.
+    /// Tag of the request, hex. It identifies the request, but anybody can copy it into another one.
     pub tag: Option<String>,
-    /// Version of the request: V(0x0100) is the only one there is.
+    /// Version of the request: only V(0x0100) exists.
     pub version: Option<String>,
     /// Initialisation vector of the request, hex.
     pub iv: Option<String>,
@@ -46,16 +46,18 @@ pub struct Report {
     pub kind: Option<String>,
     /// Id of the secret, C(0x) and 64 hex digits; null for types that have none. Whoever built the request chose it.
     pub id: Option<String>,
-    /// Name of the secret, if its id is the name itself in printable ASCII. Of a hash the name cannot be known.
+    /// Name of the secret, if its id is the name itself in printable ASCII. If the id is a hash, the name cannot be
+    /// known.
     pub name: Option<String>,
     /// Size of the secret in bytes.
     pub secret_size: Option<u32>,
-    /// Size in bytes of what is encrypted: the secret and 32 bytes that are the extension secret or zeros, which nobody can tell.
+    /// Size of the encrypted part in bytes: the secret, and 32 bytes that are the extension secret or zeros; which of
+    /// them is not visible.
     pub encrypted_size: Option<usize>,
-    /// What the request does beside adding a secret: V(disable_dump), or V(bit_N) for a bit without a name, counted
+    /// What the request does besides adding a secret: V(disable_dump), or V(bit_N) for a bit without a name, counted
     /// from the most significant one.
     pub flags: Option<Vec<String>>,
-    /// The flags as they are, C(0x) and 16 hex digits.
+    /// The raw flags, C(0x) and 16 hex digits.
     pub flags_hex: Option<String>,
     /// The image that the request is for.
     pub image: Option<Image>,
@@ -72,16 +74,16 @@ pub struct Report {
     pub host_keys: Vec<HostKey>,
     /// Whether the request fits what it was compared with.
     pub fits: Fits,
-    /// How the user data are laid out: V(none), V(unsigned), V(ec_p521), V(rsa_2048) or V(rsa_3072), the last three
-    /// with a signature.
+    /// The layout of the user data: V(none), V(unsigned), V(ec_p521), V(rsa_2048) or V(rsa_3072), the last three with
+    /// a signature.
     pub user_data_type: Option<String>,
-    /// The user data in base64, padded with zeros as C(pvsecret verify) puts them out: to 512 bytes if unsigned, 256
-    /// for V(ec_p521) and V(rsa_2048), 128 for V(rsa_3072). Null if there are none, or if their signature is invalid.
-    /// As long as RV(signature) is not V(valid), anybody may have written them.
+    /// The user data in base64, padded with zeros as in the output of C(pvsecret verify): to 512 bytes if unsigned,
+    /// 256 for V(ec_p521) and V(rsa_2048), 128 for V(rsa_3072). Null if there are none, or if their signature is
+    /// invalid. Unless RV(signature) is V(valid), anybody may have written them.
     pub user_data: Option<String>,
-    /// Whether the owner of O(user_cert) signed the user data, and with them all of the request but its tag.
-    /// V(valid). V(invalid): somebody else did, or something was changed since. V(unchecked): they are signed, but
-    /// O(user_cert) is not given. V(none): they are not signed, or there are none.
+    /// Whether the owner of O(user_cert) signed the user data, and with them everything in the request except its
+    /// tag: V(valid). V(invalid): somebody else signed, or something was changed afterwards. V(unchecked): signed,
+    /// but O(user_cert) is not given. V(none): not signed, or no user data.
     pub signature: Option<String>,
 }
 
@@ -99,16 +101,16 @@ pub struct Image {
     pub tag: String,
 }
 
-/// Whether a request fits; null where it was not asked or cannot be known.
+/// Whether a request fits; null if not asked for, or if it cannot be known.
 #[derive(Debug, Default, Serialize)]
 #[cfg_attr(feature = "docs", derive(schemars::JsonSchema))]
 pub struct Fits {
     /// Whether it is for the image of O(image).
     pub image: Option<bool>,
-    /// Whether each document of O(host_keys) has a keyslot. There may be keyslots for others too.
+    /// Whether each document of O(host_keys) has a keyslot. There may be keyslots for other hosts, too.
     pub host_keys: Option<bool>,
-    /// Whether there is a keyslot for the machine that the module runs on. Null where the kernel does not tell its host
-    /// keys, as everywhere but in a Secure Execution guest or on its host.
+    /// Whether there is a keyslot for the machine that the module runs on. Null if the kernel does not show the host
+    /// keys; it does so only in a Secure Execution guest and on its host.
     pub this_host: Option<bool>,
 }
 

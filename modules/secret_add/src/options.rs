@@ -18,18 +18,18 @@ pub struct Options {
     /// The request, a file on the controller, searched for like that of M(ansible.builtin.copy).
     /// Only through the collection's action plugin.
     pub src: Option<String>,
-    /// Echoed in the results, to tell one request from another. With O(requests) each has its own.
+    /// Echoed in the results, to distinguish requests. With O(requests) each has its own.
     pub label: Option<String>,
-    /// Check mode only: the request is not there yet. Set by the collection's action plugin where O(content) is null or
+    /// Check mode only: the request is not built yet. Set by the collection's action plugin if O(content) is null or
     /// O(src) does not exist.
     pub pending: bool,
     /// Several requests, added in this order.
     pub requests: Option<Vec<Request>>,
-    /// Whether to add a secret although one of its type and id is in the store already, or may be: where the kernel shows
-    /// only a part of the store, and the record of this boot does not know the rest.
-    /// Never adds the very same request twice in one boot.
+    /// Whether to add a secret although one of its type and id is, or may be, already in the store. It may be if the
+    /// kernel shows only a part of the store and the record of this boot does not cover the rest. Never adds exactly
+    /// the same request twice in one boot.
     pub force: bool,
-    /// For how many seconds to wait for another task that works on the secret store, and then to try again while the
+    /// How many seconds to wait for another task that works on the secret store, and then to retry while the
     /// ultravisor is dumping the guest.
     pub timeout: u64,
 }

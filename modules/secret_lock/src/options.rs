@@ -10,15 +10,15 @@ use serde::{Deserialize, Serialize};
 #[cfg_attr(feature = "docs", derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct Options {
-    /// Secrets that must be in the store before it is locked. Each is a dictionary with V(name) or V(id), or a plain
-    /// text, which is an id if it is C(0x) and 64 hex digits, else a name.
-    /// A name matches by its SHA-256 hash or by its first 31 bytes.
-    /// One of O(require) and O(minimum_secrets) must be given, for a lock cannot be taken back before the next boot.
+    /// Secrets that must be in the store before it is locked. Each is a dictionary with V(name) or V(id), or plain
+    /// text: an id if it is C(0x) and 64 hex digits, otherwise a name. A name matches by its SHA-256 hash or by its
+    /// first 31 bytes. One of O(require) and O(minimum_secrets) is required, because the lock cannot be removed
+    /// before the next boot.
     #[cfg_attr(feature = "docs", schemars(with = "Option<Vec<serde_json::Value>>"))]
     pub require: Option<Vec<Requirement>>,
-    /// Whether nothing but the required secrets may be in the store.
+    /// Whether only the required secrets may be in the store.
     pub exact: bool,
-    /// How many secrets must at least be in the store.
+    /// The minimum number of secrets in the store.
     pub minimum_secrets: Option<u16>,
 }
 
@@ -34,7 +34,7 @@ pub fn guard(options: Options) -> Result<Guard> {
             ansible_contract::codes::MISSING,
             "One of the options require and minimum_secrets must say what has to be in the store before it is locked.",
         )
-        .hint("A lock cannot be taken back before the guest's next boot: list the secrets that the guest needs."));
+        .hint("A lock cannot be removed before the guest's next boot: list the secrets that the guest needs."));
     }
     Ok(Guard::new(require.unwrap_or_default(), exact, minimum_secrets.unwrap_or(0)))
 }

@@ -47,7 +47,7 @@ pub fn absent(
     if let Some(id_file) = id_file.filter(|id_file| fs::symlink_metadata(id_file).is_ok()) {
         match keep_id_file(&id_file, &manifest, name.as_deref(), users)? {
             Some(why) => progress.warn(
-                &Fault::new(codes::LEFT_IN_PLACE, format!("{} is left in its place: {why}.", id_file.display()))
+                &Fault::new(codes::LEFT_IN_PLACE, format!("{} was not removed: {why}.", id_file.display()))
                     .hint("Remove it yourself if nothing needs it."),
             ),
             None => remove.push(id_file),
@@ -58,7 +58,7 @@ pub fn absent(
     match recorded {
         Recorded::Absent => {}
         Recorded::Untrusted(None) if found.is_none() => {
-            let detail = format!("{} is left in its place: it is no manifest of a request.", manifest.display());
+            let detail = format!("{} was not removed: it is not a manifest of a request.", manifest.display());
             progress.warn(&Fault::new(codes::LEFT_IN_PLACE, detail).hint("Remove it yourself if nothing needs it."));
         }
         Recorded::Untrusted(_) | Recorded::Trusted(_) => remove.push(manifest),
@@ -105,12 +105,12 @@ fn keep_id_file(
 ) -> Result<Option<String>> {
     let found = durable::read(id_file, ID_FILE_LIMIT, codes::NOT_OURS).ok().flatten();
     let parsed = found.and_then(|found| IdFile::parse(&String::from_utf8(found.bytes).ok()?, "").ok());
-    let Some(parsed) = parsed else { return Ok(Some("it is no id file".into())) };
+    let Some(parsed) = parsed else { return Ok(Some("it is not an id file".into())) };
     if name.is_some_and(|name| name != parsed.name) {
         return Ok(Some(format!("it names another secret, {:?}", parsed.name)));
     }
     let other = users.other_than(manifest, id_file)?;
-    Ok(other.map(|request| format!("the request {} has it too", request.display())))
+    Ok(other.map(|request| format!("the request {} uses it, too", request.display())))
 }
 
 /// Which requests' manifests name which id file, of the folders that were looked at. Kept for a whole task: to look

@@ -66,7 +66,7 @@ impl Apply<'_> {
 
     fn take(&mut self, request: &[u8]) -> Result<()> {
         if matches!(self.wanted.proof, Proof::None) {
-            let detail = "A request without an extension secret does not prove where it comes from: anybody can make one for this image.";
+            let detail = "A request without an extension secret does not prove its origin: anybody can build one for this image.";
             let hint = "Give extension_secret_file or cck_file, if the image was built with one.";
             self.progress.warn(&Fault::new(codes::ORIGIN_NOT_PROVED, detail).hint(hint));
         }
@@ -109,8 +109,11 @@ impl Apply<'_> {
 
     fn key(&self) -> Result<&StateKey> {
         self.shared.key.as_ref().ok_or_else(|| {
-            Fault::new(trusted::codes::STATE_KEY, format!("The key {} is gone.", self.shared.key_path.display()))
-                .hint("Run the task again: a key that is missing is made, and the request with it.")
+            Fault::new(
+                trusted::codes::STATE_KEY,
+                format!("The key {} no longer exists.", self.shared.key_path.display()),
+            )
+            .hint("Run the task again: it creates a new key, and builds the request again.")
         })
     }
 

@@ -57,27 +57,28 @@ impl History {
     pub fn check_new(&self, wanted: &Present, secret_file: &Path) -> Result<()> {
         let Some(id) = &wanted.id else { return Ok(()) };
         let name = wanted.name.as_deref().unwrap_or_default();
-        let give_up = "Only to give it up for a new one, with all that it protects, set replace_secret: true.";
+        let give_up = "Set replace_secret: true only to give it up, with everything that it protects, for a new one.";
         if let Some(file) = self.in_files.get(id) {
             let detail = format!(
-                "The secret {name:?} is not made: {} shows that it existed before, but {} is not there.",
+                "The secret {name:?} was not created: {} shows that it existed before, but {} does not exist.",
                 file.display(),
                 secret_file.display()
             );
             return Err(Fault::new(codes::SECRET_EXISTED, detail)
-                .hint(format!("Restore it from the backup, or name the folder where it is. {give_up}")));
+                .hint(format!("Restore it from the backup, or name its folder. {give_up}")));
         }
         if let Some(guest) = self.in_guests.get(id) {
             let detail = format!(
-                "The secret {name:?} is not made: {guest} holds one of this id, but {} is not there.",
+                "The secret {name:?} was not created: {guest} holds one with this id, but {} does not exist.",
                 secret_file.display()
             );
             return Err(Fault::new(codes::SECRET_HELD, detail).hint(format!(
-                "Do not reboot the guest: restore the secret from the backup, or name the folder where it is. {give_up}"
+                "Do not reboot the guest: restore the secret from the backup, or name its folder. {give_up}"
             )));
         }
         self.incomplete.clone().map_or(Ok(()), |mut fault| {
-            fault.detail = format!("The secret {name:?} is not made, for it may have existed before: {}", fault.detail);
+            fault.detail =
+                format!("The secret {name:?} was not created, because it may have existed before: {}", fault.detail);
             Err(fault)
         })
     }
@@ -92,7 +93,7 @@ impl History {
         for (at, entry) in entries.enumerate() {
             if at == MOST_ENTRIES {
                 let detail = format!("{} holds more than {MOST_ENTRIES} files.", folder.display());
-                return Err(Fault::new(codes::NOT_OURS, detail).hint("Give requests a folder of their own."));
+                return Err(Fault::new(codes::NOT_OURS, detail).hint("Keep requests in a separate folder."));
             }
             let entry = entry.map_err(|e| durable::unreadable(folder, &e))?;
             let path = entry.path();
@@ -144,6 +145,6 @@ fn id_in(path: &Path) -> Result<Option<SecretId>> {
 
 /// What is damaged may have been about any secret.
 fn damaged(path: &Path, what: &str) -> Fault {
-    Fault::new(codes::NOT_OURS, format!("{} is no {what} that can be read.", path.display()))
-        .hint("Restore the file from the backup, or move it elsewhere if it is of no use.")
+    Fault::new(codes::NOT_OURS, format!("{} is not a readable {what}.", path.display()))
+        .hint("Restore the file from the backup, or move it elsewhere if it is not needed.")
 }

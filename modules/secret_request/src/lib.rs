@@ -30,6 +30,7 @@ impl Module for SecretRequest {
     const NAME: &'static str = "secret_request";
     const CODES: &'static [&'static [Code]] =
         &[codes::ALL, trusted::codes::ALL, pv_request::codes::ALL, pv_wire::codes::ALL];
+    const HOLDS_SECRETS: bool = true;
     type Options = Options;
     type Report = Report;
 

@@ -1,8 +1,5 @@
 //! The program `secret_request`; what it does is in the library.
 
 fn main() -> std::process::ExitCode {
-    // No core dump and no other process of the user may show the secrets in memory. Where the kernel refuses, the
-    // module works all the same.
-    let _ = nix::sys::prctl::set_dumpable(false);
     ansible_contract::run::<secret_request::SecretRequest>()
 }

@@ -216,7 +216,7 @@ pub fn same(one: &str, other: &str) -> bool {
 
 fn broken(error: &serde_json::Error) -> Fault {
     Fault::new(ansible_contract::codes::BUG, format!("A manifest could not be written as JSON: {error}."))
-        .hint("Please report it with the task's options, secrets left out.")
+        .hint("Please report it with the task's options, but without secrets.")
 }
 
 #[cfg(test)]

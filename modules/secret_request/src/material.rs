@@ -194,9 +194,9 @@ fn secret_missing(wanted: &Present, path: &Path) -> Fault {
         path.display()
     );
     Fault::new(codes::SECRET_MISSING, detail).hint(if wanted.kind == Kind::Association {
-        "First time: set create_secret: true (with the playbook provision: -e provision_create_secrets=true). Lost: restore it from the backup, for a new secret does not fit what the old one protects."
+        "First time: set create_secret: true (with the playbook provision: -e provision_create_secrets=true). Lost: restore it from the backup, because a new secret does not fit what the old one protects."
     } else {
-        "Put the secret there, mode 0600; if it was lost, restore it from the backup."
+        "Put the secret there, with mode 0600; if it was lost, restore it from the backup."
     })
 }
 

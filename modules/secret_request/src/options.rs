@@ -1,94 +1,90 @@
 //! What users type.
 
-use ansible_contract::Mode;
-use ansible_contract::{HexText, NameText, NoLog, PathText};
+use ansible_contract::{HexText, Mode, NameText, NoLog, PathText};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
-use trusted::Layered as _;
+use trusted::{Entries, Layered as _};
 
 trusted::layered_options! {
     /// Options of `secret_request`.
     struct Options {
-        /// The request, a file. May be left out with O(return_content); then the request is made anew in each run.
-        /// What a killed run leaves beside it or O(secret_file) is cleared away by the next one; but on a file system
-        /// without locks not C(.NAME.seguest-tmpPID), which may be another machine's and is yours to remove.
+        /// The request, a file. May be omitted with O(return_content); then the request is rebuilt in each run.
+        /// Temporary files of a killed run next to it or O(secret_file) are removed by the next run. On a file system
+        /// without locks, C(.NAME.seguest-tmpPID) may belong to another machine: remove it yourself.
         path: PathText,
-        /// Whether the request is to be there.
-        /// V(absent) removes the request, those that O(backup) kept of it, and its manifest, and the file of O(id_file) unless
-        /// another manifest beside it names that; never a secret.
+        /// Whether the request should exist. V(absent) removes the request, its copies from O(backup), its manifest,
+        /// and the file of O(id_file) unless another manifest in the same folder names that; never a secret.
         state: State = State::Present,
-        /// What the secret is. pvsecret's spellings V(plain), V(aes-xts), V(hmac-sha), V(update-cck) and V(cck) are
-        /// taken as well.
+        /// Type of the secret. pvsecret's spellings V(plain), V(aes-xts), V(hmac-sha), V(update-cck) and V(cck) are
+        /// accepted, too.
         r#type: Kind = Kind::Association,
-        /// The secret's name. Required but for the types V(meta) and V(update_cck), which have none.
-        /// The id is its SHA-256; blanks at its ends count.
+        /// The secret's name. Required except for the types V(meta) and V(update_cck), which have none. The id is its
+        /// SHA-256, including leading and trailing blanks.
         name: NameText,
-        /// Whether the id is the name itself, its first 31 bytes, instead of its hash.
+        /// Whether to use the name itself, its first 31 bytes, as the id, instead of its hash.
         use_name: bool = false,
-        /// Host key documents, one for each machine that the guest may run on, each in a file of its own. Required.
-        /// A host key that two of them hold has one slot in the request, with a warning.
+        /// Host key documents, one for each machine that the guest may run on, each in its own file. Required. A host
+        /// key that is in two of them gets one slot in the request, with a warning.
         host_keys: Vec<PathText>,
-        /// SHA-256 hashes of the only host keys that are acceptable, 64 hex digits each.
-        /// So "a machine of IBM's make" becomes "my machines".
+        /// SHA-256 hashes of the only acceptable host keys, 64 hex digits each. Without it, any machine made by IBM
+        /// is acceptable, not only yours.
         host_key_hashes: Vec<HexText<64, 64>>,
-        /// The guest's boot image, or the Secure Execution header cut out of it. Required.
+        /// The guest's boot image, or its Secure Execution header. Required.
         image: PathText,
         /// Certificates of the IBM signing key and of the authorities between it and the root.
         /// Required unless O(verify_host_keys=false). At most 1,000.
         certificates: Vec<PathText>,
-        /// Certificate revocation lists. Those in the files of O(certificates) are used as well. Each has at most 4 MiB, all
-        /// together 8 MiB; of more than 1,000 none is read.
+        /// Certificate revocation lists. Lists in the files of O(certificates) are used as well. At most 4 MiB each,
+        /// 8 MiB in total, and 1,000 lists; if there are more, none is read.
         crls: Vec<PathText>,
-        /// The trusted root certificate. Without it the system's bundle is used; the result names it.
+        /// The trusted root certificate. The default is the system's bundle; the result names it.
         root_ca: PathText,
-        /// Whether to fetch the revocation lists that are not among O(crls), or are outdated there, from the C(http) and
-        /// C(https) addresses in the certificates; also in check mode. A certificate's addresses are asked only after
-        /// its signature is verified. Without it, the error for a missing list names the addresses.
-        /// Of the task's environment C(http_proxy) counts for addresses of C(http) and C(https_proxy) for those of
-        /// C(https), for both C(all_proxy) where it is not set, and then that of the other, and C(no_proxy) and
-        /// C(SSL_CERT_FILE). One that is set to nothing means no proxy. A proxy is C(http://HOST:PORT) or C(http://USER:PASSWORD@HOST:PORT); for C(https) it must take
-        /// CONNECT.
+        /// Whether to fetch revocation lists that are missing or outdated in O(crls) from the C(http) and C(https)
+        /// addresses in the certificates; also in check mode. A certificate's addresses are used only after its
+        /// signature was verified. Without this option, the error for a missing list names the addresses. From the
+        /// task's environment, C(http_proxy) is used for C(http) addresses and C(https_proxy) for C(https) addresses;
+        /// if it is not set, C(all_proxy), and then that of the other scheme. C(no_proxy) and C(SSL_CERT_FILE) are
+        /// used, too. An empty variable means no proxy. A proxy is C(http://HOST:PORT) or
+        /// C(http://USER:PASSWORD@HOST:PORT); for C(https) it must support CONNECT.
         download_crls: bool = false,
         /// Whether to verify that the host key documents come from IBM and are not revoked. V(false) warns in every
         /// result.
         verify_host_keys: bool = true,
-        /// The file with the secret: raw bytes, or for O(type=ec) a private key in DER or PEM; in the clear, or encrypted
-        /// as CMS, see O(secret_recipients).
-        /// It must belong to the user who runs the module, with no rights for others. Its folder must not be writable
-        /// for everybody, unless it is sticky as C(/tmp) is; one that belongs to another user than this one and root, or
-        /// is writable for its group and not sticky, gives a warning. Only this folder is judged, where it leads if it is
-        /// a link, by its owner and mode; not those above it.
+        /// The file with the secret: raw bytes, or for O(type=ec) a private key in DER or PEM; in the clear, or
+        /// encrypted as CMS, see O(secret_recipients). It must belong to the user who runs the module, with no rights
+        /// for others. Its folder must not be writable for everybody, unless it is sticky like C(/tmp). A folder that
+        /// belongs to a user other than this one and root, or is writable for its group and not sticky, causes a
+        /// warning. Only owner and mode of this folder are checked (of its target, if it is a link), not of those
+        /// above it.
         secret_file: PathText,
         /// The secret in base64, instead of O(secret_file).
         secret: NoLog,
-        /// For O(type=association), whether to make a random secret where O(secret_file) does not exist.
-        /// Back it up then: the warning that says so is given once, and is not repeated after a run that was killed before
-        /// it could give it.
-        /// A secret that was there once is never made again, unless O(replace_secret=true): where a request, a manifest or
-        /// an id file in the request's folder or in O(history) shows that one of its id existed, or O(held) says so, its
-        /// file was lost, or is in another folder. That is found out for all requests before the first secret is made.
-        /// Given for a task, it counts for those of its O(requests) whose secret can be made.
+        /// For O(type=association), whether to create a random secret if O(secret_file) does not exist. Back it up
+        /// then: the warning that says so is given once, and is lost if the run is killed before it. A secret that
+        /// existed once is never recreated, unless O(replace_secret=true): if a request, a manifest or an id file in
+        /// the request's folder or in O(history) shows that one with its id existed, or O(held) does, its file was
+        /// lost, or is in another folder. This is checked for all requests before the first secret is created. If
+        /// given for the task, it applies to those O(requests) whose secret can be created.
         create_secret: bool = false,
-        /// More folders with requests that were built earlier, and folders of such folders; see O(create_secret).
+        /// More folders with earlier requests, and folders of such folders; see O(create_secret).
         history: Vec<PathText>,
-        /// Ids of secrets that guests hold, each a dictionary with V(id) and V(by), which names the guest; see
+        /// Ids of secrets that guests hold, each a dictionary with V(id) and V(by), the guest's name; see
         /// O(create_secret).
         #[cfg_attr(feature = "docs", schemars(with = "Option<Vec<serde_json::Map<String, serde_json::Value>>>"))]
         held: Vec<Held>,
-        /// Whether no earlier task makes any of the files that are read. Then a file that is missing fails the task in check
-        /// mode, too.
+        /// Whether no earlier task creates any of the files that are read. Then a missing file fails the task in
+        /// check mode, too.
         inputs_complete: bool = false,
-        /// Whether the secret may be another one than that from which the request was made.
+        /// Whether the secret may differ from the one that the request was built from.
         replace_secret: bool = false,
-        /// Certificates for which O(secret_file) is encrypted, each in a file of its own: each of their private keys opens it, as does
-        /// C(openssl cms -decrypt -inform PEM). A secret that is made is never in the clear on disk then, and a file in
-        /// the clear is refused. A file that is there is never encrypted anew: one that leaves out a recipient gives a
-        /// warning.
+        /// Certificates for which O(secret_file) is encrypted, each in its own file: each of their private keys
+        /// decrypts it, also with C(openssl cms -decrypt -inform PEM). A new secret is then never in the clear on
+        /// disk, and a file in the clear is refused. An existing file is never re-encrypted: if it leaves out a
+        /// recipient, there is a warning.
         secret_recipients: Vec<PathText>,
-        /// Private key of one of the recipients, in PEM or DER, with which an encrypted O(secret_file) is read. Without
-        /// it a secret can be used only by the very request with which it is made; a request that is there stays
-        /// unchanged as long as everything else is, for nobody looks into the file.
-        /// File and folder as for O(secret_file).
+        /// Private key of one of the recipients, in PEM or DER, to decrypt O(secret_file). Without it, a secret can
+        /// be used only in the request with which it is created; an existing request stays unchanged as long as all
+        /// other inputs do, because the file cannot be checked. File and folder as for O(secret_file).
         secret_key_file: PathText,
         /// The passphrase of O(secret_key_file).
         secret_key_passphrase: NoLog,
@@ -102,20 +98,20 @@ trusted::layered_options! {
         cuid: HexText<32, 32>,
         /// File with the configuration unique id: 16 raw bytes, or YAML with the key C(cuid).
         cuid_file: PathText,
-        /// What the request does beside adding a secret. V(disable_dump) keeps the guest from being dumped.
+        /// What the request does besides adding a secret. V(disable_dump) prevents dumps of the guest.
         flags: Vec<Flag>,
-        /// File with data that go into the request readable for everybody: at most 512 bytes, 256 if they are signed
-        /// (128 with RSA-3072).
+        /// File with data that the request contains in the clear: at most 512 bytes, 256 if they are signed (128 with
+        /// RSA-3072).
         user_data_file: PathText,
         /// Private key that signs the user data: on P-521, RSA-2048 or RSA-3072, in DER or PEM.
         /// File and folder as for O(secret_file).
         user_signing_key: PathText,
-        /// The YAML file that names the secret, as pvsecret writes it. Without it, beside O(path), called as the name
-        /// with blanks turned into C(_) and C(.yaml) appended.
+        /// The YAML file that names the secret, as pvsecret writes it. By default next to O(path), named after the
+        /// secret with blanks replaced by C(_), and C(.yaml).
         id_file: PathText,
         /// Whether the module may run in a Secure Execution guest.
         allow_on_guest: bool = false,
-        /// Whether to make the folders of O(path), O(id_file) and of a secret that is made, where they are missing: mode 0700.
+        /// Whether to create missing folders of O(path), of O(id_file) and of a new secret, with mode 0700.
         make_folders: bool = false,
         /// Whether to keep a request that is replaced.
         backup: bool = false,
@@ -127,11 +123,15 @@ trusted::layered_options! {
         owner: String,
         /// Group of the request, name or number.
         group: String,
-        /// Echoed in the results, to tell one request from another.
+        /// Echoed in the results, to distinguish requests.
         label: String,
+        /// Whether the task succeeds although some of O(requests) could not be built or have invalid options: each of
+        /// these has RV(requests[].failed) and RV(requests[].error), and the results contain all requests. A mistake
+        /// in the task's own options always fails the task.
+        keep_going: bool = false,
     }
-    /// Several requests. Each is a dictionary of the options of this module, which are laid over those of the task;
-    /// lists replace.
+    /// Several requests. Each is a dictionary of this module's options, which override those of the task; lists
+    /// are replaced. If the task fails, the results contain only the failed ones.
     list requests
 }
 
@@ -142,38 +142,43 @@ impl Options {
     }
 }
 
-/// The requests of a task: what they share, and what each has of its own.
+/// The requests of a task.
 #[derive(Debug)]
-pub struct Requests {
-    shared: Options,
-    #[expect(clippy::vec_box, reason = "each is large, there may be thousands, and each is freed when it is done")]
-    own: Vec<Box<Options>>,
-}
+pub struct Requests(Entries<Options>);
 
 impl Requests {
     /// The task itself is the one request, unless it has O(requests).
     ///
     /// # Errors
-    /// `args.unknown_option` for requests within requests.
+    /// `args.unknown_option` for requests within requests, and the `args.*` codes for a request that cannot be meant, unless
+    /// the task is to keep going.
     pub fn new(options: Options) -> fault::Result<Self> {
-        let (shared, own) = trusted::entries(options)?;
-        Ok(Self { shared, own })
+        let requests = Self(Entries::new(options)?);
+        match requests.0.refused() {
+            Some(fault) if !requests.keep_going() => Err(fault),
+            _ => Ok(requests),
+        }
     }
 
-    /// The path of each request.
-    pub fn paths(&self) -> impl Iterator<Item = Option<&PathText>> {
-        self.own.iter().map(|own| own.path.as_ref().or(self.shared.path.as_ref()))
+    /// Whether the task succeeds although some of them could not be made.
+    pub fn keep_going(&self) -> bool {
+        self.0.shared.keep_going()
+    }
+
+    /// The path of each request, with its place in the list.
+    pub fn paths(&self) -> impl Iterator<Item = (usize, &PathText)> {
+        self.0.read().filter_map(|(at, own)| Some((at, own.path.as_ref().or(self.0.shared.path.as_ref())?)))
     }
 
     /// How many there are.
     pub fn count(&self) -> usize {
-        self.own.len()
+        self.0.count()
     }
 
     /// Those that may make their secret.
     pub fn creations(&self) -> impl Iterator<Item = Creation<'_>> {
-        let shared = &self.shared;
-        self.own.iter().filter_map(|own| {
+        let shared = &self.0.shared;
+        self.0.read().filter_map(|(_, own)| {
             own.create_secret.or(shared.create_secret).filter(|may| *may)?;
             own.r#type.or(shared.r#type).is_none_or(|kind| kind == Kind::Association).then_some(())?;
             Some(Creation {
@@ -185,11 +190,10 @@ impl Requests {
         })
     }
 
-    /// All options of each request. Made one after the other: there may be thousands.
-    pub fn each(self) -> impl Iterator<Item = Options> {
-        let Self { shared, own } = self;
-        own.into_iter().map(move |own| {
-            let (said, mut all) = (own.create_secret, own.laid_over(&shared));
+    /// All options of each request, or its label and why it cannot be meant.
+    pub fn each(self) -> impl Iterator<Item = Result<Options, (Option<String>, fault::Fault)>> {
+        self.0.each(|own, shared| {
+            let (said, mut all) = (own.create_secret, own.laid_over(shared));
             if said.is_none() && !all.can_create() {
                 all.create_secret = None;
             }
@@ -221,7 +225,7 @@ pub struct Held {
     pub by: NameText,
 }
 
-/// Whether a request is to be there.
+/// Whether a request should exist.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[cfg_attr(feature = "docs", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
@@ -232,7 +236,7 @@ pub enum State {
     Absent,
 }
 
-/// What a secret is.
+/// The type of a secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[cfg_attr(feature = "docs", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
@@ -275,12 +279,12 @@ impl Kind {
     }
 }
 
-/// What a request does beside adding a secret.
+/// What a request does besides adding a secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
 #[cfg_attr(feature = "docs", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Flag {
-    /// The guest cannot be dumped from then on.
+    /// From then on, the guest cannot be dumped.
     #[serde(alias = "disable-dump")]
     DisableDump,
 }

@@ -69,7 +69,7 @@ pub fn plan(desired: &Desired, observed: &Observed) -> Result<Plan> {
     match (&observed.request, &observed.recorded) {
         (None, Recorded::Untrusted(None)) => {
             let detail = format!(
-                "{} is no manifest of a request, and no request is beside it; it is left as it is.",
+                "{} is not a manifest of a request, and there is no request next to it; it is left as it is.",
                 Manifest::path(path).display()
             );
             return Err(Fault::new(codes::NOT_OURS, detail).hint("Choose another path, or remove the file."));
@@ -77,14 +77,14 @@ pub fn plan(desired: &Desired, observed: &Observed) -> Result<Plan> {
         (None, _) => plan.build = true,
         (Some(_), Recorded::Absent) => {
             plan.build = true;
-            plan.warnings.push(again(codes::NO_MANIFEST, path, "has no manifest beside it"));
+            plan.warnings.push(again(codes::NO_MANIFEST, path, "has no manifest"));
         }
         (Some(_), Recorded::Untrusted(_)) => {
             plan.build = true;
             plan.warnings.push(again(
                 codes::UNTRUSTED_MANIFEST,
                 path,
-                "has a manifest beside it that this user did not write or that was changed",
+                "has a manifest that this user did not write or that was changed",
             ));
         }
         (Some(found), Recorded::Trusted(manifest)) => {
@@ -94,7 +94,7 @@ pub fn plan(desired: &Desired, observed: &Observed) -> Result<Plan> {
                 plan.warnings.push(again(
                     codes::ALTERED,
                     path,
-                    "is not the one in its manifest: a run was interrupted or somebody changed it",
+                    "is not the one in its manifest: a run was interrupted, or the request was changed",
                 ));
             }
             plan.set_attributes = !plan.build && !desired.attributes.met_by(&found.attributes);
@@ -128,7 +128,7 @@ pub fn check_ours(path: &Path, found: &Found, recorded: &Recorded) -> Result<()>
     if found.bytes.starts_with(&layout::MAGIC) || recorded.trusted().is_some() {
         return Ok(());
     }
-    let detail = format!("{} is no add-secret request; it is left as it is.", path.display());
+    let detail = format!("{} is not an add-secret request; it is left as it is.", path.display());
     Err(Fault::new(codes::NOT_OURS, detail).hint("Choose another path, or remove the file."))
 }
 
@@ -150,7 +150,7 @@ fn check_secret(desired: &Desired, observed: &Observed, path: &Path) -> Result<(
     };
     if let (Some(secret_file), true) = (&desired.create_secret, had_secret) {
         let detail = format!(
-            "The file with the secret, {}, is gone, and {} was made from it before; it is not made again silently.",
+            "The file with the secret, {}, is missing, but {} was built from it before; it is not silently recreated.",
             secret_file.display(),
             path.display()
         );
@@ -161,7 +161,7 @@ fn check_secret(desired: &Desired, observed: &Observed, path: &Path) -> Result<(
     match (recorded, &desired.hidden.secret) {
         (Some(before), Some(now)) if !same(before, now) => Err(Fault::new(
             codes::SECRET_CHANGED,
-            format!("The secret is another one than that from which {} was made.", path.display()),
+            format!("The secret is not the one that {} was built from.", path.display()),
         )
         .hint("Check that the right secret is given. To replace it, set replace_secret: true.")),
         _ => Ok(()),
@@ -177,14 +177,14 @@ fn check_id_file(path: &Path, existing: &[u8], wanted: &IdFile, ours: bool) -> R
             format!("names a secret {:?} of type {} with the id {}", found.name, found.kind.kind(), found.id)
         }
         Some(found) => format!("names another secret, {:?}", found.name),
-        None => "is no id file".into(),
+        None => "is not an id file".into(),
     };
     Err(Fault::new(codes::ID_FILE_COLLISION, format!("{} {what}; it is left as it is.", path.display()))
         .hint("Name another file in id_file, or give the secret another name."))
 }
 
 fn again(code: fault::Code, path: &Path, what: &str) -> Fault {
-    Fault::new(code, format!("The request {} {what}; it is made again.", path.display()))
+    Fault::new(code, format!("The request {} {what}; it is built again.", path.display()))
 }
 
 #[cfg(test)]

@@ -250,7 +250,7 @@ fn tell_what_is_asked(wanted: &Present, progress: &mut Progress) {
         progress.warn(
             &Fault::new(
                 trusted::codes::UNVERIFIED,
-                "The host key documents were not verified: whoever made them may read the secret.",
+                "The host key documents were not verified: whoever made them may be able to read the secret.",
             )
             .hint("Set verify_host_keys: true and name certificates and crls."),
         );
@@ -267,9 +267,9 @@ fn tell_created(path: &Path, check_mode: bool, progress: &mut Progress) {
     progress.entry.secret_created = true;
     if !check_mode {
         // In check mode there is nothing yet to be backed up.
-        let detail = format!("A new secret was made; {} is the only place where it is.", path.display());
+        let detail = format!("A new secret was created; {} is the only copy.", path.display());
         let warning = Fault::new(codes::SECRET_CREATED, detail)
-            .hint("Back it up now: without it no other request for this secret can ever be made.");
+            .hint("Back it up now: without it, no other request for this secret can ever be built.");
         progress.warn(&warning);
     }
     let after = format!("content: {} random bytes\nmode: 0600\n", private_file::CREATED_LEN);

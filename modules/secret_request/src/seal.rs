@@ -37,7 +37,7 @@ impl Seal {
             let name = path.display().to_string();
             let missing = || {
                 Fault::new(fault::file::MISSING, format!("{name} does not exist."))
-                    .hint("Check the path: it is one on the machine where the module runs.")
+                    .hint("Check the path, on the machine where the module runs.")
             };
             let bytes = private_file::read(path)?.ok_or_else(missing)?;
             OpeningKey::new(&bytes, files.passphrase.as_ref().map(|passphrase| passphrase.expose()), &name)
@@ -78,7 +78,7 @@ impl Seal {
         (!names.is_empty()).then(|| {
             let detail = format!("{} is not encrypted for {names}; it is left as it is.", path.display());
             Fault::new(codes::RECIPIENT_LEFT_OUT, detail).hint(
-                "Decrypt it with openssl cms -decrypt and encrypt it with openssl cms -encrypt for all, if they are to read it.",
+                "To let them read it, decrypt it with openssl cms -decrypt and encrypt it for all with openssl cms -encrypt.",
             )
         })
     }
@@ -103,5 +103,5 @@ pub fn create(path: &Path, seal: &Seal, created: &mut bool) -> Result<Private> {
 pub fn locked(path: &Path) -> Fault {
     let detail = format!("The secret in {} is encrypted, and no key to read it is given.", path.display());
     Fault::new(codes::SECRET_LOCKED, detail)
-        .hint("Give the private key of one of its recipients as secret_key_file. It is needed whenever a request is built from a secret that is there already.")
+        .hint("Give the private key of one of its recipients as secret_key_file. It is needed whenever a request is built from an existing secret.")
 }

@@ -31,10 +31,10 @@ const MADE_BY_AN_EARLIER_TASK: [&str; 3] =
 /// `args.duplicate_path`.
 pub fn refuse_duplicates(requests: &Requests) -> Result<()> {
     let mut seen = HashMap::new();
-    for (at, path) in requests.paths().enumerate().filter_map(|(at, path)| Some((at, path?))) {
+    for (at, path) in requests.paths() {
         if let Some(first) = seen.insert(durable::identity(path.as_path()), at) {
             let detail = format!("requests[{first}] and requests[{at}] both have the path {path}.");
-            return Err(Fault::new(trusted::codes::DUPLICATE_PATH, detail).hint("Give each request a path of its own."));
+            return Err(Fault::new(trusted::codes::DUPLICATE_PATH, detail).hint("Give each request its own path."));
         }
     }
     Ok(())
@@ -51,6 +51,8 @@ pub struct Task {
     warnings: Warnings,
     diff: Vec<Diff>,
     partial: bool,
+    /// Whether the task succeeds although some requests failed.
+    keep_going: bool,
     /// Why the first that failed did.
     fault: Option<Fault>,
 }
@@ -78,6 +80,7 @@ impl Task {
             warnings: Warnings::default(),
             diff: Vec::new(),
             partial: false,
+            keep_going: false,
             fault: None,
         })
     }
@@ -85,10 +88,20 @@ impl Task {
     /// Does all requests. They are observed, and later written, one by one in their order; what lies between, the
     /// building, goes on in several threads.
     pub fn requests(&mut self, requests: Requests) {
+        self.keep_going = requests.keep_going();
         thread::scope(|scope| {
             let builders = Builders::start(scope, requests.count(), Prepared::build);
             for options in requests.each() {
-                self.request(&options, &builders);
+                match options {
+                    Ok(options) => self.request(&options, &builders),
+                    Err((label, fault)) => {
+                        self.finish_all();
+                        self.note(
+                            Progress { entry: Entry { label, ..Entry::default() }, ..Progress::default() },
+                            Err(fault),
+                        );
+                    }
+                }
                 while self.under_way.len() > builders.window() {
                     self.finish_first();
                 }
@@ -149,7 +162,7 @@ impl Task {
         let done = match built.recv() {
             Ok((prepared, built)) => built.and_then(|built| prepared.finish(built, &mut self.shared, &mut progress)),
             Err(_) => Err(Fault::new(args::BUG, "A thread that built requests ended without an answer.")
-                .hint("Please report it with the task's options, secrets left out.")),
+                .hint("Please report it with the task's options, but without secrets.")),
         };
         self.note(progress, done);
     }
@@ -181,7 +194,7 @@ impl Task {
     /// # Errors
     /// Why the first that failed did.
     pub fn finish(self) -> std::result::Result<Outcome<Report>, Failure<Report>> {
-        let Self { shared, entries: requests, warnings, diff, partial, fault, .. } = self;
+        let Self { shared, entries: requests, warnings, diff, partial, keep_going, fault, .. } = self;
         let mut warnings = warnings.told(requests.len());
         let changed = requests.iter().any(|entry| entry.changed);
         if requests.iter().any(|entry| entry.path.is_some()) {
@@ -190,7 +203,7 @@ impl Task {
             let shared = shared.map(|fault| ansible_contract::warning(&fault));
             warnings.extend(shared.filter(|warning| !warnings.contains(warning)));
         }
-        let Some(mut fault) = fault else {
+        let Some(mut fault) = fault.filter(|_| !keep_going) else {
             if requests.is_empty() {
                 let nothing = "The option requests is an empty list: there is nothing to do.";
                 warnings.push(ansible_contract::warning(
@@ -228,10 +241,15 @@ impl Task {
 }
 
 fn message(requests: &[Entry], check_mode: bool) -> String {
-    let changed = requests.iter().filter(|entry| entry.changed).count();
+    let (all, changed) = (requests.len(), requests.iter().filter(|entry| entry.changed).count());
+    let failed = match requests.iter().filter(|entry| entry.failed).count() {
+        0 => String::new(),
+        failed => format!(" {failed} of {all} could not be built."),
+    };
     match (changed, check_mode) {
-        (0, _) => "Every request is as wanted.".into(),
-        (_, false) => format!("{changed} of {} requests changed.", requests.len()),
-        (_, true) => format!("{changed} of {} requests would be changed.", requests.len()),
+        (0, _) if failed.is_empty() => "Every request is as wanted.".into(),
+        (0, _) => format!("Every other request is as wanted.{failed}"),
+        (_, false) => format!("{changed} of {all} requests changed.{failed}"),
+        (_, true) => format!("{changed} of {all} requests would be changed.{failed}"),
     }
 }

@@ -151,14 +151,14 @@ fn present(options: &Options) -> Result<Present> {
     let kind = options.r#type();
     let path = options.path.as_ref().map(|path| path.as_path().to_owned());
     if path.is_none() && !options.return_content() {
-        return Err(missing("path", "it may be left out only with return_content: true"));
+        return Err(missing("path", "it may be omitted only with return_content: true"));
     }
     let named = !matches!(kind, Kind::Meta | Kind::UpdateCck);
     if named && options.name.as_deref().is_none_or(str::is_empty) {
         return Err(missing("name", "a secret of this type has one"));
     }
     if let Some(len) = options.name.as_deref().map(str::len).filter(|len| *len > LONGEST_NAME) {
-        let detail = format!("The option name has {len} bytes; at most {LONGEST_NAME} are taken.");
+        let detail = format!("The option name has {len} bytes; at most {LONGEST_NAME} are allowed.");
         return Err(Fault::new(args::INVALID, detail).hint("Give the secret a shorter name."));
     }
     let id = options
@@ -206,7 +206,7 @@ fn refuse_conflicts(options: &Options) -> Result<()> {
     let (meta, nameless) = (kind == Kind::Meta, matches!(kind, Kind::Meta | Kind::UpdateCck));
     let in_memory = options.path.is_none();
     let recipients = options.secret_recipients.as_ref().is_some_and(|list| !list.is_empty());
-    let (nameless_type, type_meta) = ("a type that has no name (meta, update_cck)", "type: meta");
+    let (nameless_type, type_meta) = ("a type without a name (meta, update_cck)", "type: meta");
     let no_path = "a request without path";
     let table = [
         (options.secret.is_some(), "secret", options.secret_file.is_some(), "secret_file"),
@@ -225,7 +225,7 @@ fn refuse_conflicts(options: &Options) -> Result<()> {
         (recipients, "secret_recipients", meta, type_meta),
         (options.secret_key_file.is_some(), "secret_key_file", meta, type_meta),
         (options.secret_key_passphrase.is_some(), "secret_key_passphrase", meta, type_meta),
-        (options.create_secret(), "create_secret", kind != Kind::Association, "another type than association"),
+        (options.create_secret(), "create_secret", kind != Kind::Association, "a type other than association"),
         (options.mode.is_some(), "mode", in_memory, no_path),
         (options.owner.is_some(), "owner", in_memory, no_path),
         (options.group.is_some(), "group", in_memory, no_path),
@@ -249,11 +249,13 @@ fn secret(options: &Options, kind: Kind) -> Result<SecretSource> {
                 passphrase: options.secret_key_passphrase.clone(),
             };
             if sealing.passphrase.is_some() && sealing.key.is_none() {
-                return Err(missing("secret_key_file", "it is what secret_key_passphrase is for"));
+                return Err(missing("secret_key_file", "secret_key_passphrase is for this file"));
             }
             Ok(SecretSource::File { path: path.as_path().to_owned(), create: options.create_secret(), sealing })
         }
-        (None, None) => Err(missing("secret_file", "a secret of this type comes from there or from the option secret")),
+        (None, None) => {
+            Err(missing("secret_file", "a secret of this type comes from this file or from the option secret"))
+        }
     }
 }
 
@@ -285,7 +287,7 @@ fn id_file(options: &Options, path: Option<&Path>) -> Result<Option<PathBuf>> {
         (None, Some(name), Some(path)) => {
             let file = IdFile::file_name(name).ok_or_else(|| {
                 let longest = IdFile::LONGEST_NAME;
-                let why = format!("a name that is empty, longer than {longest} bytes, begins with a dot, or has a / or a NUL in it gives no file name");
+                let why = format!("a name that is empty, longer than {longest} bytes, begins with a dot, or contains a / or a NUL cannot be a file name");
                 missing("id_file", &why)
             })?;
             Ok(Some(path.with_file_name(file)))

@@ -22,6 +22,7 @@ pub struct SecretRetrieve;
 impl Module for SecretRetrieve {
     const NAME: &'static str = "secret_retrieve";
     const CODES: &'static [&'static [Code]] = &[plan::codes::ALL, pv_guest::codes::ALL];
+    const HOLDS_SECRETS: bool = true;
     type Options = Options;
     type Report = Report;
 

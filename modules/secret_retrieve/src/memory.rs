@@ -70,11 +70,11 @@ impl Memory {
             return Err(Fault::new(
                 crate::plan::codes::NOT_REMEMBERED,
                 format!(
-                    "That {} holds the secret was not noted, for another task was just noting something.",
+                    "That {} holds the secret was not recorded, because another task was just writing its record.",
                     path.display()
                 ),
             )
-            .hint("Run the task again if check mode is to know it."));
+            .hint("Run the task again, so that check mode knows it."));
         };
         let mut memory = Self::load(boot)?;
         let noted = entry(secret, format, stamp);

@@ -10,23 +10,22 @@ use serde::{Deserialize, Serialize};
 #[cfg_attr(feature = "docs", derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct Options {
-    /// Name of the secret: it matches by its SHA-256 hash or by its first 31 bytes.
-    /// One of O(name), O(id) and O(index) must be given, and only one.
+    /// Name of the secret: it matches by its SHA-256 hash or by its first 31 bytes. Exactly one of O(name), O(id) and
+    /// O(index) is required.
     pub name: Option<NameText>,
     /// Id of the secret, 64 hex digits. Write it in quotes.
     pub id: Option<HexText<64, 64>>,
-    /// Place of the secret in the store. It belongs to one boot: prefer O(name) or O(id), unless several secrets have
-    /// the same id.
+    /// Index of the secret in the store. It is valid for one boot only: prefer O(name) or O(id), unless several
+    /// secrets have the same id.
     pub index: Option<u16>,
-    /// The file that is to hold the secret. Required. Its folder must exist. A link, and what is no regular file, is
-    /// refused.
+    /// The file for the secret. Required. Its folder must exist. A link, or anything but a regular file, is refused.
     pub dest: Option<PathText>,
-    /// V(pem): as pvsecret writes it, C(PLAINTEXT SECRET) or C(IBM PROTECTED KEY).
-    /// V(bin): the bytes alone; of a plaintext secret those that were put into it.
+    /// V(pem): as pvsecret writes it, C(PLAINTEXT SECRET) or C(IBM PROTECTED KEY). V(bin): only the bytes; for a
+    /// plaintext secret, its original content.
     pub format: Format,
     /// Mode of the file as in M(ansible.builtin.file). V(0600) if not given.
     pub mode: Option<Mode>,
-    /// Owner of the file, name or number. If not given, a file that is written belongs to the user who runs the task.
+    /// Owner of the file, name or number. By default, a newly written file belongs to the user who runs the task.
     pub owner: Option<String>,
     /// Group of the file, name or number.
     pub group: Option<String>,
@@ -51,11 +50,8 @@ impl Options {
     /// `args.missing`, `args.conflict`, `args.invalid`.
     pub fn wanted(&self) -> Result<(Wanted, PathText)> {
         let dest = self.dest.clone().ok_or_else(|| {
-            Fault::new(
-                args::MISSING,
-                "The option dest, the file that is to hold the secret, is required and not given.",
-            )
-            .hint("Give the path of a file, such as dest: /run/my.key.")
+            Fault::new(args::MISSING, "The option dest, the file for the secret, is required and not given.")
+                .hint("Give the path of a file, such as dest: /run/my.key.")
         })?;
         if dest.as_path().file_name().is_none() {
             return Err(Fault::new(codes::DEST_NOT_A_FILE, format!("The path {dest} names no file."))
@@ -95,14 +91,14 @@ pub struct Report {
     pub dest: String,
     /// How it is written, V(pem) or V(bin).
     pub format: String,
-    /// The secret's place in the store; null where it is not there yet (check mode).
+    /// The secret's index in the store; null if it is not there yet (check mode).
     pub index: Option<u16>,
     /// Its id, C(0x) and 64 hex digits.
     pub id: Option<String>,
     /// Its type, as the option O(seguest.pv.secret_request#module:type) spells it.
     #[serde(rename = "type")]
     pub option: Option<String>,
-    /// Its kind, as pvsecret names it.
+    /// Its type, as pvsecret names it.
     pub kind: Option<String>,
     /// The file's mode, four octal digits.
     pub mode: Option<String>,

@@ -9,10 +9,10 @@ use pv_wire::SecretId;
 pub mod codes {
     //! Codes of this module's own.
     fault::codes! {
-        AMBIGUOUS = "uv.secret_ambiguous", "Several secrets that can be retrieved have the id that is asked for.";
-        DEST_NOT_A_FILE = "file.not_regular", "A link, a folder or a device is in the place of a file; it is left as it is.";
-        CONTENT_UNKNOWN = "file.content_unknown", "Check mode retrieves no secret, so whether the file holds it is not known.";
-        NOT_REMEMBERED = "file.not_remembered", "What was written could not be noted under /run, so check mode cannot tell that the file is as it should be.";
+        AMBIGUOUS = "uv.secret_ambiguous", "Several retrievable secrets have the requested id.";
+        DEST_NOT_A_FILE = "file.not_regular", "The path of the file is a link, a folder or a device; it is left as it is.";
+        CONTENT_UNKNOWN = "file.content_unknown", "Check mode retrieves no secret, so it is not known whether the file holds it.";
+        NOT_REMEMBERED = "file.not_remembered", "What was written could not be recorded under /run, so check mode cannot know that the file is as it should be.";
     }
 }
 
@@ -75,7 +75,7 @@ pub fn choose(wanted: &Wanted, list: &SecretList) -> Result<Secret> {
             return Err(Fault::new(
                 uv::NOT_RETRIEVABLE,
                 format!(
-                    "The secret of {wanted} (index {}) is of kind {}, which cannot be retrieved.",
+                    "The secret of {wanted} (index {}) is of type {}, which cannot be retrieved.",
                     other.index,
                     other.secret_type.kind()
                 ),
@@ -90,9 +90,11 @@ pub fn choose(wanted: &Wanted, list: &SecretList) -> Result<Secret> {
         let (shown, total) = (list.secrets.len(), list.total);
         return Err(Fault::new(
             uv::LIST_INCOMPLETE,
-            format!("The kernel shows {shown} of the store's {total} secrets, and among the others may be one of {wanted}."),
+            format!(
+                "The kernel shows {shown} of the store's {total} secrets, and one of {wanted} may be among the others."
+            ),
         )
-        .hint("Use a kernel whose uvdevice lists more than one page of secrets; one that is shown can be named by its index."));
+        .hint("Use a kernel whose uvdevice lists more than one page of secrets; or name a listed one by its index."));
     }
     Err(if list.total == 0 {
         Fault::new(uv::STORE_EMPTY, format!("The secret store is empty, so there is no secret of {wanted} in it."))

@@ -74,7 +74,7 @@ impl<'a> Task<'a> {
                         self.dest.display()
                     ),
                 )
-                .hint("Run the task without check mode to know."),
+                .hint("Run the task without check mode to find out."),
             );
         }
         let plan = plan(self.found.as_ref().map(|found| &found.attributes), knows, &attributes);
@@ -151,7 +151,7 @@ impl<'a> Task<'a> {
         let (done, would) = match plan {
             Plan::Write => ("The secret was written", "The secret would be written"),
             Plan::SetAttributes => ("Mode or owner were set", "Mode or owner would be set"),
-            Plan::Leave => ("The file holds the secret already", "The file holds the secret already"),
+            Plan::Leave => ("The file already holds the secret", "The file already holds the secret"),
         };
         let format = match self.options.format {
             Format::Pem => "pem",

@@ -13,6 +13,7 @@ fn main() {
         describe::<secret_retrieve::SecretRetrieve>(),
         describe::<ap_bind::ApBind>(),
         describe::<facts::Facts>(),
+        describe::<attest::Attest>(),
         describe::<attest_request::AttestRequest>(),
         describe::<attest_verify::AttestVerify>(),
     ];

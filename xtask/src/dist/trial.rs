@@ -60,6 +60,7 @@ fn arguments(module: &str) -> Result<Vec<Value>> {
         "guest" => text("queue_config")?.into_iter().map(|text| json!({"config_content": text})).collect(),
         "secret_lock" => vec![json!({"require": [{"name": "my secret"}]})],
         "secret_retrieve" => vec![json!({"name": "my secret", "dest": "/nonexistent/secret"})],
+        "attest" => vec![json!({"content": "cHZhdHRlc3Q="})],
         "secret_add" => requests()?.into_iter().map(|path| json!({"path": path})).collect(),
         "ap_bind" => text("queue_config")?.into_iter().map(|text| json!({"config_content": text})).collect(),
         "request_info" => requests()?.into_iter().map(|path| json!({"path": path})).collect(),

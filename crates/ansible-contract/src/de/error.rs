@@ -12,11 +12,10 @@ pub(crate) const QUOTE_HEX_MESSAGE: &str =
     "arrived as a number that does not show its hex digits: write the value in quotes";
 
 /// As [`QUOTE_HEX_MESSAGE`].
-pub(crate) const QUOTE_NAME_MESSAGE: &str =
-    "arrived as a number or a boolean, which YAML makes of an unquoted 1.10, 00.0005, 0755 or yes: write it in quotes";
+pub(crate) const QUOTE_NAME_MESSAGE: &str = "was turned into a number or a boolean by YAML, as happens to an unquoted 1.10, 00.0005, 0755 or yes: write it in quotes";
 
 /// An argument that does not fit: where it stands, and why.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Error {
     code: Code,
     path: String,
@@ -42,13 +41,13 @@ impl Error {
         Self::new(codes::INVALID, format!("must be {what}, not {kind}"))
     }
 
-    pub(super) fn within(mut self, part: &str) -> Self {
+    pub(crate) fn within(mut self, part: &str) -> Self {
         let joint = if self.path.is_empty() || self.path.starts_with('[') { "" } else { "." };
         self.path = format!("{part}{joint}{}", self.path);
         self
     }
 
-    pub(super) fn into_fault(self, variables: &BTreeMap<String, String>) -> Fault {
+    pub(crate) fn into_fault(self, variables: &BTreeMap<String, String>) -> Fault {
         let option = self.path.split(['.', '[']).next().unwrap_or_default();
         let variable = variables.get(option).map_or_else(String::new, |name| format!(" (variable {name})"));
         let subject =
@@ -61,8 +60,8 @@ impl Error {
 /// What to do where nothing better is known than which kind of error it is.
 fn hint_for(code: Code) -> &'static str {
     match code {
-        codes::QUOTE_HEX => "In YAML: mkvp: \"0x0123...\". Of a variable, quote it where it gets its value.",
-        codes::QUOTE_NAME => "In YAML: name: \"1.10\". Of a variable, quote it where it gets its value.",
+        codes::QUOTE_HEX => "In YAML: mkvp: \"0x0123...\". For a variable, quote it where its value is set.",
+        codes::QUOTE_NAME => "In YAML: name: \"1.10\". For a variable, quote it where its value is set.",
         codes::MISSING => "Give it; ansible-doc shows which options the module needs.",
         _ => "Correct it; ansible-doc shows what the option takes, with examples.",
     }

@@ -20,8 +20,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use zeroize::Zeroizing;
 
-use error::Error;
-pub(crate) use error::{QUOTE_HEX_MESSAGE, QUOTE_NAME_MESSAGE};
+pub(crate) use error::{Error, QUOTE_HEX_MESSAGE, QUOTE_NAME_MESSAGE};
 
 /// Reads the options from the arguments. `variables` are the names of variables that options were
 /// taken from.
@@ -45,7 +44,7 @@ pub(crate) fn as_bool(value: &Value) -> Option<bool> {
 }
 
 /// One value of the arguments: lent by them, or parsed from text in them and then wiped after use like them.
-enum Lenient<'a> {
+pub(crate) enum Lenient<'a> {
     Lent(&'a Value),
     Parsed(Wiped),
 }
@@ -123,7 +122,7 @@ fn from_json(text: &str) -> Result<Value, Error> {
         let place = format!("line {}, column {}", e.line(), e.column());
         Error::new(
             codes::INVALID,
-            format!("looks like JSON and is not, {place}: write keys, texts and hex values in double quotes"),
+            format!("looks like JSON but is not valid, {place}: write keys, texts and hex values in double quotes"),
         )
     })
 }

@@ -28,11 +28,13 @@ pub struct Kernel {
     pub info_knows_retrieve: bool,
     /// Pages that the list ioctl takes at most; 1 is what older kernels insist on.
     pub list_pages: u32,
+    /// The driver is of the time when attestation was its only ioctl.
+    pub only_attests: bool,
 }
 
 impl Default for Kernel {
     fn default() -> Self {
-        Self { manners: Manners::New, retrieve: false, info_knows_retrieve: false, list_pages: 1 }
+        Self { manners: Manners::New, retrieve: false, info_knows_retrieve: false, list_pages: 1, only_attests: false }
     }
 }
 
@@ -48,6 +50,14 @@ pub struct Uv {
     pub secrets: bool,
     /// The ultravisor can retrieve.
     pub retrieve: bool,
+    /// The ultravisor can attest.
+    pub attestation: bool,
+    /// Attestation flags that it takes.
+    pub attestation_flags: u64,
+    /// SHA-256 of the host key that opened the image, 64 hex digits; without it that of this host.
+    pub image_host_key_hash: Option<String>,
+    /// The firmware state, 640 hex digits; without it the bytes 00 to ff and 64 times 5a.
+    pub firmware_state: Option<String>,
     /// Association secrets that fit into the store.
     pub max_assoc_secrets: u16,
     /// Retrievable secrets that fit into the store.
@@ -77,6 +87,10 @@ impl Default for Uv {
             host: false,
             secrets: true,
             retrieve: true,
+            attestation: true,
+            attestation_flags: 0x7c00_0000_0000_0000,
+            image_host_key_hash: None,
+            firmware_state: None,
             max_assoc_secrets: 30,
             max_retr_secrets: 30,
             max_cpus: 257,
@@ -154,6 +168,32 @@ pub enum FormCheck {
     Flags,
 }
 
+/// A check that the ultravisor makes on an attestation request, or on what comes with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AttestCheck {
+    /// At most 256 bytes of user data: 0x0102.
+    UserData,
+    /// The request's version: 0x0106.
+    Version,
+    /// Its length: 0x0107.
+    Length,
+    /// At least one host key: 0x0108.
+    HostKeys,
+    /// The size of its encrypted area: 0x0109.
+    EncryptedSize,
+    /// No unknown flag: 0x010a.
+    Flags,
+    /// The measurement algorithm: 0x010b.
+    Algorithm,
+    /// Room for the measurement: 0x010d.
+    MeasurementRoom,
+    /// Room for the additional data: 0x010e.
+    AdditionalRoom,
+    /// It can be decrypted: 0x010c.
+    Decryption,
+}
+
 /// Behaviour of the firmware that cannot be verified without hardware. A careful tool works under every setting.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -182,6 +222,8 @@ pub struct Switches {
     pub dead_queue_reads_zero: bool,
     /// A key is wrapped anew each time it is retrieved, so that the bytes differ within one boot.
     pub fresh_wrapping: bool,
+    /// Order of the checks on an attestation request; what is left out follows in the default order.
+    pub attest_order: Vec<AttestCheck>,
 }
 
 impl Default for Switches {
@@ -199,6 +241,7 @@ impl Default for Switches {
             accelerator_without_keys: false,
             dead_queue_reads_zero: false,
             fresh_wrapping: false,
+            attest_order: Vec::new(),
         }
     }
 }

@@ -1,8 +1,8 @@
 //! The kernel's `/dev/uv`: what it checks before and after the ultravisor is asked (Linux drivers/s390/char/uvdevice.c).
 
-use super::{Rc, Ultravisor};
+use super::{Ask, Measured, Rc, Ultravisor};
 use crate::errno::Errno;
-use crate::fault::On;
+use crate::fault::{On, Spoil};
 use crate::scenario::Kernel;
 
 /// Bytes of the control block.
@@ -58,6 +58,7 @@ pub fn command(word: u32, kernel: &Kernel) -> Result<On, Errno> {
         return Err(Errno::ENOTTY);
     }
     match word & 0xff {
+        number if kernel.only_attests && number != 1 => Err(Errno::ENOTTY),
         0 => Ok(On::Info),
         1 => Ok(On::Attest),
         2 => Ok(On::AddSecret),
@@ -68,7 +69,8 @@ pub fn command(word: u32, kernel: &Kernel) -> Result<On, Errno> {
     }
 }
 
-/// Carries out `call` for the control block `block` and the caller's `memory`: gives what the ultravisor answered.
+/// Carries out `call` for the control block `block` and the caller's `memory`: gives what the ultravisor answered. A
+/// measurement is spoiled as `spoil` says.
 ///
 /// # Errors
 /// What ioctl(2) fails with. The caller then does not get the control block back.
@@ -78,6 +80,7 @@ pub fn ioctl(
     call: On,
     block: &[u8; BLOCK_LEN],
     memory: &dyn CallerMemory,
+    spoil: Option<Spoil>,
 ) -> Result<Rc, Errno> {
     let block = Block::read(block);
     if block.flags != 0 || !block.reserved_is_zero {
@@ -85,7 +88,7 @@ pub fn ioctl(
     }
     match call {
         On::Info => info(uv, kernel, &block, memory),
-        On::Attest => attest(&block, memory),
+        On::Attest => attest(uv, &block, memory, spoil),
         On::AddSecret => {
             let length = within(block.length, MAX_ADD)?;
             Ok(uv.add(&memory.read(block.address, length)?))
@@ -109,37 +112,48 @@ fn info(uv: &Ultravisor, kernel: &Kernel, block: &Block, memory: &dyn CallerMemo
         return Err(Errno::EINVAL);
     }
     let ioctls: u64 = if kernel.retrieve { 0x3f } else { 0x1f };
-    // Bit 0 stands for this call itself and bit 1 for attestation, which this ultravisor has not.
-    let adding = if uv.spec.secrets { 0b01_1100 } else { 0 };
-    let retrieves = kernel.info_knows_retrieve && uv.spec.secrets && uv.spec.retrieve;
-    let retrieving = if retrieves { 0b10_0000 } else { 0 };
-    let calls = (adding | retrieving) & ioctls;
+    let bits = |has: bool, bits: u64| if has { bits } else { 0 };
+    // Bit 0 stands for this call itself.
+    let attesting = bits(uv.spec.attestation, 0b00_0010);
+    let adding = bits(uv.spec.secrets, 0b01_1100);
+    let retrieves = if kernel.info_knows_retrieve { uv.spec.secrets && uv.spec.retrieve } else { uv.spec.attestation };
+    let calls = (attesting | adding | bits(retrieves, 0b10_0000)) & ioctls;
     memory.write(block.address, &[ioctls.to_ne_bytes(), calls.to_ne_bytes()].concat())?;
     Ok(Rc::SUCCESS)
 }
 
-/// Attestation is not simulated: as with any call that the firmware does not have, the driver checks the argument,
-/// gives zeros back in all that it would have filled, and the code says that there is no such call.
-fn attest(block: &Block, memory: &dyn CallerMemory) -> Result<Rc, Errno> {
+/// The answer is copied back whatever it is: after a refusal zeros, and what stands for a CUID. The additional length that
+/// comes back is the one that went in.
+fn attest(uv: &Ultravisor, block: &Block, memory: &dyn CallerMemory, spoil: Option<Spoil>) -> Result<Rc, Errno> {
     if block.length != ATTEST_LEN {
         return Err(Errno::EINVAL);
     }
-    let bytes = memory.read(block.address, 0x138)?;
-    let word = |at: usize| bytes[at..].first_chunk().map_or(0, |bytes| u32::from_ne_bytes(*bytes));
-    let long = |at: usize| bytes[at..].first_chunk().map_or(0, |bytes| u64::from_ne_bytes(*bytes));
-    let arcb = within(word(0x128), MAX_ARCB)?;
-    let measurement = within(word(0x12c), MAX_MEASUREMENT)?;
-    let additional = word(0x130);
-    if additional > MAX_ADDITIONAL || bytes[0x136..] != [0; 2] {
+    let argument = memory.read(block.address, 0x138)?;
+    let short = |at: usize| argument[at..].first_chunk().map_or(0, |bytes| u16::from_ne_bytes(*bytes));
+    let word = |at: usize| argument[at..].first_chunk().map_or(0, |bytes| u32::from_ne_bytes(*bytes));
+    let long = |at: usize| argument[at..].first_chunk().map_or(0, |bytes| u64::from_ne_bytes(*bytes));
+    let length = within(word(0x128), MAX_ARCB)?;
+    let measurement_room = within(word(0x12c), MAX_MEASUREMENT)?;
+    let additional_room = match word(0x130) {
+        0 => 0,
+        length => within(length, MAX_ADDITIONAL)?,
+    };
+    if short(0x136) != 0 {
         return Err(Errno::EINVAL);
     }
-    memory.read(long(0), arcb)?;
-    memory.write(long(8), &vec![0; measurement])?;
-    if additional > 0 {
-        memory.write(long(0x10), &vec![0; within(additional, MAX_ADDITIONAL)?])?;
+    let request = memory.read(long(0), length)?;
+    let user_data = argument[0x18..].first_chunk().ok_or(Errno::EFAULT)?;
+    let ask = Ask { request: &request, user_data, user_data_len: short(0x134), measurement_room, additional_room };
+    let (rc, Measured { mut measurement, mut additional, cuid }) = uv.attest(&ask, spoil);
+    measurement.resize(measurement_room, 0);
+    memory.write(long(8), &measurement)?;
+    if additional_room > 0 {
+        additional.resize(additional_room, 0);
+        memory.write(long(0x10), &additional)?;
     }
-    memory.write(block.address.wrapping_add(0x118), &[0; 16])?;
-    Ok(Rc::INVALID_COMMAND)
+    memory.write(block.address.wrapping_add(0x130), &word(0x130).to_ne_bytes())?;
+    memory.write(block.address.wrapping_add(0x118), &cuid)?;
+    Ok(rc)
 }
 
 fn list(uv: &Ultravisor, kernel: &Kernel, block: &Block, memory: &dyn CallerMemory) -> Result<Rc, Errno> {

@@ -3,6 +3,9 @@
 //! Rules marked [src] are from s390-tools, the Linux kernel or IBM's documentation of Secure Execution; those that
 //! nobody can verify without hardware are switches of the scenario.
 
+mod attest;
+#[cfg(test)]
+mod attest_tests;
 pub mod driver;
 pub mod query;
 pub mod rc;
@@ -13,6 +16,7 @@ mod tests;
 use anyhow::{Context, Result};
 use zeroize::Zeroizing;
 
+pub use attest::{Ask, Measured};
 pub use rc::Rc;
 pub use request::TYPE_ASSOCIATION;
 use request::{Content, Request, TYPE_NULL, TYPE_PLAINTEXT, TYPE_UPDATE_CCK};

@@ -51,7 +51,8 @@ impl Ultravisor {
             "supp_add_secret_pcf" => format!("{:x}\n", spec.request_flags),
             // Versions: bit n stands for version (n + 1) times 0x100.
             "supp_add_secret_req_ver" | "supp_se_hdr_ver" => format!("{:x}\n", msb0(0)),
-            "supp_att_pflags" | "supp_att_req_hdr_ver" => "0\n".into(),
+            "supp_att_pflags" => format!("{:x}\n", if spec.attestation { spec.attestation_flags } else { 0 }),
+            "supp_att_req_hdr_ver" => format!("{:x}\n", if spec.attestation { msb0(0) } else { 0 }),
             "supp_se_hdr_pcf" => {
                 format!("{:x}\n", [34, 35, 56, 57, 58, 62].map(msb0).iter().fold(0, |all, bit| all | bit))
             }
@@ -87,12 +88,13 @@ impl Ultravisor {
         format!("{}\n", u8::from(set))
     }
 
-    /// Installed ultravisor calls. Attestation (28) is not among them.
+    /// Installed ultravisor calls.
     fn facilities(&self) -> u64 {
         let base = (0..=6).chain(7..=9).chain(11..=27).chain([32]);
+        let attestation = [28].into_iter().filter(|_| self.spec.attestation);
         let secrets = [29, 30, 31].into_iter().filter(|_| self.spec.secrets);
         let retrieve = [33].into_iter().filter(|_| self.spec.secrets && self.spec.retrieve);
-        base.chain(secrets).chain(retrieve).fold(0, |all, bit| all | msb0(bit))
+        base.chain(attestation).chain(secrets).chain(retrieve).fold(0, |all, bit| all | msb0(bit))
     }
 }
 

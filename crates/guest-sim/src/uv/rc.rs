@@ -43,6 +43,26 @@ impl Rc {
     pub const NO_SUCH_INDEX: Self = Self(0x0110);
     /// Retrieve: that secret is not retrievable.
     pub const NOT_RETRIEVABLE: Self = Self(0x0111);
+    /// Attest: more user data than 256 bytes.
+    pub const ATTEST_USER_DATA: Self = Self(0x0102);
+    /// Attest: unsupported request version.
+    pub const ATTEST_VERSION: Self = Self(0x0106);
+    /// Attest: the length does not fit the version.
+    pub const ATTEST_LENGTH: Self = Self(0x0107);
+    /// Attest: no keyslot, or too many.
+    pub const ATTEST_SLOTS: Self = Self(0x0108);
+    /// Attest: the encrypted area does not fit the key and the optional items.
+    pub const ATTEST_ENCRYPTED_SIZE: Self = Self(0x0109);
+    /// Attest: unsupported flag.
+    pub const ATTEST_FLAG: Self = Self(0x010a);
+    /// Attest: unsupported measurement algorithm.
+    pub const ATTEST_ALGORITHM: Self = Self(0x010b);
+    /// Attest: the request cannot be decrypted.
+    pub const ATTEST_UNDECRYPTABLE: Self = Self(0x010c);
+    /// Attest: the measurement buffer is too small.
+    pub const ATTEST_MEASUREMENT_ROOM: Self = Self(0x010d);
+    /// Attest: the additional-data buffer is too small.
+    pub const ATTEST_ADDITIONAL_ROOM: Self = Self(0x010e);
 }
 
 impl Serialize for Rc {

@@ -224,9 +224,10 @@ fn hostile_lengths_are_refused_and_never_read_past_the_buffer() {
 #[test]
 fn sysfs_values_are_not_padded() {
     let uv = Host::new().uv(reference_image(""));
-    assert_eq!(uv.query_attribute("facilities"), "ffdffff7c0000000\n0\n0\n0\n");
+    assert_eq!(uv.query_attribute("facilities"), "ffdfffffc0000000\n0\n0\n0\n");
     assert_eq!(uv.query_attribute("feature_indications"), "c00000000000000\n");
-    assert_eq!(uv.query_attribute("supp_att_pflags"), "0\n");
+    assert_eq!(uv.query_attribute("supp_att_pflags"), "7c00000000000000\n");
+    assert_eq!(uv.query_attribute("supp_att_req_hdr_ver"), "8000000000000000\n");
     assert_eq!(uv.query_attribute("max_secrets"), "60\n");
     assert_eq!(uv.query_attribute("supp_secret_types"), "ffc0fc0000000000\n");
     assert_eq!(uv.key_attribute("host_key"), format!("{}\n", hex::encode(&uv.host_key_hash())));
@@ -262,6 +263,8 @@ fn the_tests_own_builder_gives_the_reference_requests() {
         ("assoc_simple_default_cuid_one", Parts { extension: [0x17; 32], ..assoc.clone() }),
         ("assoc_derived_default_cuid_one", Parts { extension: derived, ..assoc }),
     ];
+    let arcb = <sha2::Sha256 as sha2::Digest>::digest(crate::testing::arcb::Arcb::default().build(&host));
+    assert_eq!(hex::encode(&arcb), "8eefb020aea5b26d6da24d601636cb3cf034825f71e81c7b1f29c4dfffcaa8a7");
     for (name, parts) in cases {
         assert!(parts.build(&host) == std::fs::read(folder.join("asrcb").join(name)).unwrap(), "{name}");
     }

@@ -110,7 +110,8 @@ pub fn slot(host: &PublicKey) -> Vec<u8> {
     slot
 }
 
-fn seal(key: &[u8; 32], iv: &[u8; 12], aad: &[u8], plain: &[u8]) -> Vec<u8> {
+/// AES-256-GCM, with the tag behind.
+pub fn seal(key: &[u8; 32], iv: &[u8; 12], aad: &[u8], plain: &[u8]) -> Vec<u8> {
     Aes256Gcm::new(key.into()).encrypt(Nonce::from_slice(iv), Payload { msg: plain, aad }).unwrap()
 }
 

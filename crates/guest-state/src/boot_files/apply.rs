@@ -21,9 +21,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 #[derive(Clone, Debug, Default, Serialize)]
 #[cfg_attr(feature = "docs", derive(schemars::JsonSchema))]
 pub struct Report {
-    /// Whether it does the same by itself at each boot; in check mode, whether it would.
+    /// Whether the guest does the same at each boot; in check mode, whether it would.
     pub installed: bool,
-    /// Files and links that were changed, or would be.
+    /// Files and links that were or would be changed.
     pub changed: Vec<String>,
 }
 
@@ -108,8 +108,8 @@ fn folder_of(path: &Path) -> Result<()> {
             .map_err(|e| durable::unwritable(part, &e))?;
     }
     match observe::unsafe_part(folder) {
-        Some(why) => Err(Fault::new(codes::UNSAFE_FOLDER, format!("{} is not written: {why}.", path.display()))
-            .hint("Give the folder to root and take the right to write from others (chown root:root, chmod go-w).")),
+        Some(why) => Err(Fault::new(codes::UNSAFE_FOLDER, format!("{} was not written: {why}.", path.display()))
+            .hint("Let root own the folder, and remove write permission for others (chown root:root, chmod go-w).")),
         None => Ok(()),
     }
 }
@@ -117,8 +117,8 @@ fn folder_of(path: &Path) -> Result<()> {
 /// Lets systemd read its units anew.
 fn reload() -> Result<()> {
     let failed = |why: String| {
-        Fault::new(codes::RELOAD, format!("systemd did not read its units anew: systemctl daemon-reload {why}."))
-            .hint("Run it by hand, or leave it: systemd reads them at the next boot.")
+        Fault::new(codes::RELOAD, format!("systemd did not reload its units: systemctl daemon-reload {why}."))
+            .hint("Run it by hand, or ignore this: systemd reads them at the next boot.")
     };
     let mut command = Command::new("systemctl");
     command.arg("daemon-reload").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
@@ -151,7 +151,7 @@ fn outcome(desired: &Desired, plan: &Plan, done: usize) -> Outcome<Report> {
         msg: match (installed, changes.is_empty()) {
             (true, true) => "What the guest runs at each boot is as wanted.".into(),
             (true, false) => "What the guest runs at each boot is installed.".into(),
-            (false, _) => "Nothing is left of what the guest ran at each boot.".into(),
+            (false, _) => "What the guest ran at each boot is removed.".into(),
         },
         warnings: Vec::new(),
         diff: changes.iter().map(|change| diff((change.path, &change.words))).collect(),

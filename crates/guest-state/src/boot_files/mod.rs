@@ -16,10 +16,10 @@ pub mod codes {
     //! Codes of this room's own.
     fault::codes! {
         NO_SYSTEMD = "boot.no_systemd", "The guest has no systemd, so nothing could start the unit at boot.";
-        UNSAFE_FOLDER = "boot.unsafe_folder", "Somebody other than root could exchange what the guest runs at each boot.";
-        NOT_OURS = "boot.not_ours", "Something else is in the place of a file for the guest's boot.";
-        NOT_REPEATABLE = "boot.not_repeatable", "What is asked for cannot be done again at the next boot.";
-        RELOAD = "boot.not_reloaded", "systemd did not read its units anew; it does so at the next boot.";
+        UNSAFE_FOLDER = "boot.unsafe_folder", "A user other than root could replace what the guest runs at each boot.";
+        NOT_OURS = "boot.not_ours", "The path of a file for the guest's boot is taken by something else.";
+        NOT_REPEATABLE = "boot.not_repeatable", "The options cannot be applied again at the next boot.";
+        RELOAD = "boot.not_reloaded", "systemd did not reload its units; it does so at the next boot.";
     }
 }
 

@@ -96,7 +96,7 @@ pub fn unsafe_part(folder: &Path) -> Option<String> {
             return Some(format!("{} does not belong to root", part.display()));
         }
         if found.mode() & 0o022 != 0 && (!sticky || part == folder) {
-            return Some(format!("others than root can write to {}", part.display()));
+            return Some(format!("users other than root can write to {}", part.display()));
         }
     }
     None

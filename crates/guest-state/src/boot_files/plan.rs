@@ -41,7 +41,7 @@ pub fn plan(desired: &Desired, observed: &Observed) -> Result<Plan> {
             return Err(fault.clone());
         }
         if let (Wanted::Link(_), At::File { .. }) = (&wanted, found) {
-            let detail = format!("{path} is a file in the place of a link; it is left as it is.");
+            let detail = format!("{path} is a file and not a link; it is left as it is.");
             return Err(Fault::new(codes::NOT_OURS, detail).hint("Move it away."));
         }
         let words = (before(found), after(&wanted, found));
@@ -58,8 +58,8 @@ pub fn plan(desired: &Desired, observed: &Observed) -> Result<Plan> {
                 .hint("Leave at_boot out, and run the task after each boot of the guest."));
             }
             if let Some(why) = &observed.unsafe_folder {
-                return Err(Fault::new(codes::UNSAFE_FOLDER, format!("Nothing is installed for the guest's boot: {why}, so what root runs at boot could be exchanged."))
-                    .hint("Give the folder to root and take the right to write from others (chown root:root, chmod go-w)."));
+                return Err(Fault::new(codes::UNSAFE_FOLDER, format!("Nothing is installed for the guest's boot: {why}, so others could replace what root runs at boot."))
+                    .hint("Let root own the folder, and remove write permission for others (chown root:root, chmod go-w)."));
             }
         }
     }

@@ -47,8 +47,8 @@ impl Problems {
 fn unreadable(code: Code, path: &Path, error: &io::Error) -> Fault {
     let fault = Fault::new(code, format!("{} cannot be read: {error}.", path.display()));
     match error.kind() {
-        io::ErrorKind::PermissionDenied => fault.hint("Run the task as root (become: true) to see it."),
-        _ => fault.hint("Look for the reason in the kernel's log (dmesg); a kernel that is too old may lack it."),
+        io::ErrorKind::PermissionDenied => fault.hint("Run the task as root (become: true) to read it."),
+        _ => fault.hint("Look for the cause in the kernel's log (dmesg); an old kernel may not have it."),
     }
 }
 

@@ -111,9 +111,9 @@ fn read_card(number: u8, parts: &mpsc::Sender<Result<Part>>) -> Result<()> {
 pub fn too_slow(number: u8, timeout: Duration) -> Fault {
     Fault::new(
         codes::CARD_TIMEOUT,
-        format!("Card {number:02x} and its queues were not read whole within {} s.", timeout.as_secs()),
+        format!("Card {number:02x} and its queues were not read completely within {} s.", timeout.as_secs()),
     )
-    .hint("Look at the card with lszcrypt -V; raise timeout if it is merely slow.")
+    .hint("Check the card with lszcrypt -V; raise timeout if it is only slow.")
 }
 
 fn describe_queue(observed: &Observed) -> Queue {

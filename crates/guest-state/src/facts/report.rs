@@ -4,7 +4,7 @@ use pv_guest::uv::SecretInfo;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-/// What Ansible is told.
+/// The result for Ansible.
 #[derive(Clone, Debug, Serialize)]
 #[cfg_attr(feature = "docs", derive(schemars::JsonSchema))]
 pub struct Report {
@@ -20,17 +20,17 @@ pub struct AnsibleFacts {
     pub ansible_secure_execution: SecureExecution,
 }
 
-/// What the system says of itself. Parts that are not gathered or not there are null.
+/// What the system says about itself. Parts that are not gathered or do not exist are null.
 #[derive(Clone, Debug, Serialize)]
 #[cfg_attr(feature = "docs", derive(schemars::JsonSchema))]
 pub struct SecureExecution {
-    /// V(guest), V(host) or V(none); null where it cannot be read.
+    /// V(guest), V(host) or V(none); null if it cannot be read.
     pub role: Option<String>,
     /// Id of this boot.
     pub boot_id: Option<String>,
-    /// When, in UTC.
+    /// When the facts were gathered, in UTC.
     pub gathered_at: String,
-    /// Always true: this is the guest's own word, proved by nothing.
+    /// Always true: this is the guest's own word, without proof.
     pub self_reported: bool,
     /// The ultravisor.
     pub ultravisor: Option<Ultravisor>,
@@ -48,11 +48,11 @@ pub struct SecureExecution {
 pub struct Ultravisor {
     /// The ultravisor's calls by name, and whether it offers them.
     pub facilities: Option<BTreeMap<String, bool>>,
-    /// Features by name, and whether they are there.
+    /// Features by name, and whether they are available.
     pub features: Option<BTreeMap<String, bool>>,
     /// Numbers by the name of their file in C(/sys/firmware/uv/query).
     pub limits: Limits,
-    /// What formats it takes.
+    /// The formats that it supports.
     pub supported: Supported,
     /// SHA-256 of this host's public host keys, in hex.
     pub host_key_hashes: Option<Vec<String>>,
@@ -62,13 +62,13 @@ pub struct Ultravisor {
 #[derive(Clone, Debug, Default, Serialize)]
 #[cfg_attr(feature = "docs", derive(schemars::JsonSchema))]
 pub struct Limits {
-    /// CPUs of a guest.
+    /// CPUs per guest.
     pub max_cpus: Option<u64>,
-    /// Guests of a host.
+    /// Guests per host.
     pub max_guests: Option<u64>,
     /// Highest address of a guest, in hex.
     pub max_address: Option<String>,
-    /// Secrets in all.
+    /// Secrets in total.
     pub max_secrets: Option<u64>,
     /// Association secrets.
     pub max_assoc_secrets: Option<u64>,
@@ -84,7 +84,7 @@ pub struct Supported {
     pub add_secret_versions: Option<Vec<String>>,
     /// Flag bits of add-secret requests, counted from the most significant.
     pub add_secret_flags: Option<Vec<u32>>,
-    /// Kinds of secrets, as pvsecret names them.
+    /// Types of secrets, as pvsecret names them.
     pub secret_kinds: Option<Vec<String>>,
     /// Versions of attestation requests.
     pub attestation_versions: Option<Vec<String>>,
@@ -96,7 +96,7 @@ pub struct Supported {
     pub se_header_flags: Option<Vec<u32>>,
 }
 
-/// The secret store. Whoever may not list it still learns of the lock, if this boot's record tells it.
+/// The secret store. Without permission to list it, the lock is still known if this boot's record shows it.
 #[derive(Clone, Debug, Serialize)]
 #[cfg_attr(feature = "docs", derive(schemars::JsonSchema))]
 pub struct Secrets {
@@ -104,9 +104,10 @@ pub struct Secrets {
     pub total: Option<u16>,
     /// Whether all of them are listed.
     pub complete: Option<bool>,
-    /// Whether the store is locked; null where nothing tells.
+    /// Whether the store is locked; null if unknown.
     pub locked: Option<bool>,
-    /// Who says so: V(record), what secret_lock noted in this boot, or V(probe). A V(probe) that says no is inferred.
+    /// Source of this: V(record), which secret_lock wrote in this boot, or V(probe). If V(probe) reports an unlocked
+    /// store, that is inferred.
     pub locked_source: Option<String>,
     /// The secrets.
     pub list: Option<Vec<SecretInfo>>,
@@ -138,7 +139,7 @@ pub struct Card {
     pub mode: String,
     /// Generation: 8 for a CEX8.
     pub generation: u32,
-    /// Serial number; null until a queue of it is bound.
+    /// Serial number; null until one of its queues is bound.
     pub serialnr: Option<String>,
     /// Online, configured and not checkstopped.
     pub usable: bool,
@@ -158,13 +159,13 @@ pub struct Queue {
     pub mode: String,
     /// Online, configured and not checkstopped.
     pub usable: bool,
-    /// V(bound), V(unbound), V(-) where it cannot be bound, or V(unknown).
+    /// V(bound), V(unbound), V(-) if it cannot be bound, or V(unknown).
     pub bind: String,
     /// V(associated N), V(association pending), V(unassociated), V(-) or V(unknown).
     pub associate: String,
     /// Index of the secret that it is associated with.
     pub secret_index: Option<u16>,
-    /// Master key verification pattern; null where it is not set or cannot be read.
+    /// Master key verification pattern; null if it is not set or cannot be read.
     pub mkvp: Option<String>,
 }
 
@@ -174,8 +175,8 @@ pub struct Queue {
 pub struct Problem {
     /// Stable code.
     pub code: String,
-    /// What was tried and what was answered.
+    /// What was tried, and the answer.
     pub detail: String,
-    /// What to do; null where nothing is known that helps.
+    /// What to do; null if no remedy is known.
     pub hint: Option<String>,
 }

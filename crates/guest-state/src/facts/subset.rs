@@ -49,7 +49,7 @@ pub fn parts(subset: &[String]) -> Result<Vec<Part>> {
 fn part(name: &str) -> Result<Part> {
     PARTS.iter().find(|(known, _)| *known == name).map(|(_, part)| *part).ok_or_else(|| {
         Fault::new(codes::INVALID, "The option gather_subset names a part that does not exist.")
-            .hint("There are all, min, ultravisor, secrets and ap, each also with ! before it.")
+            .hint("Use all, min, ultravisor, secrets or ap, or one of them after an exclamation mark.")
     })
 }
 

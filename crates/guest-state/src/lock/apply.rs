@@ -7,11 +7,11 @@ use pv_guest::boot_record::{BootRecord, Topic};
 use pv_guest::uv::{Device, LockState, SecretInfo, SecretList};
 use serde::Serialize;
 
-/// How it stands with the lock.
+/// The state of the lock.
 #[derive(Clone, Debug, Default, Serialize)]
 #[cfg_attr(feature = "docs", derive(schemars::JsonSchema))]
 pub struct Report {
-    /// Whether the secret store is locked now; null where it cannot be known (check mode).
+    /// Whether the secret store is locked now; null if that cannot be known (check mode).
     pub locked: Option<bool>,
     /// The secrets in the store.
     pub secrets: Vec<SecretInfo>,
@@ -45,7 +45,7 @@ pub fn predict(plan: &Plan, list: &SecretList, lock: LockState) -> Outcome<Repor
 
 /// Nothing tells whether the store is locked.
 pub fn unknown() -> Fault {
-    Fault::new(codes::LOCK_UNKNOWN, "Whether the secret store is locked already cannot be known without locking it.")
+    Fault::new(codes::LOCK_UNKNOWN, "Whether the secret store is already locked cannot be known without locking it.")
         .hint("Run the task without check mode: it locks the store, or finds it locked.")
 }
 
@@ -117,7 +117,7 @@ fn message(changed: bool, locked: Option<bool>) -> &'static str {
     match (changed, locked) {
         (true, Some(true)) => "The secret store is locked now.",
         (true, _) => "The secret store would be locked.",
-        (false, _) => "The secret store was locked already.",
+        (false, _) => "The secret store was already locked.",
     }
 }
 

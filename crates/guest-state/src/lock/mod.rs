@@ -8,4 +8,4 @@ pub use plan::{Guard, Plan, codes, plan};
 
 /// What a failure over the lock carries for playbooks to test, with its meaning for the docs.
 pub const FAILURE_FACTS: &[(&str, &str)] =
-    &[("reboot_required", "True if the store is locked and lacks what is required: only a reboot of the guest helps.")];
+    &[("reboot_required", "True if the store is locked and lacks required secrets: only a reboot of the guest helps.")];

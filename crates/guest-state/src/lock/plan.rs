@@ -7,9 +7,9 @@ use pv_guest::uv::{LockState, SecretList};
 pub mod codes {
     //! Codes of this room's own.
     fault::codes! {
-        LOCK_GUARD = "uv.lock_guard", "This task did not lock the store because it does not hold what is required; nothing was changed.";
-        LOCKED_INCOMPLETE = "uv.locked_incomplete", "The store is locked and does not hold what is required; only a reboot helps.";
-        LOCK_UNKNOWN = "uv.lock_unknown", "Whether the store is locked already cannot be known without locking it.";
+        LOCK_GUARD = "uv.lock_guard", "The store was not locked, because it does not hold the required secrets; nothing was changed.";
+        LOCKED_INCOMPLETE = "uv.locked_incomplete", "The store is locked, and does not hold the required secrets; only a reboot helps.";
+        LOCK_UNKNOWN = "uv.lock_unknown", "Whether the store is already locked cannot be known without locking it.";
     }
 }
 
@@ -56,19 +56,13 @@ impl Guard {
             list.secrets.iter().take(*at).any(|s| s.id == secret.id && s.secret_type == secret.secret_type)
         });
         if let (true, Some((_, secret))) = (self.exact, twin) {
-            return Ok(Some(format!(
-                "it holds {} more than once, and exact allows nothing but what is required",
-                secret.id
-            )));
+            return Ok(Some(format!("it holds {} more than once, and exact allows only what is required", secret.id)));
         }
         let other = |id| !self.require.iter().any(|wanted| wanted.is_met_by(id));
         let others: Vec<_> =
             list.secrets.iter().filter(|secret| other(&secret.id)).map(|secret| secret.id.to_string()).collect();
         if self.exact && !others.is_empty() {
-            return Ok(Some(format!(
-                "it also holds {}, and exact allows nothing but what is required",
-                others.join(", ")
-            )));
+            return Ok(Some(format!("it also holds {}, and exact allows only what is required", others.join(", "))));
         }
         Ok(None)
     }
@@ -86,7 +80,7 @@ pub fn plan(guard: &Guard, list: &SecretList, lock: LockState) -> Result<Plan> {
         LockState::Locked => Fault::new(codes::LOCKED_INCOMPLETE, format!("The secret store is locked, and {unmet}."))
             .hint("Reboot the guest, add all secrets, then lock."),
         LockState::Unlocked | LockState::Unknown => {
-            Fault::new(codes::LOCK_GUARD, format!("The secret store was not locked by this task: {unmet}."))
+            Fault::new(codes::LOCK_GUARD, format!("This task did not lock the secret store: {unmet}."))
                 .hint("Add what is missing first (seguest.pv.secret_add, or secrets of seguest.pv.guest), or correct what is required.")
         }
     })
@@ -125,7 +119,7 @@ mod tests {
         let fault = plan(&guard(&["a", "c"], false, None), &store(&["a"]), LockState::Unlocked).unwrap_err();
         assert_eq!(
             (fault.code, fault.detail.as_str()),
-            (codes::LOCK_GUARD, "The secret store was not locked by this task: it lacks c.")
+            (codes::LOCK_GUARD, "This task did not lock the secret store: it lacks c.")
         );
         let fault = plan(&guard(&[], false, Some(2)), &store(&["a"]), LockState::Unlocked).unwrap_err();
         assert_eq!(fault.code, codes::LOCK_GUARD);

@@ -21,7 +21,7 @@ const MAX_NESTING: usize = 64;
 pub fn read(path: &PathText) -> Result<Vec<Entry>> {
     let text = read_text(path).map_err(|e| {
         Fault::new(codes::CONFIG_UNREADABLE, format!("The configuration {path} cannot be read: {e}."))
-            .hint("Put the file onto the guest first, or give it as src or its entries inline.")
+            .hint("Put the file on the guest first, or give it as src, or give its entries inline.")
             .io(&e)
     })?;
     parse(&path.to_string(), &text)
@@ -31,7 +31,7 @@ fn read_text(path: &PathText) -> io::Result<String> {
     let refused = |why| Err(io::Error::new(io::ErrorKind::InvalidData, why));
     let bytes = path.read(MAX_CONFIG_LEN + 1)?;
     if bytes.len() as u64 > MAX_CONFIG_LEN {
-        return refused("it is longer than 4 MiB");
+        return refused("it is larger than 4 MiB");
     }
     String::from_utf8(bytes).or_else(|_| refused("it is not UTF-8 text"))
 }
@@ -50,7 +50,7 @@ pub fn parse(name: &str, text: &str) -> Result<Vec<Entry>> {
         )
     };
     if nests_too_deep(text) {
-        return Err(invalid(&format_args!("its brackets nest more than {MAX_NESTING} deep")));
+        return Err(invalid(&format_args!("its brackets are nested more than {MAX_NESTING} deep")));
     }
     serde_yaml::from_str::<Option<Vec<Entry>>>(text).map(Option::unwrap_or_default).map_err(|e| invalid(&e))
 }

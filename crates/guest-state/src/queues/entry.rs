@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 #[cfg_attr(feature = "docs", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct Entry {
-    /// Name of the association secret, whose id is its SHA-256 hash. Blanks around it do not count, as pvapconfig has
-    /// it; a secret whose name has such blanks is given by V(secretid).
+    /// Name of the association secret, whose id is its SHA-256 hash. Leading and trailing blanks are ignored, as
+    /// pvapconfig does; give a secret whose name has such blanks by V(secretid).
     pub name: Option<NameText>,
     /// Free text.
     pub description: Option<String>,
@@ -20,11 +20,11 @@ pub struct Entry {
     pub mkvp: Option<HexText<32, 64>>,
     /// EP11 only: serial number of the card, 16 characters. Write it in quotes.
     pub serialnr: Option<String>,
-    /// The oldest generation of card that will do, such as V(cex8).
+    /// The oldest acceptable generation of card, such as V(cex8).
     pub mingen: Option<String>,
     /// EP11 only: id of the association secret, 64 hex digits. This or V(name) is required. Write it in quotes.
     pub secretid: Option<HexText<64, 64>>,
-    /// Only this queue will do, C(XX.YYYY). Write it in quotes.
+    /// Accept only this queue, C(XX.YYYY). Write it in quotes.
     pub apqn: Option<NameText>,
 }
 

@@ -59,10 +59,10 @@ pub fn reason(
             pv_guest::codes::ATTRIBUTE_UNREADABLE,
             format!("{who}: the queue {apqn} is associated with its secret, but its master key or serial number cannot be read now."),
         )
-        .hint("It was left as it is. Look at its card with lszcrypt -V, and run the task again."),
+        .hint("It was left as it is. Check its card with lszcrypt -V, and run the task again."),
         Decision::Serve(..) | Decision::Move { .. } => Fault::new(
             codes::LEFT_UNDONE,
-            format!("{who}: another entry cannot be served, and strict demands all or nothing."),
+            format!("{who}: another entry cannot be served, and strict requires all or nothing."),
         )
         .hint("Set strict to false to serve what can be served."),
         Decision::Served(_) | Decision::Undetermined | Decision::NoQueue => {
@@ -71,10 +71,10 @@ pub fn reason(
             } else {
                 format!(" Out of service, and not counted, are {}.", some_of(out_of_service))
             };
-            let detail = format!("{who}: no queue that is left has {}.{also}", demands(wanted));
+            let detail = format!("{who}: no remaining queue has {}.{also}", demands(wanted));
             let fault = Fault::new(codes::NO_MATCHING_QUEUE, detail);
             if unknown.is_empty() && !out_of_service.is_empty() {
-                return fault.hint("Bring them back (chzcrypt, lszcrypt -V), or let the entry demand what others have.");
+                return fault.hint("Bring them back (chzcrypt, lszcrypt -V), or change the entry to what other queues have.");
             }
             if unknown.is_empty() {
                 return fault.hint(
@@ -82,7 +82,7 @@ pub fn reason(
                 );
             }
             let list: Vec<_> = unknown.iter().map(Apqn::to_string).collect();
-            fault.hint(format!("Of {} the kernel has forgotten with which secret it is associated, so nobody can tell whether it is free to be taken. {HOW_TO_FREE}", list.join(", ")))
+            fault.hint(format!("For {}, the kernel has forgotten the associated secret, so it is not known whether the queue may be taken. {HOW_TO_FREE}", list.join(", ")))
         }
     }
 }
@@ -95,24 +95,24 @@ fn some_of(list: &[String]) -> String {
 }
 
 /// What frees a queue of an unknown association.
-const HOW_TO_FREE: &str = "If nothing uses it, seguest.pv.ap_bind or seguest.pv.guest with the wanted entries and exclusive=true takes it (and releases all else that no entry wants), and seguest.pv.ap_bind with state=unbound and all=true releases every queue.";
+const HOW_TO_FREE: &str = "If nothing uses it, seguest.pv.ap_bind or seguest.pv.guest with the wanted entries and exclusive=true takes it (and releases all others that no entry wants), and seguest.pv.ap_bind with state=unbound and all=true releases every queue.";
 
 /// A queue that may be associated with the secret of an entry that is to be released, which nobody can know.
 pub fn unknown(apqn: Apqn) -> Fault {
-    Fault::new(codes::ASSOCIATION_UNKNOWN, format!("The queue {apqn} was not released: it is associated, and the kernel has forgotten with which secret, so it may be held for one of the entries or for something else."))
+    Fault::new(codes::ASSOCIATION_UNKNOWN, format!("The queue {apqn} was not released: it is associated, but the kernel has forgotten with which secret, so it may serve one of the entries or something else."))
         .hint(HOW_TO_FREE)
 }
 
 /// A queue that is associated with a wanted secret and does not fit.
 pub fn mismatch(apqn: Apqn) -> Fault {
-    Fault::new(codes::MKVP_MISMATCH, format!("The queue {apqn} is associated with an entry's secret, but its master key or serial number is not the one that the entry demands."))
-        .hint("Either the master key or the card was changed, or the entries were. Correct the entry, or release the queue (state=unbound), or let exclusive take it.")
+    Fault::new(codes::MKVP_MISMATCH, format!("The queue {apqn} is associated with an entry's secret, but its master key or serial number does not match the entry."))
+        .hint("Either the master key or the card was changed, or the entries were. Correct the entry, or release the queue (state=unbound), or let exclusive take the queue.")
 }
 
 /// A queue that was made to serve an entry, or did, and no longer does when the task ends.
 pub fn lost(apqn: Apqn) -> Fault {
     Fault::new(pv_guest::codes::QUEUE_UNUSABLE, format!("The queue {apqn} had been associated or bound, but was offline, deconfigured, checkstopped or released when the task ended."))
-        .hint("Look at its card with lszcrypt -V, and run the task again when the card is back.")
+        .hint("Check its card with lszcrypt -V, and run the task again when the card is back.")
 }
 
 fn demands(wanted: &Wanted) -> String {

@@ -207,7 +207,7 @@ impl<'s, 'a> Service<'s, 'a> {
             let fault = now.as_ref().err().cloned().unwrap_or_else(|| {
                 Fault::new(
                     codes::SECRET_CHANGED,
-                    format!("The queue {} was not associated: the secret store changed meanwhile.", job.apqn),
+                    format!("The queue {} was not associated: the secret store changed in the meantime.", job.apqn),
                 )
                 .hint("Run the task again.")
             });

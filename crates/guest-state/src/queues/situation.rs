@@ -83,7 +83,7 @@ impl<'a> Situation<'a> {
         if held.is_empty() {
             return refusal;
         }
-        let hint = format!("{} Of this card it holds {}.", refusal.hint, held.join(", "));
+        let hint = format!("{} On this card it holds {}.", refusal.hint, held.join(", "));
         refusal.hint(hint)
     }
 

@@ -84,7 +84,7 @@ pub fn each_its_own(wanted: &[Wanted]) -> Result<()> {
         if let Some(other) = named.insert(apqn, &entry.called) {
             let detail = format!("The entries {other} and {} both want the queue {apqn}.", entry.called);
             return Err(Fault::new(codes::QUEUE_TWICE, detail)
-                .hint("A queue serves one entry: name another queue in one of them, or leave its apqn out."));
+                .hint("A queue serves one entry: name another queue in one of them, or leave out its apqn."));
         }
     }
     Ok(())
@@ -121,8 +121,7 @@ fn ep11(entry: &Entry, name: Option<&str>) -> std::result::Result<Purpose, Strin
     let secret = match (given.transpose()?, name.map(SecretId::of_name)) {
         (Some(id), Some(of_name)) if id != of_name && Some(id) != untrimmed => {
             return Err(format!(
-                "secretid is not the SHA-256 of name, which is {of_name}; give one of them, or the right one, and \
-                 secretid alone for a secret that was made with use_name"
+                "secretid is not the SHA-256 of name, which is {of_name}; give only one of them, or correct secretid; for a secret made with use_name give only secretid"
             ));
         }
         (Some(id), _) | (None, Some(id)) => id,
@@ -131,8 +130,7 @@ fn ep11(entry: &Entry, name: Option<&str>) -> std::result::Result<Purpose, Strin
     let serialnr = entry.serialnr.as_deref().map(str::trim).filter(|text| !text.is_empty());
     if serialnr.is_some_and(|text| text.chars().count() != 16 || text.contains(char::is_whitespace)) {
         return Err(
-            "serialnr must be exactly 16 characters without blanks; write it in quotes, for YAML makes a number of \
-                    digits, which loses zeros before them"
+            "serialnr must be exactly 16 characters without blanks; write it in quotes, because YAML turns digits into a number and loses leading zeros"
                 .into(),
         );
     }
@@ -145,7 +143,7 @@ fn generation(text: &str) -> std::result::Result<u32, String> {
     digits
         .and_then(|digits| digits.parse().ok())
         .filter(|number| *number >= 4)
-        .ok_or_else(|| "mingen must be a generation of card from cex4 on, such as cex8".into())
+        .ok_or_else(|| "mingen must be a card generation, cex4 or newer, such as cex8".into())
 }
 
 #[cfg(test)]

@@ -95,7 +95,7 @@ impl Apply<'_> {
 
     /// Hands one request over: intent noted before, outcome after.
     fn add(&self, loaded: &Loaded, record: &mut Record) -> Result<()> {
-        record.note(loaded, Fate::Intended);
+        record.intend(loaded);
         self.boot.save(Topic::Requests, record)?;
         let outcome = self.hand_over(&loaded.bytes);
         let fate = match &outcome {
@@ -104,7 +104,7 @@ impl Apply<'_> {
             Err(fault) if fault.code == uv::IOCTL_FAILED => Fate::Intended,
             Err(_) => Fate::Refused,
         };
-        record.note(loaded, fate);
+        record.settle(loaded, fate);
         let noted = self.boot.save(Topic::Requests, record);
         outcome.and(noted)
     }
@@ -117,11 +117,11 @@ impl Apply<'_> {
                 Fault::new(
                     pv_wire::codes::NOT_A_REQUEST,
                     format!(
-                        "The request of {} bytes is longer than the kernel takes: at most {MAX_REQUEST_LEN}.",
+                        "The request of {} bytes is too long: the kernel takes at most {MAX_REQUEST_LEN}.",
                         bytes.len()
                     ),
                 )
-                .hint("Build it anew: no request is so long.")
+                .hint("Build it again: no valid request is that long.")
             })?;
             match self.device.add(request) {
                 Err(fault) if fault.code == uv::DUMP_IN_PROGRESS && started.elapsed() + pause < self.timeout => {
@@ -144,8 +144,7 @@ fn host_key_match(request: &[u8]) -> Option<bool> {
 /// The hint for a request that cannot be decrypted: what the ultravisor leaves open, the host's keys may tell.
 fn what_to_build_again(host_key_match: bool) -> &'static str {
     if host_key_match {
-        "It has a slot for this host's key, so it was built for another image or was changed on the way. Build it again \
-         from the image that this guest runs."
+        "It has a slot for this host's key, so it was built for another image or was changed in transit. Build it again from the image that this guest runs."
     } else {
         "It has no slot for this host's key. Build it again with the host key document of the machine that this guest \
          runs on."
@@ -264,7 +263,7 @@ impl<'a> Done<'a> {
             msg: if self.entries.is_empty() {
                 "No request was given.".into()
             } else if changed == 0 && self.entries.iter().any(|entry| entry.evidence.is_none()) {
-                "No request is there to be added, and a secret is missing.".into()
+                "There is no request to add, and a secret is missing.".into()
             } else if changed == 0 {
                 "Every secret is in the store.".into()
             } else {

@@ -12,10 +12,10 @@ use pv_wire::SecretType;
 pub mod codes {
     //! Codes of this room's own.
     fault::codes! {
-        OUTCOME_UNKNOWN = "uv.outcome_unknown", "An earlier run handed this request to the ultravisor and ended before it noted the answer.";
-        MAY_DIFFER = "uv.secret_may_differ", "The secret in the store was added by another request of the same type and id: its value may be another.";
-        NOT_PROVED = "uv.secret_not_proved", "Only an id shows that a secret in the store is the right one, and proved_only asks for more.";
-        OTHER_SECRET = "request.other_secret", "A request is for another secret than the name or id that is given with it.";
+        OUTCOME_UNKNOWN = "uv.outcome_unknown", "An earlier run handed this request to the ultravisor, and ended before it recorded the answer.";
+        MAY_DIFFER = "uv.secret_may_differ", "The secret in the store was added by another request of the same type and id: its value may differ.";
+        NOT_PROVED = "uv.secret_not_proved", "Only an id shows that a secret in the store is the right one, and proved_only requires more.";
+        OTHER_SECRET = "request.other_secret", "A request is for a secret other than the name or id given with it.";
     }
 }
 
@@ -79,7 +79,7 @@ impl Plan {
             uv::STORE_LOCKED,
             "The secret store is locked (the ultravisor answered 0x0102 to a probe), and a secret is missing from it.",
         )
-        .hint("A lock cannot be taken back: reboot the guest, then add all secrets before locking."))
+        .hint("A lock cannot be removed: reboot the guest, then add all secrets before locking."))
     }
 
     /// The store as it will be when this is done. A request that is not there yet counts for the association secret that it
@@ -186,8 +186,7 @@ fn one(request: &Loaded, list: &SecretList, record: &Record, planned_adds: &[&Lo
         return Err(list
             .incomplete()
             .hint(
-            "Use a kernel whose uvdevice lists more than one page of secrets. If its secret is none of those that are not \
-             shown, force adds this request.",
+            "Use a kernel whose uvdevice lists more than one page of secrets. If the secret is not among the hidden ones, force adds this request.",
         ));
     } else if record.another_added(request) {
         // Not shown, but all that is in the store came from requests that are in the record.
@@ -206,7 +205,7 @@ fn outcome_unknown(request: &Loaded) -> Fault {
         .map_or_else(|| format!("The {} request", request.secret_type.kind()), |id| format!("The request for {id}"));
     Fault::new(
         codes::OUTCOME_UNKNOWN,
-        format!("{what} was handed to the ultravisor by an earlier run that ended before it noted the answer."),
+        format!("{what} was handed to the ultravisor by an earlier run that ended before it recorded the answer."),
     )
     .hint("If in doubt, reboot the guest and add all requests again; force adds it once more.")
 }
@@ -215,11 +214,10 @@ fn may_differ(request: &Loaded) -> Fault {
     let id = request.id.map(|id| id.to_string()).unwrap_or_default();
     Fault::new(
         codes::MAY_DIFFER,
-        format!("The secret {id} in the store was added by another request: its value may be another."),
+        format!("The secret {id} in the store was added by another request: its value may differ."),
     )
     .hint(
-        "If the secret was replaced on purpose, reboot the guest to give it the new one. If not, leave the guest running, and \
-         restore the secret from the backup: the guest may hold the last one that is right.",
+        "If the secret was replaced on purpose, reboot the guest and add the new one. If not, keep the guest running, and restore the secret from the backup: the guest may hold the last correct one.",
     )
 }
 
@@ -348,7 +346,12 @@ mod tests {
         let planned = plan_one(&ours, &more, &record, false).unwrap();
         assert_eq!((planned.step, planned.warnings[0].code), (Step::Present(Evidence::IdOnly), codes::MAY_DIFFER));
         // An intent without outcome may have left one there, or not.
-        record.note(&other, Fate::Intended);
+        let mut record = Record::default();
+        for (request, fate) in
+            [(request(Some(2), "c"), Fate::Added), (request(Some(3), "d"), Fate::Added), (other, Fate::Intended)]
+        {
+            record.note(&request, fate);
+        }
         assert_eq!(plan_one(&ours, &part, &record, false).unwrap().step, Step::Add);
         assert_eq!(plan_one(&ours, &more, &record, false).unwrap_err().code.name, "uv.list_incomplete");
         // An intent of this very request that left nothing behind is said.

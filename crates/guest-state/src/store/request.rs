@@ -24,7 +24,7 @@ pub struct Request {
     pub src: Option<String>,
     /// Echoed in the results.
     pub label: Option<String>,
-    /// Check mode only: the request is not there yet. Set by the collection's action plugin where V(content) is null or
+    /// Check mode only: the request is not built yet. Set by the collection's action plugin if V(content) is null or
     /// V(src) does not exist.
     pub pending: bool,
 }
@@ -170,7 +170,7 @@ pub fn load(
 fn other_secret(who: &str, known_as: &Requirement, id: SecretId) -> Fault {
     Fault::new(
         codes::OTHER_SECRET,
-        format!("{who}: the request is for the secret {id}, and not for the one that is known as {known_as}."),
+        format!("{who}: the request is for the secret {id}, and not for {known_as}."),
     )
     .hint("Correct the name or id, or give the request that was built for it (seguest.pv.request_info shows what a request is for).")
 }
@@ -178,7 +178,7 @@ fn other_secret(who: &str, known_as: &Requirement, id: SecretId) -> Fault {
 fn decoded(who: &str, content: &str) -> Result<Vec<u8>> {
     let bytes = from_base64(content).ok_or_else(|| {
         Fault::new(args::INVALID, format!("{who}: content is not base64."))
-            .hint("It is base64 of a whole request, as secret_request returns it with return_content: true. For a file use path or src.")
+            .hint("It must be the base64 of a whole request, as secret_request returns it with return_content: true. For a file use path or src.")
     })?;
     Ok(bytes.to_vec())
 }
@@ -188,11 +188,11 @@ fn read(path: &PathText) -> Result<Vec<u8>> {
     match path.read(layout::MAX_REQUEST_LEN as u64 + 1) {
         Ok(bytes) => Ok(bytes),
         Err(e) if e.kind() == ErrorKind::NotFound => {
-            Err(Fault::new(file::MISSING, format!("The request {path} is not there."))
-                .hint("Transfer it to the guest first, or give it as src or content."))
+            Err(Fault::new(file::MISSING, format!("The request {path} does not exist."))
+                .hint("Copy it to the guest first, or give it as src or content."))
         }
         Err(e) => Err(Fault::new(file::UNREADABLE, format!("The request {path} cannot be read: {e}."))
-            .hint("Check the rights of the file, of its folders, and of the user who runs the task.")
+            .hint("Check the permissions of the file, of its folders, and of the user who runs the task.")
             .io(&e)),
     }
 }

@@ -29,7 +29,7 @@ impl Requirement {
         match (name, id) {
             (Some(_), Some(_)) => Err(Fault::new(
                 args::CONFLICT,
-                format!("{who} gives both name and id; one of them says which secret is meant."),
+                format!("{who} gives both name and id; only one of them may name the secret."),
             )
             .hint("Leave one of them out.")),
             (Some(name), None) => Ok(Some(Self::Name(name.0))),

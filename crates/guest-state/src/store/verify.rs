@@ -25,13 +25,13 @@ pub fn verify(wanted: &[Wanted], plan: &Plan, list: &SecretList, proved_only: bo
     let missing: Vec<&Wanted> = each().filter(|(w, planned)| !is_there(w, &planned.step)).map(|(w, _)| w).collect();
     if !missing.is_empty() {
         return Err(Fault::new(uv::SECRET_MISSING, format!("The secret store lacks {}.", names(missing)))
-            .hint("Give its request (path, content or src), or correct the name or id by which it is known."));
+            .hint("Give its request (path, content or src), or correct its name or id."));
     }
     let by_id = |planned: &Planned| planned.step == Step::Present(Evidence::IdOnly);
     let unproved: Vec<&Wanted> = each().filter(|(_, planned)| by_id(planned)).map(|(w, _)| w).collect();
     if proved_only && !unproved.is_empty() {
         let detail = format!(
-            "The store has secrets of these ids, and nothing shows that they come from these requests: {}.",
+            "The store has secrets with these ids, but nothing shows that they come from these requests: {}.",
             names(unproved)
         );
         return Err(Fault::new(codes::NOT_PROVED, detail)

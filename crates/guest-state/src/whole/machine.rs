@@ -6,8 +6,8 @@ use pv_guest::firmware::Role;
 pub mod codes {
     //! Codes of this room's own.
     fault::codes! {
-        OTHER_MACHINE = "uv.other_machine", "None of this host's keys is among those of the machines that the guest may run on.";
-        MACHINE_UNKNOWN = "uv.machine_unknown", "The kernel does not show what this system is or which keys its host has, so whether the guest may run here cannot be known.";
+        OTHER_MACHINE = "uv.other_machine", "None of this host's keys is among those of the allowed machines.";
+        MACHINE_UNKNOWN = "uv.machine_unknown", "The kernel does not show what this system is or which keys its host has, so it is not known whether the guest may run here.";
     }
 }
 
@@ -48,13 +48,13 @@ pub fn check(accepted: &[[u8; 32]], machine: &Machine) -> Result<()> {
     let ours: Vec<String> = ours.iter().map(|key| pv_wire::encode_hex(key)).collect();
     Err(Fault::new(
         codes::OTHER_MACHINE,
-        format!("The guest runs on another machine than it may: the host key here is {}.", ours.join(" or ")),
+        format!("The guest runs on a machine that is not allowed: the host key here is {}.", ours.join(" or ")),
     )
-    .hint("Move the guest, or add the machine's host key hash."))
+    .hint("Move the guest, or add the machine's host key hash to the allowed ones."))
 }
 
 fn unknown(why: &str) -> Fault {
-    Fault::new(codes::MACHINE_UNKNOWN, format!("Where the guest runs cannot be known: {why}."))
+    Fault::new(codes::MACHINE_UNKNOWN, format!("The machine that the guest runs on cannot be identified: {why}."))
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ pub use run::{Answer, run};
 pub use steps::{State, Step, StepReport};
 
 use crate::lock::Guard;
-use crate::{boot_files, facts, queues, store};
+use crate::{boot_files, evidence, facts, queues, store};
 use fault::Fault;
 use std::time::Duration;
 
@@ -35,6 +35,8 @@ pub struct Desired {
     pub queues: Queues,
     /// What it runs at each boot; `None`: that is left as it is.
     pub boot_files: Option<boot_files::Desired>,
+    /// An attestation request that it is to answer at the end.
+    pub attest: Option<evidence::Asked>,
     /// Which facts are returned beside.
     pub facts: Option<Vec<facts::Part>>,
     /// For how long a step may take.
@@ -42,10 +44,16 @@ pub struct Desired {
 }
 
 impl Desired {
+    /// Whether the secret store is looked at: secrets are wanted, or queues that need some.
+    fn looks_at_store(&self) -> bool {
+        !self.secrets.is_empty() || self.queues.needs_secrets()
+    }
+
     /// Whether anything is asked that only a Secure Execution guest can be.
     fn asks_of_a_guest(&self) -> bool {
         let leaves_queues_alone = matches!(self.queues, Queues::Any);
-        !(self.secrets.is_empty() && leaves_queues_alone && self.machines.is_empty() && self.facts.is_none())
+        let asks_nothing = self.machines.is_empty() && self.facts.is_none() && self.attest.is_none();
+        !(self.secrets.is_empty() && leaves_queues_alone && asks_nothing)
     }
 }
 

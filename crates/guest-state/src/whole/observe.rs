@@ -3,6 +3,7 @@
 use super::machine::Machine;
 use super::{Desired, Queues};
 use crate::boot_files;
+use crate::evidence;
 use crate::queues::{self, Fleet};
 use crate::store::Record;
 use fault::{Fault, Result};
@@ -16,7 +17,7 @@ use std::fs::File;
 /// What a room is observed and changed by, and the locks that keep others off until it is dropped.
 #[derive(Debug)]
 pub struct Hands {
-    /// The ultravisor, where the store or an association needs it.
+    /// The ultravisor, where the store, an association or an attestation needs it.
     pub device: Option<Result<Device>>,
     /// The record of this boot.
     pub boot: BootRecord,
@@ -48,6 +49,8 @@ pub struct Observed<'a> {
     pub fleet: Option<Result<Fleet<'a>>>,
     /// What is there for the boot.
     pub boot_files: Option<Result<boot_files::Observed>>,
+    /// What is known of attestation here.
+    pub evidence: Option<Result<evidence::Seen>>,
 }
 
 impl Hands {
@@ -59,10 +62,11 @@ impl Hands {
         let boot = BootRecord::of_this_boot()?;
         let mut hands =
             Self { device: None, boot, store: Ok(()), queues: Ok(()), _store_lock: None, _queues_lock: None };
-        if !desired.secrets.is_empty() || desired.queues.needs_secrets() {
+        if desired.looks_at_store() || desired.attest.is_some() {
             hands.device = Some(Device::open());
         }
-        if !check_mode && !desired.secrets.is_empty() {
+        // What is said of the requests that were added must be what is measured.
+        if !check_mode && (!desired.secrets.is_empty() || desired.attest.is_some()) {
             hands.store = hands.boot.alone_on_store(desired.timeout).map(|lock| hands._store_lock = Some(lock));
         }
         if let (false, Queues::Wanted(_)) = (check_mode, &desired.queues) {
@@ -76,13 +80,15 @@ impl Hands {
         let machine = desired
             .asks_of_a_guest()
             .then(|| Machine { role: firmware::role().ok(), host_keys: firmware::host_key_hashes().ok().flatten() });
-        let store = self.device.as_ref().map(|device| self.store(device, desired.secrets.is_empty()));
+        let device = self.device.as_ref().filter(|_| desired.looks_at_store());
+        let store = device.map(|device| self.store(device, desired.secrets.is_empty()));
         let fleet = match &desired.queues {
             Queues::Wanted(queues) => Some(self.fleet(queues, check_mode)),
             Queues::Later(_) | Queues::Any => None,
         };
         let boot_files = desired.boot_files.as_ref().map(boot_files::observe);
-        Observed { machine, store, fleet, boot_files }
+        let evidence = desired.attest.as_ref().map(|_| self.evidence());
+        Observed { machine, store, fleet, boot_files, evidence }
     }
 
     /// The store. Where nothing is wanted of it, only what is in it.
@@ -94,6 +100,15 @@ impl Hands {
             return Ok(StoreSeen { list, record: Record::default(), lock: LockState::Unknown });
         }
         Ok(StoreSeen { list, record: self.boot.load(Topic::Requests)?, lock: device.probe_lock()? })
+    }
+
+    /// What is known of attestation, where there is somebody to be asked.
+    fn evidence(&self) -> Result<evidence::Seen> {
+        self.store.clone()?;
+        if let Some(Err(fault)) = &self.device {
+            return Err(fault.clone());
+        }
+        Ok(evidence::observe())
     }
 
     fn fleet(&self, desired: &queues::Desired, check_mode: bool) -> Result<Fleet<'_>> {

@@ -5,7 +5,7 @@ use super::observe::{Observed, StoreSeen};
 use super::{Desired, Queues, Step, machine};
 use crate::queues::{self, Situation};
 use crate::store::Wanted;
-use crate::{boot_files, lock, store};
+use crate::{boot_files, evidence, lock, store};
 use ansible_contract::{Failure, Outcome, warning};
 use fault::{Fault, Result};
 use pv_guest::uv::{LockState, SecretList};
@@ -28,6 +28,8 @@ pub struct Plan {
     pub bind: Option<queues::Answer>,
     /// What is written for the boot.
     pub at_boot: Option<Planned<boot_files::Plan, boot_files::Report>>,
+    /// Whether the attestation request can be answered.
+    pub attest: Option<evidence::Answer>,
     /// Steps that fail because it could not be seen how things are, with what is known of them all the same.
     pub unseen: Vec<Step>,
 }
@@ -42,6 +44,7 @@ impl Plan {
             (self.lock.is_some(), Step::Lock),
             (self.bind.is_some(), Step::Bind),
             (self.at_boot.is_some(), Step::AtBoot),
+            (self.attest.is_some(), Step::Attest),
         ];
         asked.into_iter().filter_map(|(asked, step)| asked.then_some(step))
     }
@@ -88,6 +91,10 @@ pub fn plan(desired: &Desired, observed: &Observed<'_>) -> Plan {
         (_, Some(Err(fault))) => Some(Err(Failure::from(fault.clone()))),
         _ => None,
     };
+    plan.attest = desired.attest.as_ref().zip(observed.evidence.as_ref()).map(|(asked, seen)| match seen {
+        Ok(seen) => evidence::predict(asked, seen),
+        Err(fault) => Err(Failure::from(fault.clone())),
+    });
     plan
 }
 
@@ -134,6 +141,9 @@ fn unseen(desired: &Desired, observed: &Observed<'_>) -> Vec<Step> {
     if matches!(&observed.boot_files, Some(Err(fault)) if fault.code != boot_files::codes::NOT_OURS) {
         unseen.push(Step::AtBoot);
     }
+    if let Some(Err(_)) = &observed.evidence {
+        unseen.push(Step::Attest);
+    }
     unseen
 }
 
@@ -177,7 +187,7 @@ fn plan_store(desired: &Desired, seen: &StoreSeen, plan: &mut Plan) -> SecretLis
 fn later(fault: &Fault) -> Outcome<queues::Report> {
     Outcome {
         changed: true,
-        msg: "Which queues are wanted cannot be known yet.".into(),
+        msg: "The wanted queues are not known yet.".into(),
         warnings: vec![warning(fault)],
         diff: Vec::new(),
         predicted_partial: true,

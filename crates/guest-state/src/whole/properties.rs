@@ -132,7 +132,13 @@ impl Model {
         let machine = Machine { role: Some(Role::Guest), host_keys: None };
         plan(
             desired,
-            &Observed { machine: Some(machine), store: Some(Ok(store)), fleet: Some(Ok(fleet)), boot_files: None },
+            &Observed {
+                machine: Some(machine),
+                store: Some(Ok(store)),
+                fleet: Some(Ok(fleet)),
+                boot_files: None,
+                evidence: None,
+            },
         )
     }
 
@@ -252,6 +258,7 @@ fn desired(random: &mut Random, model: &Model) -> Desired {
         guard,
         queues,
         boot_files: None,
+        attest: None,
         facts: None,
         timeout: Duration::ZERO,
     }
@@ -259,7 +266,7 @@ fn desired(random: &mut Random, model: &Model) -> Desired {
 
 fn told(desired: &Desired, plan: &Plan) -> (Steps, Report) {
     let mut report = Report::default();
-    let steps = tell(&desired.queues, plan, &mut report);
+    let steps = tell(desired, plan, &mut report);
     (steps, report)
 }
 

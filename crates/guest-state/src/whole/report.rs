@@ -4,32 +4,35 @@ use super::steps::StepReport;
 use crate::facts::AnsibleFacts;
 use crate::queues::{EntryReport, QueueReport, Status};
 use crate::store::Added;
-use crate::{boot_files, lock, queues, store};
+use crate::{boot_files, evidence, lock, queues, store};
 use pv_guest::uv::SecretInfo;
 use serde::Serialize;
 
-/// How the guest stands. What was not asked for is null.
+/// The state of the guest. Parts that were not asked for are null.
 #[derive(Clone, Debug, Default, Serialize)]
 #[cfg_attr(feature = "docs", derive(schemars::JsonSchema))]
 pub struct Report {
-    /// The steps that were asked for, in their order: V(machine), V(add), V(verify), V(lock), V(bind), V(at_boot).
+    /// The steps that were asked for, in their order: V(machine), V(add), V(verify), V(lock), V(bind), V(at_boot),
+    /// V(attest).
     pub steps: Vec<StepReport>,
     /// One entry for each of O(secrets), in their order, as M(seguest.pv.secret_add) returns them.
     pub requests: Option<Vec<Added>>,
     /// The secrets in the store.
     pub secrets: Option<Vec<SecretInfo>>,
-    /// How many secrets are in the store; more than are listed where the kernel shows only a part.
+    /// How many secrets are in the store; more than are listed if the kernel shows only a part.
     pub total: Option<u16>,
-    /// How it stands with the lock.
+    /// The state of the lock.
     pub lock: Option<Locked>,
     /// How each of O(queues) is served, in their order, as M(seguest.pv.ap_bind) returns them.
     pub entries: Option<Vec<EntryReport>>,
     /// All queues that the guest has, by APQN, as M(seguest.pv.ap_bind) returns them.
     pub queues: Option<Vec<QueueReport>>,
-    /// Queues that were bound only to look at them, and released again. That is no change.
+    /// Queues that were bound only to read their MKVP, and released again. This is not a change.
     pub inspected: Option<Vec<String>>,
     /// What the guest runs at each boot.
     pub at_boot: Option<boot_files::Report>,
+    /// The answer to O(attest), as M(seguest.pv.attest) returns it.
+    pub attestation: Option<evidence::Report>,
     /// The warnings, with O(note_warnings).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub noted: Option<Vec<String>>,
@@ -38,11 +41,11 @@ pub struct Report {
     pub ansible_facts: Option<AnsibleFacts>,
 }
 
-/// How it stands with the lock.
+/// The state of the lock.
 #[derive(Clone, Debug, Default, Serialize)]
 #[cfg_attr(feature = "docs", derive(schemars::JsonSchema))]
 pub struct Locked {
-    /// Whether the secret store is locked now; null where it cannot be known (check mode).
+    /// Whether the secret store is locked now; null if that cannot be known (check mode).
     pub locked: Option<bool>,
 }
 
@@ -58,7 +61,7 @@ impl Report {
         for queue in self.queues.iter_mut().flatten() {
             queue.after = queue.before.clone();
         }
-        self.at_boot = None;
+        (self.at_boot, self.attestation) = (None, None);
     }
 
     /// Takes up what is told of the store.

@@ -8,7 +8,7 @@ use super::{Desired, Queues};
 use crate::facts::{self, Manner};
 use crate::queues::{self, Situation};
 use crate::store::{self, Apply};
-use crate::{boot_files, lock};
+use crate::{boot_files, evidence, lock};
 use ansible_contract::{Failure, Outcome};
 use fault::Result;
 use pv_guest::uv::{Device, LockState, SecretList};
@@ -26,7 +26,7 @@ pub fn run(desired: Desired, check_mode: bool) -> Answer {
     let observed = hands.observe(&desired, check_mode);
     let plan = plan(&desired, &observed);
     let mut report = Report::default();
-    let mut told = tell(&desired.queues, &plan, &mut report);
+    let mut told = tell(&desired, &plan, &mut report);
     if !check_mode {
         if told.is_over() {
             told.nothing_written();
@@ -60,7 +60,7 @@ fn answer(steps: Steps, mut report: Report) -> Answer {
 }
 
 /// The plan, step by step. Every one is told, also those behind one that fails: each is a verdict of its own.
-pub(super) fn tell(wanted: &Queues, plan: &Plan, report: &mut Report) -> Steps {
+pub(super) fn tell(desired: &Desired, plan: &Plan, report: &mut Report) -> Steps {
     let mut steps = Steps::new(plan.steps(), true);
     if let Some(machine) = &plan.machine {
         steps.take(Step::Machine, checked(machine.clone(), WHERE_IT_MAY));
@@ -90,13 +90,19 @@ pub(super) fn tell(wanted: &Queues, plan: &Plan, report: &mut Report) -> Steps {
     if let Some(bind) = &plan.bind {
         take_bind(&mut steps, report, bind.clone());
     }
-    if let Queues::Later(fault) = wanted {
+    if let Queues::Later(fault) = &desired.queues {
         steps.unknown(Step::Bind, Some(fault));
     }
     if let Some(at_boot) = &plan.at_boot {
         report.at_boot = steps.take(Step::AtBoot, told(at_boot));
         if at_boot.as_ref().is_ok_and(|(planned, _)| !planned.is_certain()) {
             steps.unknown(Step::AtBoot, None);
+        }
+    }
+    if let Some(attest) = &plan.attest {
+        report.attestation = steps.take(Step::Attest, attest.clone());
+        if let Some(evidence::Given::Later(fault)) = desired.attest.as_ref().map(|asked| &asked.request) {
+            steps.unknown(Step::Attest, fault.as_ref());
         }
     }
     plan.unseen.iter().for_each(|step| steps.unknown(*step, None));
@@ -107,11 +113,11 @@ pub(super) fn tell(wanted: &Queues, plan: &Plan, report: &mut Report) -> Steps {
 fn take_bind(steps: &mut Steps, report: &mut Report, bound: queues::Answer) {
     report.queues(steps.take(Step::Bind, bound));
     if report.entries.iter().flatten().any(|entry| entry.status == queues::Status::Unserved) {
-        steps.not_yet(Step::Bind, "What can be done is done, and not every wanted queue is served.");
+        steps.not_yet(Step::Bind, "As much as possible was done, but not every wanted queue is served.");
     }
 }
 
-const WHERE_IT_MAY: &str = "It is a Secure Execution guest, on a machine that it may run on.";
+const WHERE_IT_MAY: &str = "This is a Secure Execution guest on an allowed machine.";
 
 const VERIFIED: &str = "Every secret is in the store.";
 
@@ -155,6 +161,11 @@ fn apply(desired: &Desired, hands: &Hands, observed: Observed<'_>, plan: Plan, r
     }
     if let (Some(wanted), Some(Ok((planned, _)))) = (&desired.boot_files, &plan.at_boot) {
         report.at_boot = steps.take(Step::AtBoot, boot_files::apply(wanted, planned));
+    }
+    if let (false, Some(asked), Some(Ok(seen)), Some(device)) =
+        (steps.is_over(), &desired.attest, &observed.evidence, device)
+    {
+        report.attestation = steps.take(Step::Attest, evidence::answer(asked, seen, device, &hands.boot));
     }
     steps
 }

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 #[cfg_attr(feature = "docs", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Step {
-    /// It runs where it may.
+    /// The guest runs on an allowed machine.
     Machine,
     /// Its secrets are added.
     Add,
@@ -21,11 +21,13 @@ pub enum Step {
     Lock,
     /// Its queues are bound and associated.
     Bind,
-    /// It does the same at each boot.
+    /// The guest does the same at each boot.
     AtBoot,
+    /// It answers an attestation request. That changes nothing.
+    Attest,
 }
 
-/// How a step stands.
+/// The state of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "docs", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
@@ -50,12 +52,12 @@ pub struct StepReport {
     pub step: Step,
     /// How it stands.
     pub state: State,
-    /// Code of why it failed, or cannot be known.
+    /// Error code, if it failed or cannot be known.
     pub code: Option<String>,
-    /// The same in a sentence, or what was done or would be.
+    /// The error as a sentence, or what was done or would be done.
     pub detail: Option<String>,
-    /// The verdict: whether the guest is as wanted in this, before anything is done in check mode, else after the run.
-    /// Null where that cannot be known.
+    /// Whether the guest is as wanted in this step: in check mode as it is now, otherwise after the run. Null if that
+    /// cannot be known.
     pub right: Option<bool>,
 }
 
@@ -180,6 +182,9 @@ impl Steps {
         for told in self.reports.iter_mut().filter(|told| told.state == State::WouldChange) {
             told.state = State::NotReached;
         }
+        if let Some(told) = self.of(Step::Attest).filter(|told| told.state != State::Failed) {
+            *told = StepReport { step: Step::Attest, state: State::NotReached, code: None, detail: None, right: None };
+        }
         self.changed = false;
         self.diff.clear();
     }
@@ -195,10 +200,10 @@ impl Steps {
         match (done.is_empty(), would.is_empty()) {
             (true, true) if is_right => "The guest is as wanted.".into(),
             (true, true) => {
-                "Nothing more can be done for the guest; see its steps for what is wrong or not known.".into()
+                "Nothing more can be done for the guest; see its steps for what is wrong or unknown.".into()
             }
             (false, _) if is_right => format!("The guest is as wanted now; changed: {}.", done.join(", ")),
-            (false, _) => format!("What could be done is done; changed: {}.", done.join(", ")),
+            (false, _) => format!("As much as possible was done; changed: {}.", done.join(", ")),
             (true, false) => format!("The guest is not as wanted; would change: {}.", would.join(", ")),
         }
     }
@@ -225,6 +230,7 @@ impl Step {
             Self::Lock => "lock",
             Self::Bind => "bind",
             Self::AtBoot => "at_boot",
+            Self::Attest => "attest",
         }
     }
 }

@@ -41,8 +41,10 @@ impl Bus {
     /// [`codes::NO_AP_BUS`], [`codes::ATTRIBUTE_UNREADABLE`].
     pub fn find() -> Result<Self> {
         if !Path::new(BUS).is_dir() {
-            return Err(Fault::new(codes::NO_AP_BUS, format!("The kernel shows no AP bus: {BUS} is not there."))
-                .hint("Give the guest crypto queues (vfio-ap), and load the kernel module ap if the kernel has it as a module."));
+            return Err(Fault::new(codes::NO_AP_BUS, format!("The kernel shows no AP bus: {BUS} does not exist."))
+                .hint(
+                    "Give the guest crypto queues (vfio-ap), and load the module ap if the kernel has it as a module.",
+                ));
         }
         let path = Path::new(BUS).join("features");
         Ok(Self { features: sysfs::read_optional(&path).map_err(|e| unreadable(&path, &e))? })
@@ -61,7 +63,7 @@ impl Bus {
         if firmware::role().map_err(|e| unreadable(&firmware::path("prot_virt_guest"), &e))? != firmware::Role::Guest {
             return Err(Fault::new(
                 codes::NOT_A_GUEST,
-                "This system is not a Secure Execution guest: /sys/firmware/uv/prot_virt_guest does not say 1.",
+                "This system is not a Secure Execution guest: /sys/firmware/uv/prot_virt_guest is not 1.",
             )
             .hint("Run this on the guest that the queues are for."));
         }
@@ -69,7 +71,7 @@ impl Bus {
             _ if self.has_secure_binding() => Ok(()),
             Some(features) => Err(Fault::new(codes::NO_SECURE_BINDING, format!("The AP bus has no secure binding: {BUS}/features says {features:?}, without APSB."))
                 .hint("It needs a crypto adapter, firmware and a host kernel that support AP pass-through to Secure Execution guests.")),
-            None => Err(Fault::new(codes::NO_SECURE_BINDING, format!("The AP bus has no secure binding: there is no {BUS}/features, so the kernel does not know of it."))
+            None => Err(Fault::new(codes::NO_SECURE_BINDING, format!("The AP bus has no secure binding: there is no {BUS}/features, so the kernel does not support it."))
                 .hint("Update the guest's kernel: secure binding came with Linux 6.6.")),
         }
     }
@@ -100,7 +102,7 @@ impl Bus {
                         timeout.as_secs()
                     ),
                 )
-                .hint("Look at the kernel's messages of ap and zcrypt; raise timeout if the bus is merely slow."));
+                .hint("Check the kernel's messages of ap and zcrypt; raise timeout if the bus is only slow."));
             }
             thread::sleep(pause);
             pause = (pause * 2).min(Duration::from_millis(100));

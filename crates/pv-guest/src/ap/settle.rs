@@ -118,9 +118,9 @@ impl Note {
 
     fn why(self) -> String {
         match self {
-            Self::Bind(_) => "an earlier run bound it and ended before it was finished".into(),
-            Self::Release(..) => "an earlier run was to release it and did not get that done".into(),
-            Self::Move { to, .. } => format!("an earlier run put {to} in its place and ended before"),
+            Self::Bind(_) => "an earlier run bound it, and was interrupted".into(),
+            Self::Release(..) => "an earlier run tried to release it, and was interrupted".into(),
+            Self::Move { to, .. } => format!("an earlier run replaced it by {to}, and was interrupted"),
         }
     }
 }

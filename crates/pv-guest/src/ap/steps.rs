@@ -18,17 +18,17 @@ const EFFECT_SHOWS_WITHIN: Duration = Duration::from_secs(1);
 const HINT_LOOK: &str =
     "Look at the card and the queue with lszcrypt -V, and at the kernel's log (dmesg); then run the task again.";
 
-/// What to do with a queue in use that is to be released.
+/// What to do with a queue in use that must be released.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[cfg_attr(feature = "docs", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum WhenBusy {
-    /// Leave it and fail.
+    /// Leave the queue, and fail.
     #[default]
     Fail,
-    /// Wait until it is not, at most the timeout.
+    /// Wait until it is idle, at most the timeout.
     Wait,
-    /// Release it: the requests in it are lost.
+    /// Release the queue: its requests are lost.
     Force,
 }
 

@@ -37,7 +37,7 @@ impl ToolLock {
                 // Without the folder pvapconfig cannot run either.
                 Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Self { path: None }),
                 Err(e) if e.kind() == io::ErrorKind::AlreadyExists => remove_if_stale(path)?,
-                Err(e) => return Err(busy(&format!("its lock file {} cannot be made: {e}", path.display()))),
+                Err(e) => return Err(busy(&format!("its lock file {} cannot be created: {e}", path.display()))),
             }
         }
         Err(busy(&format!("its lock file {} came back as soon as a stale one was removed", path.display())))
@@ -105,7 +105,7 @@ fn pid_in(path: &Path) -> Result<Option<i32>> {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
         other => other.map_err(|e| busy(&format!("its lock file {} cannot be read: {e}", path.display())))?,
     };
-    let found = file.metadata().map_err(|e| busy(&format!("its lock file cannot be looked at: {e}")))?;
+    let found = file.metadata().map_err(|e| busy(&format!("its lock file cannot be examined: {e}")))?;
     if !found.is_file() || ![0, nix::unistd::geteuid().as_raw()].contains(&found.uid()) {
         return Err(busy(&format!("its lock file {} is not a regular file of root's", path.display())));
     }

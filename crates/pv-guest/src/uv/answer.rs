@@ -6,9 +6,8 @@ use super::device::UvAnswer;
 use crate::codes;
 use fault::{Code, Fault};
 
-const STOP_USING: &str =
-    "Stop using this guest and look into the host: such an answer does not come about in normal operation.";
-const REBOOT: &str = "A lock cannot be taken back: reboot the guest, then add all secrets before locking.";
+const STOP_USING: &str = "Stop using this guest and examine the host: such an answer never occurs in normal operation.";
+const REBOOT: &str = "A lock cannot be removed: reboot the guest, then add all secrets before locking.";
 const BUILD_AGAIN: &str = "Build the request again for this ultravisor; the facts module shows what it supports.";
 
 /// Return code, code, meaning, what to do next.
@@ -26,7 +25,7 @@ const COMMON: Answers = &[
         0x0002,
         codes::INVALID_COMMAND,
         "invalid ultravisor command",
-        "This machine's ultravisor does not offer the call.",
+        "This machine's ultravisor does not support the call.",
     ),
     (
         0x0005,
@@ -62,8 +61,7 @@ pub(super) const ADD: Answers = &[
         0x0108,
         codes::NOT_FOR_THIS_GUEST,
         "the request cannot be decrypted",
-        "It was built for another host key or another image, or was changed on the way; the ultravisor does not tell which. \
-         Build it again from this host's key document and the image that this guest runs.",
+        "It was built for another host key or another image, or was changed in transit; the ultravisor does not report which. Build it again from this host's key document and the image that this guest runs.",
     ),
     (0x0109, codes::SECRET_UNSUPPORTED, "unsupported secret type or extension", BUILD_AGAIN),
     (0x010a, codes::SECRET_LENGTH, "invalid length of the secret", BUILD_AGAIN),
@@ -77,7 +75,7 @@ pub(super) const ADD: Answers = &[
         0x010c,
         codes::SECRET_REFUSED,
         "the secret cannot be added",
-        "Something that the request or the image demands is not met, for example the extension secret or the CUID; the ultravisor does not tell which.",
+        "Something that the request or the image demands is not met, for example the extension secret or the CUID; the ultravisor does not report which.",
     ),
     (0x010d, codes::DUMP_IN_PROGRESS, "a dump of the guest is in progress", "Try again when the dump has ended."),
 ];
@@ -90,7 +88,7 @@ pub(super) const LOCK: Answers = &[
         "not allowed to modify the secret store",
         "The guest's configuration does not permit it.",
     ),
-    (0x0102, codes::STORE_LOCKED, "the secret store is locked already", REBOOT),
+    (0x0102, codes::STORE_LOCKED, "the secret store is already locked", REBOOT),
 ];
 
 /// Answers of the retrieve call.
@@ -136,7 +134,7 @@ pub(super) fn fault(purpose: &str, own: Answers, answer: UvAnswer) -> Fault {
         (
             codes::UNKNOWN_ANSWER,
             "a code that is not documented for this call",
-            "Look the code up in the machine's documentation; nothing is concluded from it here.",
+            "Look up the code in the machine's documentation; the module does not interpret it.",
         ),
         |(_, code, meaning, hint)| (*code, *meaning, *hint),
     );
@@ -154,10 +152,11 @@ pub(super) fn fault(purpose: &str, own: Answers, answer: UvAnswer) -> Fault {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::uv::attest::ATTEST;
 
     #[test]
     fn every_meaning_of_a_calls_answers_has_a_code_of_its_own_and_says_what_to_do() {
-        for own in [ADD, LOCK, RETRIEVE] {
+        for own in [ADD, LOCK, RETRIEVE, ATTEST] {
             let answers: Vec<_> = COMMON.iter().chain(own).collect();
             for (at, (rc, code, meaning, hint)) in answers.iter().enumerate() {
                 for (other, known, means, _) in &answers[at + 1..] {
@@ -173,6 +172,10 @@ mod tests {
     fn the_same_number_means_another_thing_to_another_call() {
         let code = |own, rc| fault("do it", own, UvAnswer { rc, rrc: 0 }).code;
         assert_eq!((code(ADD, 0x0102), code(RETRIEVE, 0x0102)), (codes::STORE_LOCKED, codes::RETRIEVE_ACCESS));
+        assert_eq!(
+            (code(ADD, 0x010c).name, code(ATTEST, 0x010c).name),
+            ("uv.secret_refused", "attest.no_host_key_slot")
+        );
         assert_eq!(code(LOCK, 0x0108), codes::UNKNOWN_ANSWER);
         assert_eq!((code(&[], 0x0102), code(&[], 0x0005)), (codes::UNKNOWN_ANSWER, codes::INVALID_SIZE));
     }

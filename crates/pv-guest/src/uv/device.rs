@@ -1,6 +1,7 @@
 //! `/dev/uv` and its calls: 64-byte control block, one typed call each (Linux `drivers/s390/char/uvdevice.c`).
 
 use super::answer::{self, Answers};
+use super::attest::{self, Measuring};
 use super::list::Secret;
 use crate::{codes, firmware};
 use fault::{Fault, Result};
@@ -141,7 +142,9 @@ macro_rules! calls {
 
 calls! {
     /// Asks which calls there are.
-    Info = 0, "tell which calls it offers", &[], &'a mut InfoWords;
+    Info = 0, "list the calls that it supports", &[], &'a mut InfoWords;
+    /// Attests the guest.
+    Attest = 1, "attest the guest", attest::ATTEST, &'a mut Measuring;
     /// Adds a secret.
     Add = 2, "add a secret", answer::ADD, Request<'a>;
     /// Lists the secrets.
@@ -175,13 +178,13 @@ impl Device {
         opened.map(|file| Self { file }).map_err(|e| match e.raw_os_error().map(Errno::from_raw) {
             Some(errno @ (Errno::ENOENT | Errno::ENODEV | Errno::ENXIO)) => Fault::new(
                 codes::NO_DEVICE,
-                format!("The ultravisor device {PATH} is not there ({e})."),
+                format!("The ultravisor device {PATH} does not exist ({e})."),
             )
             .hint("Run this in a Secure Execution guest with the kernel module uvdevice loaded (modprobe uvdevice).")
             .errno(errno as i32),
             Some(errno @ (Errno::EACCES | Errno::EPERM)) => not_permitted(errno),
             _ => Fault::new(codes::IOCTL_FAILED, format!("The ultravisor device {PATH} cannot be opened: {e}."))
-                .hint("Look at the kernel's log (dmesg), and at the rights of the device.")
+                .hint("Check the kernel's log (dmesg), and the permissions of the device.")
                 .io(&e),
         })
     }
@@ -220,9 +223,9 @@ impl Device {
         let bit = 1 << Retrieve::NUMBER;
         if words.device & bit == 0 {
             Err(no_retrieve("the kernel's uvdevice does not know the call")
-                .hint("It came with Linux 6.13: update the guest's kernel."))
+                .hint("It needs Linux 6.13 or newer: update the guest's kernel."))
         } else if firmware::has_facility(firmware::RETRIEVE_SECRET) == Some(false) {
-            Err(no_retrieve("this machine's ultravisor does not offer the call")
+            Err(no_retrieve("this machine's ultravisor does not support the call")
                 .hint("Retrievable secrets need an IBM z17 or a newer machine."))
         } else {
             Ok(())
@@ -243,7 +246,7 @@ impl Device {
             return Err(Fault::new(
                 codes::LIST_MALFORMED,
                 format!(
-                    "The secret of index {} has {length} bytes by the list of secrets; retrievable ones have 1 to {MAX_RETRIEVED}.",
+                    "The secret of index {} has {length} bytes, says the list of secrets; retrievable ones have 1 to {MAX_RETRIEVED}.",
                     secret.index
                 ),
             )
@@ -313,11 +316,11 @@ impl Device {
 
 fn no_retrieve(why: &str) -> Fault {
     Fault::new(codes::RETRIEVE_UNSUPPORTED, format!("Secrets cannot be retrieved here: {why}."))
-.hint("It takes a kernel and a machine that offer it; see ansible_facts.secure_execution.ultravisor of the facts module.")
+.hint("It needs a kernel and a machine that support it; see ansible_facts.secure_execution.ultravisor of the facts module.")
 }
 
 fn not_permitted(errno: Errno) -> Fault {
-    Fault::new(codes::NOT_PERMITTED, format!("The kernel does not let this user use {PATH} ({}).", errno.desc()))
+    Fault::new(codes::NOT_PERMITTED, format!("This user is not allowed to use {PATH} ({}).", errno.desc()))
         .hint("Run the task as root (become: true).")
         .errno(errno as i32)
 }

@@ -8,7 +8,7 @@ use pv_wire::{SecretId, SecretType};
 
 /// What to do about an answer that cannot be right.
 pub(super) const HINT_CORRUPT: &str =
-    "Kernel or firmware have a fault: report it to the distributor, with the versions of both.";
+    "This is a bug in the kernel or the firmware: report it to the distributor, with the versions of both.";
 
 /// Header: u16 entries in this answer, u16 entries in the store, 12 bytes not needed here; big endian.
 const HEADER_LEN: usize = 16;
@@ -34,16 +34,16 @@ pub struct Secret {
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 #[cfg_attr(feature = "docs", derive(schemars::JsonSchema))]
 pub struct SecretInfo {
-    /// Place in the store, in order of adding: what C(se_associate) takes.
+    /// Index in the store, in the order of adding, as C(se_associate) takes it.
     pub index: u16,
     /// Type, as the option O(seguest.pv.secret_request#module:type) spells it.
     #[serde(rename = "type")]
     pub option: String,
-    /// Kind, as pvsecret names it.
+    /// Type, as pvsecret names it.
     pub kind: String,
-    /// Id, C(0x) and 64 hex digits. Whoever built the request chose it: it names the secret and proves nothing.
+    /// Id, C(0x) and 64 hex digits. Whoever built the request chose it; it proves nothing.
     pub id: String,
-    /// The id as a name, where it is one in printable ASCII.
+    /// The id as a name, if it is one in printable ASCII.
     pub name: Option<String>,
 }
 
@@ -82,7 +82,7 @@ impl SecretList {
     /// The error for who must conclude an absence from a list that is not complete.
     pub fn incomplete(&self) -> Fault {
         let (shown, total) = (self.secrets.len(), self.total);
-        Fault::new(codes::LIST_INCOMPLETE, format!("The kernel shows {shown} of the store's {total} secrets, and what is sought is not among them; it may be among the others."))
+        Fault::new(codes::LIST_INCOMPLETE, format!("The kernel shows {shown} of the store's {total} secrets, and the wanted one is not among them; it may be among the others."))
             .hint("Use a kernel whose uvdevice lists more than one page of secrets, or add fewer secrets.")
     }
 
@@ -114,7 +114,7 @@ impl SecretList {
         let malformed = |what: String| {
             Fault::new(
                 codes::LIST_MALFORMED,
-                format!("The secret list that the ultravisor gave contradicts itself: {what}."),
+                format!("The list of secrets from the ultravisor contradicts itself: {what}."),
             )
             .hint(HINT_CORRUPT)
         };
@@ -125,7 +125,7 @@ impl SecretList {
             .get(..stored * ENTRY_LEN)
             .ok_or_else(|| malformed(format!("{stored} entries do not fit into {} bytes", bytes.len())))?;
         if stored > usize::from(total) {
-            return Err(malformed(format!("{stored} entries are shown, but there are {total} in all")));
+            return Err(malformed(format!("{stored} entries are shown, but there are {total} in total")));
         }
         let secrets = entries.chunks_exact(ENTRY_LEN).filter_map(|entry| {
             let id = SecretId(entry.get(16..48)?.try_into().ok()?);

@@ -50,7 +50,7 @@ pub(super) fn get(via: &Via, address: &Uri, time: Duration, limit: u64) -> io::R
 fn connect(via: &Via, deadline: Instant) -> io::Result<TcpStream> {
     // The brackets of an IPv6 address belong to the address of the proxy only.
     let host = via.proxy.host().trim_start_matches('[').trim_end_matches(']');
-    let mut last = io::Error::new(ErrorKind::NotFound, "its host is not known here");
+    let mut last = io::Error::new(ErrorKind::NotFound, "its host name cannot be resolved");
     for address in resolved(host.to_owned(), via.proxy.port(), deadline)? {
         match TcpStream::connect_timeout(&address, left(deadline)?) {
             Ok(stream) => return Ok(stream),
@@ -109,7 +109,7 @@ pub fn read(mut stream: impl BufRead, limit: u64) -> io::Result<Answer> {
     let (status, headers) = loop {
         let first = line(&mut stream, &mut room)?;
         let status = first.strip_prefix("HTTP/1.").and_then(|rest| rest.get(2..5)).and_then(|text| text.parse().ok());
-        let status: u16 = status.ok_or_else(|| invalid("what came is no answer of HTTP/1"))?;
+        let status: u16 = status.ok_or_else(|| invalid("the answer is not HTTP/1"))?;
         let mut headers = Vec::new();
         loop {
             let header = line(&mut stream, &mut room)?;
@@ -129,12 +129,12 @@ pub fn read(mut stream: impl BufRead, limit: u64) -> io::Result<Answer> {
     let mut content = Vec::new();
     if status == 200 {
         let length =
-            header("content-length").map(|text| text.parse::<u64>().map_err(|_| invalid("its length is no number")));
+            header("content-length").map(|text| text.parse::<u64>().map_err(|_| invalid("its length is not a number")));
         match (header("transfer-encoding"), length.transpose()?) {
             (Some(encoding), _) if encoding.eq_ignore_ascii_case("chunked") => {
                 chunks(&mut stream, limit, &mut content)?
             }
-            (Some(_), _) => return Err(invalid("it is encoded in a way that was not asked for")),
+            (Some(_), _) => return Err(invalid("its encoding was not requested")),
             (None, Some(length)) => exactly(&mut stream, length, limit, &mut content)?,
             (None, None) => {
                 stream.take(limit.saturating_add(1)).read_to_end(&mut content)?;
@@ -151,7 +151,7 @@ fn chunks(stream: &mut impl BufRead, limit: u64, content: &mut Vec<u8>) -> io::R
     loop {
         let size = line(stream, &mut LONGEST_HEAD.clone())?;
         let digits = size.split(';').next().unwrap_or_default().trim();
-        let size = u64::from_str_radix(digits, 16).map_err(|_| invalid("the size of a chunk is no number"))?;
+        let size = u64::from_str_radix(digits, 16).map_err(|_| invalid("the size of a chunk is not a number"))?;
         if size == 0 {
             return Ok(());
         }
@@ -168,7 +168,7 @@ fn exactly(stream: &mut impl BufRead, size: u64, limit: u64, content: &mut Vec<u
         return Err(ErrorKind::FileTooLarge.into());
     }
     let read = stream.take(size).read_to_end(content)?;
-    if (read as u64) < size { Err(invalid("it ended before its end")) } else { Ok(()) }
+    if (read as u64) < size { Err(invalid("it is incomplete")) } else { Ok(()) }
 }
 
 /// A line without its end, taken from the `room` that is left.
@@ -177,12 +177,12 @@ fn line(stream: &mut impl BufRead, room: &mut u64) -> io::Result<String> {
     let read = stream.take(*room).read_until(b'\n', &mut bytes)?;
     *room = room.saturating_sub(read as u64);
     if bytes.pop() != Some(b'\n') {
-        return Err(invalid(if *room == 0 { "its headers are too long" } else { "it ended before its end" }));
+        return Err(invalid(if *room == 0 { "its headers are too long" } else { "it is incomplete" }));
     }
     if bytes.last() == Some(&b'\r') {
         bytes.pop();
     }
-    String::from_utf8(bytes).map_err(|_| invalid("its headers are no text"))
+    String::from_utf8(bytes).map_err(|_| invalid("its headers are not text"))
 }
 
 fn invalid(what: &'static str) -> io::Error {

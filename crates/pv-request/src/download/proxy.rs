@@ -40,8 +40,8 @@ impl Via {
     pub(super) fn wants_login(&self) -> NotFetched {
         let (variable, host, port) = (self.variable, self.proxy.host(), self.proxy.port());
         let what = match self.login() {
-            Some(_) => "does not take the login that the variable gives",
-            None => "wants a login, and the variable gives none",
+            Some(_) => "does not accept the login in the variable",
+            None => "requires a login, and the variable has none",
         };
         let reason = format!("was refused by the proxy {host}:{port} of the variable {variable}, which {what} (407)");
         NotFetched { reason, code: codes::PROXY_LOGIN }
@@ -94,8 +94,7 @@ fn named(names: [&'static str; 2], value: impl Fn(&str) -> Option<String>) -> Op
 fn via(variable: &'static str, text: &str) -> Result<Via, NotFetched> {
     usable(text).map(|proxy| Via { proxy, variable }).map_err(|what| {
         let shown = masked(text).escape_debug().to_string();
-        let reason =
-            format!("was not asked, for the variable {variable} names no proxy that can be used, {shown}: {what}");
+        let reason = format!("was not tried, because the variable {variable} names an unusable proxy, {shown}: {what}");
         NotFetched { reason, code: codes::PROXY_UNUSABLE }
     })
 }
@@ -103,7 +102,9 @@ fn via(variable: &'static str, text: &str) -> Result<Via, NotFetched> {
 fn usable(text: &str) -> Result<Proxy, &'static str> {
     match scheme_and_rest(text).0.map(str::to_ascii_lowercase).as_deref() {
         None | Some("http" | "https") => {}
-        Some(socks) if socks.starts_with("socks") => return Err("it is a SOCKS proxy; only http and https are spoken"),
+        Some(socks) if socks.starts_with("socks") => {
+            return Err("it is a SOCKS proxy; only http and https are supported");
+        }
         Some(_) => return Err("its scheme is neither http nor https"),
     }
     let proxy = Proxy::new(text).map_err(|_| "it is not of the form http://HOST:PORT")?;
@@ -116,7 +117,7 @@ fn usable(text: &str) -> Result<Proxy, &'static str> {
     let behind_address = behind_login.rsplit_once(']').map_or(behind_login, |(_, port)| port);
     if behind_address.rsplit_once(':').is_some_and(|(_, port)| !is_port(port)) {
         return Err(
-            "its port is no number from 1 to 65535 (behind a login comes @HOST:PORT, and a / or : in the password must be written %2F or %3A)",
+            "its port is not a number from 1 to 65535 (after a login comes @HOST:PORT, and a / or : in the password must be written %2F or %3A)",
         );
     }
     Ok(proxy)

@@ -161,7 +161,7 @@ impl Chain<'_> {
         }
         Err(Fault::new(
             codes::NO_INTERMEDIATE,
-            format!("{file} was issued by a root of {} itself, without an authority between them.", self.root.name),
+            format!("{file} was issued directly by a root of {}, without an intermediate authority.", self.root.name),
         )
         .hint("IBM's signing keys are issued by an intermediate authority: check where these certificates come from."))
     }
@@ -243,7 +243,7 @@ impl Chain<'_> {
             ),
             (answer::UNABLE_TO_GET_CRL, None) => (
                 codes::NO_CRL,
-                format!("No revocation list of the issuer of {at} is there, so its revocation cannot be ruled out."),
+                format!("The revocation list of the issuer of {at} is missing, so its revocation cannot be ruled out."),
                 fetch(refusal.at.as_ref()),
             ),
             (answer::CRL_HAS_EXPIRED, None) => (
@@ -256,7 +256,7 @@ impl Chain<'_> {
             }
             (answer::CRL_SIGNATURE_FAILURE, _) => (
                 codes::CRL_SIGNATURE,
-                format!("A revocation list for {at} is not signed by the issuer that it names."),
+                format!("A revocation list for {at} is not signed by the issuer named in it."),
                 fetch(refusal.at.as_ref()),
             ),
             (answer::CERT_REVOKED, _) => (
@@ -272,30 +272,30 @@ impl Chain<'_> {
             (answer::CERT_NOT_YET_VALID, _) => (codes::CHAIN_NOT_YET_VALID, format!("{at} is not valid yet."), clock()),
             (answer::CRITICAL_EXTENSION, _) => (
                 codes::CRITICAL_EXTENSION,
-                format!("{at} has a critical extension that is not understood here, so it must not be used."),
+                format!("{at} has an unknown critical extension, so it must not be used."),
                 "Get the current certificate from IBM Resource Link.".into(),
             ),
             (answer::CRITICAL_CRL_EXTENSION, _) => (
                 codes::CRITICAL_EXTENSION,
-                format!("A revocation list for {at} has a critical extension that is not understood here."),
+                format!("A revocation list for {at} has an unknown critical extension."),
                 fetch(refusal.at.as_ref()),
             ),
             (answer::DIFFERENT_CRL_SCOPE, Some(why)) => (
                 codes::CRL_SCOPE,
                 format!(
-                    "The only revocation list of the issuer of {at} is one of other certificates, and no other could be fetched: {}.",
+                    "The only revocation list of the issuer of {at} covers other certificates, and no other could be fetched: {}.",
                     why.reason
                 ),
                 hint_not_fetched(why.code).into(),
             ),
             (answer::DIFFERENT_CRL_SCOPE, None) => (
                 codes::CRL_SCOPE,
-                format!("The only revocation list of the issuer of {at} is one of other certificates."),
+                format!("The only revocation list of the issuer of {at} covers other certificates."),
                 fetch(refusal.at.as_ref()),
             ),
             (answer::DIGEST_TOO_WEAK, _) => (
                 codes::WEAK_SIGNATURE,
-                format!("{at} is signed with a digest that can be forged, or in a way that is not known."),
+                format!("{at} is signed with a weak digest or an unknown method."),
                 "Get the current certificate from IBM Resource Link.".into(),
             ),
             (answer::UNABLE_TO_GET_ISSUER_CERT_LOCALLY, _) => (
@@ -306,7 +306,7 @@ impl Chain<'_> {
             (other, _) => (
                 codes::SIGNING_KEY_INVALID,
                 format!(
-                    "{file} leads to no trusted root of {}: OpenSSL refuses {at}, {} ({other}).",
+                    "{file} does not lead to a trusted root of {}: OpenSSL refuses {at}, {} ({other}).",
                     self.root.name, refusal.text
                 ),
                 "Get the signing key's certificate and those of the authorities above it from IBM Resource Link again, and check that root_ca is their root.".into(),
@@ -329,10 +329,10 @@ impl Chain<'_> {
 pub(super) fn hint_not_fetched(code: Code) -> &'static str {
     match code {
         codes::PROXY_LOGIN => {
-            "Give user and password in the proxy's address, in the task's environment: http://USER:PASSWORD@HOST:PORT, other characters than letters and digits as % and two hex digits (the filter urlencode), from a vault; or fetch the list elsewhere and name it in crls."
+            "Give user and password in the proxy's address, in the task's environment: http://USER:PASSWORD@HOST:PORT, with characters other than letters and digits as % and two hex digits (the filter urlencode), from a vault; or fetch the list elsewhere and name it in crls."
         }
         codes::PROXY_UNUSABLE => {
-            "Correct the variable in the task's environment, as http://HOST:PORT or http://USER:PASSWORD@HOST:PORT, or set it to nothing; or fetch the list elsewhere and name it in crls."
+            "Correct the variable in the task's environment, as http://HOST:PORT or http://USER:PASSWORD@HOST:PORT, or empty it; or fetch the list elsewhere and name it in crls."
         }
         codes::CRL_SCOPE => "Get the issuer's list that covers the certificate from elsewhere, and name it in crls.",
         _ => {
@@ -351,7 +351,7 @@ pub(super) fn hint_to_fetch(uris: &[String], whose: &str) -> String {
 
 /// That there is no list for `what`, and what came of fetching one.
 pub(super) fn not_fetched(what: &str, why: &NotFetched) -> Fault {
-    let detail = format!("No revocation list is there for {what}, and none could be fetched: {}.", why.reason);
+    let detail = format!("The revocation list for {what} is missing, and none could be fetched: {}.", why.reason);
     Fault::new(why.code, detail).hint(hint_not_fetched(why.code))
 }
 

@@ -56,7 +56,7 @@ impl Room {
         let Some(bytes_left) = self.bytes.checked_sub(bytes) else {
             let limit = ALL_LISTS_LIMIT >> 20;
             return too_large(format!(
-                "With those in {name} the revocation lists are larger than {limit} MiB together."
+                "With those in {name} the revocation lists are larger than {limit} MiB in total."
             ));
         };
         let lists_left = self.lists.checked_sub(1).ok_or_else(|| too_many("revocation lists", MOST_LISTS, name))?;
@@ -67,11 +67,8 @@ impl Room {
 
 /// That a user names more of something than is read.
 pub(super) fn too_many(what: &str, most: usize, name: &str) -> Fault {
-    Fault::new(
-        codes::TOO_MANY,
-        format!("With those in {name} there are more than {most} {what}, which is the most that is read."),
-    )
-    .hint("Name only those of the authorities above the host key documents.")
+    Fault::new(codes::TOO_MANY, format!("With those in {name} there are more than {most} {what}, which is the limit."))
+        .hint("Name only those of the authorities above the host key documents.")
 }
 
 /// All revocation lists of the user's files. Those in `crls` must hold one; certificates and root may.
@@ -82,7 +79,7 @@ pub(super) fn read(trust: &Trust) -> Result<Vec<NamedCrl>> {
         if found.is_empty() {
             return Err(Fault::new(
                 codes::NOT_A_CRL,
-                format!("{} holds no certificate revocation list, neither DER nor PEM.", source.name),
+                format!("{} contains no certificate revocation list, neither DER nor PEM.", source.name),
             )
             .hint("Name revocation lists in crls, and certificates in certificates; if it is the right file, get it again."));
         }
@@ -136,7 +133,7 @@ pub(super) fn parse(source: &Source, room: &mut Room) -> Result<Vec<X509Crl>> {
         let crl = end.and_then(|_| X509Crl::from_pem(block).ok());
         crls.push(crl.ok_or_else(|| {
             Fault::new(codes::NOT_A_CRL, format!("A revocation list in {} is damaged.", source.name))
-                .hint("Get the file again from where it came.")
+                .hint("Get the file again from its source.")
         })?);
         rest = rest.get(begin + block.len()..).unwrap_or_default();
     }
@@ -163,11 +160,11 @@ pub(super) enum CrlState {
     None,
 }
 
-const WEAK: &str = "is signed with a digest that can be forged, or in a way that is not known";
-const NOT_UNDERSTOOD: &str = "has a critical extension that is not understood here";
-const DELTA: &str = "holds only what changed since another one";
-const PART: &str = "does not cover everything: it is for some reasons only, or of several issuers";
-const OF_AUTHORITIES: &str = "is of authorities only, and no host key document is one";
+const WEAK: &str = "is signed with a weak digest or an unknown method";
+const NOT_UNDERSTOOD: &str = "has an unknown critical extension";
+const DELTA: &str = "contains only the changes since another one";
+const PART: &str = "does not cover everything: it is for some reasons only, or for several issuers";
+const OF_AUTHORITIES: &str = "covers only authorities, and a host key document is not one";
 
 /// That a list must not be relied on.
 pub(super) fn unusable(file: &str, code: Code, what: &str) -> Fault {

@@ -115,16 +115,16 @@ pub(super) fn current(wanted: &Wanted<'_>, fetch: &dyn Fetch) -> std::result::Re
 fn usable(uri: &str, wanted: &Wanted<'_>, fetch: &dyn Fetch) -> std::result::Result<Vec<NamedCrl>, NotFetched> {
     let scheme = uri.split_once(':').map(|(scheme, _)| scheme.to_ascii_lowercase()).unwrap_or_default();
     if scheme != "http" && scheme != "https" {
-        return Err("was not asked, for it is neither http nor https".into());
+        return Err("was not tried, because it is neither http nor https".into());
     }
     let answer = Source { name: uri.to_owned(), bytes: fetch.fetch(uri)?.to_vec() };
     let found = crls::parse(&answer, &mut Room::default()).map_err(|fault| match fault.code {
-        codes::NOT_A_CRL => "holds a revocation list that is damaged",
-        _ => "holds more than is read of revocation lists",
+        codes::NOT_A_CRL => "has a damaged revocation list",
+        _ => "has more revocation lists than the module reads",
     })?;
     let mut reason = NotFetched::from(match found.len() {
-        0 => "holds no revocation list",
-        _ => "holds a revocation list that the certificate's issuer has not signed",
+        0 => "has no revocation list",
+        _ => "has a revocation list that the certificate's issuer has not signed",
     });
     let mut current = Vec::new();
     for crl in found {
@@ -136,16 +136,16 @@ fn usable(uri: &str, wanted: &Wanted<'_>, fetch: &dyn Fetch) -> std::result::Res
                 current.push((uri.to_owned(), crl));
             }
             Standing::Current { .. } => {
-                let what = "holds a revocation list that covers other certificates only";
+                let what = "has a revocation list that covers only other certificates";
                 reason = NotFetched { reason: what.into(), code: codes::CRL_SCOPE };
             }
             Standing::Outdated { next_update } => {
-                reason = format!("holds a revocation list that is outdated since {}", iso8601(next_update)).into();
+                reason = format!("has a revocation list that is outdated since {}", iso8601(next_update)).into();
             }
             Standing::Unusable { code, what } => {
-                return Err(NotFetched { reason: format!("holds a revocation list that {what}"), code });
+                return Err(NotFetched { reason: format!("has a revocation list that {what}"), code });
             }
-            Standing::NotYetValid => reason = "holds a revocation list that is not valid yet".into(),
+            Standing::NotYetValid => reason = "has a revocation list that is not valid yet".into(),
             Standing::None => {}
         }
     }

@@ -163,10 +163,9 @@ impl Verifier {
         }
         self.check_origin(name, certificate)?;
         if !certificate.to_der().is_ok_and(|der| document_is_understood(&der)) {
-            let detail =
-                format!("{name} has a critical extension that is not understood here, so it must not be used.");
+            let detail = format!("{name} has an unknown critical extension, so it must not be used.");
             return Err(Fault::new(codes::CRITICAL_EXTENSION, detail)
-                .hint("Get the host key document from IBM Resource Link again; if it has it there, use a newer release of this collection."));
+                .hint("Get the host key document from IBM Resource Link again; if it is the same, use a newer release of this collection."));
         }
         check_usage(name, certificate, X509KeyUsage::KEY_AGREEMENT, "keyAgreement")?;
 
@@ -199,7 +198,7 @@ impl Verifier {
                 return Err(Fault::new(codes::CRL_NOT_YET_VALID, detail).hint("Check this machine's clock."));
             }
             CrlState::OtherScope { file } => {
-                let what = "is only of certificates that name another place for their list";
+                let what = "covers only certificates that name another address for their list";
                 return Err(match missed {
                     Some(why) => {
                         let what = format!("{what}, and no other could be fetched: {}", why.reason);
@@ -258,7 +257,7 @@ impl Verifier {
         if !self.is_named_authority(certificate) {
             return refuse(
                 codes::AUTHORITY_KEY_ID,
-                format!("{name} says that another key than {} issued it.", self.signing_file),
+                format!("{name} says that a key other than {} issued it.", self.signing_file),
             );
         }
         if !same_name(certificate.issuer_name(), self.signing.subject_name()) {
@@ -268,7 +267,7 @@ impl Verifier {
             );
         }
         if !certificate.to_der().is_ok_and(|der| !is_weakly_signed(&der)) {
-            let detail = format!("{name} is signed with a digest that can be forged, or in a way that is not known.");
+            let detail = format!("{name} is signed with a weak digest or an unknown method.");
             return refuse(codes::WEAK_SIGNATURE, detail);
         }
         if !certificate.verify(&self.signing_key).unwrap_or(false) {
@@ -328,7 +327,7 @@ impl Certificates {
                 codes::NO_SIGNING_KEY,
                 "None of the certificates is an IBM signing key.",
             )
-            .hint("Name the signing key's certificate from IBM Resource Link in certificates, beside the intermediate authority's.")),
+            .hint("Name the signing key's certificate from IBM Resource Link in certificates, with the intermediate authority's.")),
             (Some((one, _)), Some((other, _))) => Err(Fault::new(
                 codes::SEVERAL_SIGNING_KEYS,
                 format!("Both {one} and {other} are IBM signing keys; only one can be used."),
@@ -343,7 +342,7 @@ fn check_usage(name: &str, certificate: &X509Ref, wanted: X509KeyUsage, called: 
     if certificate.key_usage().is_none_or(|usage| usage.contains(wanted)) {
         return Ok(());
     }
-    let detail = format!("{name} says that its key is for another use than {called}.");
+    let detail = format!("{name} does not allow the use of its key for {called}.");
     Err(Fault::new(codes::KEY_USAGE, detail)
         .hint("Get the host key document and the signing key's certificate from IBM Resource Link again."))
 }

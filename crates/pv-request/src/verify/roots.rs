@@ -29,7 +29,7 @@ fn first(bundles: &[&str]) -> Result<Source> {
     found.map(Source::read).unwrap_or_else(|| {
         Err(Fault::new(
             codes::NO_SYSTEM_TRUST,
-            format!("No bundle of trusted roots is on this system; looked for {}.", bundles.join(", ")),
+            format!("This system has no bundle of trusted roots; looked for {}.", bundles.join(", ")),
         )
         .hint("Install the package ca-certificates, or name the root's certificate in root_ca."))
     })

@@ -44,7 +44,7 @@ fn a_host_key_that_is_named_twice_has_one_slot_and_is_told() {
     // The same request is wanted, so nothing is built; but one of the names may be a mistake.
     for (names, said) in [
         (["host1.crt", "host2.crt", "host1.crt"], "is named twice"),
-        (["host1.crt", "copy.crt", "host2.crt"], "hold the same host key"),
+        (["host1.crt", "copy.crt", "host2.crt"], "contain the same host key"),
     ] {
         let again = world.run(&world.options("request", json!({"host_keys": files(&names)})));
         assert!(again["changed"] == false && warns(&again, "hkd.same_key"), "{again}");

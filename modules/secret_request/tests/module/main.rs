@@ -11,6 +11,7 @@ mod hosts;
 mod killed;
 mod manifests;
 mod many;
+mod memory;
 mod order;
 mod requests;
 mod sealed;

@@ -106,3 +106,49 @@ fn a_fault_that_only_building_finds_leaves_the_others() {
     assert_eq!(there.iter().filter(|there| **there).count(), 8);
     assert!(!there[4] && !world.path("request4.manifest.json").exists());
 }
+
+#[test]
+fn a_request_with_a_wrong_option_stops_the_task_before_anything_is_made() {
+    let world = World::new();
+    let [good, bad] = ["good", "bad"].map(|name| world.text(name));
+    let result = world.run(&task(&world, &[json!({"path": good}), json!({"path": bad, "type": "aess"})]));
+    assert_eq!(code(&result), "args.invalid", "{result}");
+    let detail = result["error"]["detail"].as_str().unwrap();
+    assert!(detail.starts_with("The option requests[1].type must be one of association"), "{detail}");
+    assert_eq!(result["error"]["hint"], "Did you mean aes?");
+    assert!(!world.path("good").exists() && !world.path("bad").exists());
+}
+
+#[test]
+fn with_keep_going_a_request_that_cannot_be_made_is_its_own_entry_and_no_failure_of_the_task() {
+    let world = World::new();
+    let [good, bad, lost] = ["good", "bad", "lost"].map(|name| world.text(name));
+    let requests = [
+        json!({"path": bad, "label": "bad", "type": "aess"}),
+        json!({"path": good, "label": "good"}),
+        json!({"path": lost, "label": "lost", "create_secret": false, "secret_file": world.text("nowhere")}),
+    ];
+    let mut options = task(&world, &requests);
+    options["keep_going"] = json!(true);
+    let result = world.run(&options);
+    assert_eq!((&result["failed"], &result["changed"]), (&Value::Null, &json!(true)), "{result}");
+    assert_eq!(result["msg"], "1 of 3 requests changed. 2 of 3 could not be built.");
+    let entries = result["requests"].as_array().unwrap();
+    let told = |entry: &Value| (entry["label"].clone(), entry["failed"].clone(), entry["error"]["code"].clone());
+    assert_eq!(
+        entries.iter().map(told).collect::<Vec<_>>(),
+        [
+            (json!("bad"), json!(true), json!("args.invalid")),
+            (json!("good"), json!(false), Value::Null),
+            (json!("lost"), json!(true), json!("request.secret_missing")),
+        ]
+    );
+    assert!(world.path("good").exists());
+    let again = world.run(&options);
+    assert_eq!(again["msg"], "Every other request is as wanted. 2 of 3 could not be built.");
+
+    let mut options = task(&world, &[json!({"path": good})]);
+    options["keep_going"] = json!(true);
+    options["type"] = json!("aess");
+    assert_eq!(code(&world.run(&options)), "args.invalid", "a mistake in the task's own options fails it");
+}

@@ -48,7 +48,7 @@ fn the_secret_appears_in_no_result() {
     let refused = world.run(&world.options("other", short));
     assert_eq!(code(&refused), "request.secret_size");
     let hint = refused["error"]["hint"].as_str().unwrap();
-    assert!(hint.contains("{{ value | b64encode }}") && !hint.contains("file must hold"), "{refused}");
+    assert!(hint.contains("{{ value | b64encode }}") && !hint.contains("file must contain"), "{refused}");
     let no_key = json!({"secret": base64, "secret_file": null, "create_secret": null, "type": "ec"});
     let no_key = world.run(&world.options("other", no_key));
     assert_eq!(code(&no_key), "request.secret_key");

@@ -136,7 +136,7 @@ fn complete(fleet: &Fleet<'_>, job: &Job, observed: &Observed, binding: Binding<
             job.apqn
         ),
     )
-    .hint("Correct the entry's mkvp or serialnr, or have the wanted master key set; lszcrypt -V shows what the card has."))
+    .hint("Correct the entry's mkvp or serialnr, or have the right master key set; lszcrypt -V shows what the card has."))
 }
 
 /// Notes EP11 queues that were associated and went out of use: when they are back, the kernel has forgotten for whom. Gives

@@ -1,0 +1,154 @@
+# Copyright: the seguest project
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the guests of a fleet are asked to prove, and what their answers are compared with, by each guest's own description.
+
+Nothing is judged here: attest_verify does that. A guest whose description cannot be read is not asked; its row says why.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ansible.module_utils.parsing.convert_bool import boolean
+
+from .compliance_text import mapping, text
+from .failure import Failure
+from .fleet_description import Description, Json
+from .request_files import file_name
+
+# Options that attest_request and attest_verify share with secret_request.
+_OF_DOCUMENTS = ("certificates", "crls", "root_ca", "download_crls")
+AFFIRMING = "affirming"
+
+
+def challenges(hosts: Iterable[str], hostvars: Any) -> list[Json]:
+    """The option ``requests`` of attest_request: one for each guest that is to be attested.
+
+    :param hosts: guests whose description could be read
+    """
+    found = []
+    for host in hosts:
+        described = Description(host, hostvars)
+        with contextlib.suppress(Failure):
+            if _is_wanted(described) is False:
+                continue
+            options = _options(described, ("host_keys", "host_key_hashes", *_OF_DOCUMENTS))
+            path = f"{described.folder(_FOLDER)}/{file_name({'name': host})}.request"
+            found.append({"label": host, "path": path, **options})
+    return found
+
+
+def asked(hosts: Iterable[str], hostvars: Any, made: Mapping[str, Any]) -> dict[str, Json]:
+    """The option ``attest`` of the module guest, for each guest for which there is a request.
+
+    :param hosts: the guests
+    :param made: what attest_request returned
+    """
+    entries = {entry.get("label"): entry for entry in mapping(made).get("requests") or () if isinstance(entry, Mapping)}
+    found = {}
+    for host in hosts:
+        content = mapping(entries.get(host)).get("content")
+        if content is not None:
+            described = Description(host, hostvars)
+            with contextlib.suppress(Failure):
+                # Unless somebody asks for it, a machine that does not attest is no fault of the guest.
+                found[host] = {"content": content, "optional": _is_wanted(described) is not True}
+    return found
+
+
+def evidence(answers: Mapping[str, Any], hostvars: Any, made: Mapping[str, Any]) -> list[Json]:
+    """The option ``responses`` of attest_verify: one for each guest that answered.
+
+    :param answers: for each guest what the module guest returned
+    :param made: what attest_request returned
+    """
+    sent = {entry.get("label"): entry for entry in mapping(made).get("requests") or () if isinstance(entry, Mapping)}
+    found = []
+    for host, answer in answers.items():
+        given, request = attestation(answer), mapping(sent.get(host))
+        if given is None or not request.get("path"):
+            continue
+        described = Description(host, hostvars)
+        with contextlib.suppress(Failure):
+            secrets = [
+                {"path": entry["path"], "label": entry["label"]}
+                for entry in described.requests()
+                if isinstance(entry["path"], str)
+            ]
+            host_keys = described.get("host_keys")
+            locked = described.get("lock")
+            found.append(
+                {
+                    "label": host,
+                    "content": given["content"],
+                    "claims": given.get("claims"),
+                    "request": request["path"],
+                    "image": described.get("image"),
+                    "secrets": secrets,
+                    # They may have been added in the order of an earlier description.
+                    "ordered": False,
+                    "locked": bool(secrets) and (True if locked is None else locked),
+                    "image_host_keys": host_keys,
+                    "attestation_host_keys": host_keys,
+                    **_options(described, _OF_DOCUMENTS),
+                }
+            )
+    return found
+
+
+def attestation(answer: Any) -> Mapping[str, Any] | None:
+    """The guest's answer to an attestation request, if it gave one."""
+    given = mapping(mapping(answer).get("attestation"))
+    return given if isinstance(given.get("content"), str) else None
+
+
+def verdict_on(host: str, answer: Any, judged: Any) -> Json | None:
+    """What was found of a guest's answer: an entry of attest_verify's ``responses``. None for a guest that gave none.
+
+    An answer on which there is no verdict has the verdict ``none``: that is never a good one.
+
+    :param answer: what the module guest returned
+    :param judged: what attest_verify returned for all of them
+    """
+    if attestation(answer) is None:
+        return None
+    entries = mapping(judged).get("responses")
+    for entry in entries if isinstance(entries, list) else ():
+        if mapping(entry).get("label") == host:
+            return dict(entry)
+    error = mapping(mapping(judged).get("error"))
+    detail = text(error.get("detail")) or text(mapping(judged).get("msg")) or "The answer was not verified."
+    code = text(error.get("code")) or "attest.not_verified"
+    return {"label": host, "verdict": "none", "checks": [], "error": {"code": code, "detail": detail, "hint": None}}
+
+
+def fault_of(verdict: Mapping[str, Any]) -> Json | None:
+    """Why a verdict is not affirming: the first check that failed, or why there is none."""
+    if verdict.get("verdict") == AFFIRMING:
+        return None
+    if verdict.get("error"):
+        return dict(mapping(verdict["error"]))
+    failed = [check for check in verdict.get("checks") or () if mapping(check).get("ok") is False]
+    first = mapping(failed[0] if failed else None)
+    return {"code": first.get("code"), "detail": first.get("detail"), "hint": first.get("hint")}
+
+
+_FOLDER = "attestation"
+
+
+def _is_wanted(described: Description) -> bool | None:
+    """``provision_attest``: None where the machine decides."""
+    value = described.get("attest")
+    if value is None:
+        return None
+    try:
+        return bool(boolean(value))
+    except TypeError as fault:
+        raise Failure("args.invalid", "The variable provision_attest must be true or false.") from fault
+
+
+def _options(described: Description, names: Iterable[str]) -> Json:
+    return {name: value for name in names if (value := described.get(name)) is not None}
