@@ -2,9 +2,6 @@
 
 use ansible_contract::{Each, codes as args};
 use fault::{Fault, Result};
-use std::iter::Enumerate;
-use std::slice;
-use std::vec::IntoIter;
 
 /// Options of a task that may have many entries, as [`layered_options`](crate::layered_options) declares them.
 pub trait Layered: Default {
@@ -14,80 +11,67 @@ pub trait Layered: Default {
     /// Takes the entries out.
     fn take_list(&mut self) -> Option<Vec<Each<Self>>>;
 
+    /// Whether it lists entries.
+    fn has_list(&self) -> bool;
+
     /// These options, and where one is not given, that of `base`. Lists replace.
     fn laid_over(self, base: &Self) -> Self;
 }
 
-/// The entries of a task, each with what it has of its own.
+/// The entries of a task: what they share, and what each has of its own.
 #[derive(Debug)]
-pub struct Entries<O>(Vec<Each<O>>);
-
-/// An entry that cannot be meant: it is refused, and the others are done.
-#[derive(Debug)]
-pub struct Unreadable {
-    /// The entry's label, if it has one.
-    pub label: Option<String>,
-    /// Why.
-    pub fault: Fault,
-}
-
-/// What the entries of a task share, and what each has of its own. The task itself is the one entry, unless it lists some.
-///
-/// # Errors
-/// `args.unknown_option` for entries within entries.
-pub fn entries<O: Layered>(mut options: O) -> Result<(O, Entries<O>)> {
-    let Some(mut own) = options.take_list() else {
-        return Ok((O::default(), Entries(vec![Each::Read(Box::new(options))])));
-    };
-    let lists_some = |entry: &mut Each<O>| match entry {
-        Each::Read(entry) => entry.take_list().is_some(),
-        Each::Refused(_) => false,
-    };
-    if let Some(at) = own.iter_mut().position(lists_some) {
-        let list = O::LIST;
-        return Err(Fault::new(args::UNKNOWN_OPTION, format!("The option {list}[{at}].{list} does not exist."))
-            .hint(format!("List all {list} in the one option {list} of the task.")));
-    }
-    Ok((options, Entries(own)))
+pub struct Entries<O> {
+    /// The task's own options.
+    pub shared: O,
+    // Each is in a box: they are large, there may be thousands, and each is freed when it is done.
+    own: Vec<Each<O>>,
 }
 
 impl<O: Layered> Entries<O> {
-    /// How many there are.
-    pub fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// Each that could be read, with its place.
-    pub fn read(&self) -> impl Iterator<Item = (usize, &O)> {
-        let all: Enumerate<slice::Iter<'_, Each<O>>> = self.0.iter().enumerate();
-        all.filter_map(|(at, entry)| Some((at, entry.read()?)))
-    }
-
-    /// For tasks that do nothing if one entry cannot be meant.
+    /// The task itself is the one entry, unless it lists some.
     ///
     /// # Errors
-    /// The `args.*` codes, for the first such entry.
-    pub fn refuse_any(&self) -> Result<()> {
-        let refused = self.0.iter().enumerate().find_map(|(at, entry)| match entry {
-            Each::Refused(refused) => Some(refused.fault(&place::<O>(at))),
-            Each::Read(_) => None,
-        });
-        refused.map_or(Ok(()), Err)
+    /// `args.unknown_option` for entries within entries.
+    pub fn new(mut options: O) -> Result<Self> {
+        let Some(own) = options.take_list() else {
+            return Ok(Self { shared: O::default(), own: vec![Each::Read(Box::new(options))] });
+        };
+        if let Some(at) = own.iter().position(|entry| entry.read().is_some_and(O::has_list)) {
+            let list = O::LIST;
+            return Err(Fault::new(args::UNKNOWN_OPTION, format!("The option {list}[{at}].{list} does not exist."))
+                .hint(format!("List all {list} in the one option {list} of the task.")));
+        }
+        Ok(Self { shared: options, own })
     }
 
-    /// All options of each entry, or why it cannot be meant. Made one after the other: there may be thousands.
-    pub fn laid_over(self, shared: O) -> impl ExactSizeIterator<Item = std::result::Result<O, Unreadable>> {
-        let all: Enumerate<IntoIter<Each<O>>> = self.0.into_iter().enumerate();
-        all.map(move |(at, entry)| match entry {
-            Each::Read(own) => Ok(own.laid_over(&shared)),
-            Each::Refused(refused) => {
-                Err(Unreadable { label: refused.label().map(ToOwned::to_owned), fault: refused.fault(&place::<O>(at)) })
-            }
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.own.len()
+    }
+
+    /// Those that could be read, each with its place in the list.
+    pub fn read(&self) -> impl Iterator<Item = (usize, &O)> {
+        self.own.iter().enumerate().filter_map(|(at, own)| Some((at, own.read()?)))
+    }
+
+    /// Why the first of those that cannot be meant cannot.
+    pub fn refused(&self) -> Option<Fault> {
+        self.own.iter().enumerate().find_map(|(at, own)| match own {
+            Each::Refused(refused) => Some(refused.fault(&place::<O>(at))),
+            Each::Read(_) => None,
+        })
+    }
+
+    /// All options of each, as `lay` makes them of its own and the task's; or its label and why it cannot be meant. Made one
+    /// after the other: there may be thousands.
+    pub fn each(
+        self,
+        lay: impl Fn(O, &O) -> O,
+    ) -> impl ExactSizeIterator<Item = std::result::Result<O, (Option<String>, Fault)>> {
+        let Self { shared, own } = self;
+        own.into_iter().enumerate().map(move |(at, own)| match own {
+            Each::Refused(refused) => Err((refused.label().map(ToOwned::to_owned), refused.fault(&place::<O>(at)))),
+            Each::Read(own) => Ok(lay(*own, &shared)),
         })
     }
 }
@@ -122,14 +106,18 @@ macro_rules! layered_options {
             )+
             $(#[$list_meta])*
             #[serde(skip_serializing_if = "Option::is_none")]
-            pub $list: Option<Vec<$crate::Each<$struct>>>,
+            pub $list: Option<Vec<ansible_contract::Each<$struct>>>,
         }
 
         impl $crate::Layered for $struct {
             const LIST: &'static str = stringify!($list);
 
-            fn take_list(&mut self) -> Option<Vec<$crate::Each<Self>>> {
+            fn take_list(&mut self) -> Option<Vec<ansible_contract::Each<Self>>> {
                 self.$list.take()
+            }
+
+            fn has_list(&self) -> bool {
+                self.$list.is_some()
             }
 
             fn laid_over(self, base: &Self) -> Self {

@@ -14,9 +14,7 @@ mod told;
 mod warnings;
 mod workers;
 
-// For the macro.
-pub use ansible_contract::Each;
-pub use entries::{Entries, Layered, Unreadable, entries};
+pub use entries::{Entries, Layered};
 pub use host_key_options::{AskedHostKeys, HostKeyOptions};
 pub use hosts::{Host, HostKeyInfo, Hosts, KnownHosts, TrustFiles};
 pub use images::KnownImages;

@@ -37,10 +37,11 @@ trusted::layered_options! {
         add_data: Vec<AddData>,
         /// Whether to make the folders of O(path) and O(key_file), where they are missing: mode 0700.
         make_folders: bool = false,
-        /// As O(seguest.pv.secret_request#module:keep_going).
-        keep_going: bool = false,
-        /// Echoed in the results, to tell one request from another.
+        /// Echoed in the results, to distinguish requests.
         label: String,
+        /// Whether the task succeeds although some of O(requests) could not be made or have invalid options: each of these has
+        /// RV(requests[].failed) and RV(requests[].error). The others are made in any case.
+        keep_going: bool = false,
     }
     /// Several requests, one for each guest. Each is a dictionary of the options of this module, which are laid over those of
     /// the task; lists replace. Certificates and revocation lists are read and verified once for all of them.

@@ -12,7 +12,7 @@ use sha2::{Digest as _, Sha256};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
-use trusted::{Hosts, KnownHosts, Layered as _, Told, Unreadable, private_file};
+use trusted::{Entries, Hosts, KnownHosts, Layered, Told, private_file, refuse_same_files};
 
 /// In check mode an earlier task may still make what is missing.
 const MADE_BY_AN_EARLIER_TASK: &str = fault::file::MISSING.name;
@@ -23,22 +23,14 @@ const MADE_BY_AN_EARLIER_TASK: &str = fault::file::MISSING.name;
 /// Why the first that could not be made could not.
 pub fn run(options: Options, context: &Context) -> std::result::Result<Outcome<Report>, Failure<Report>> {
     let keep_going = options.keep_going();
-    let (shared, own) = trusted::entries(options)?;
-    if !keep_going {
-        own.refuse_any()?;
-    }
-    trusted::refuse_same_files(
-        own.read().flat_map(|(at, own)| written(own, &shared).map(move |path| (at, path))),
-        Options::LIST,
-    )?;
+    let entries = Entries::new(options)?;
+    let files = entries.read().flat_map(|(at, own)| written(own, &entries.shared).map(move |path| (at, path)));
+    refuse_same_files(files, Options::LIST)?;
     let (mut known, mut task) = (KnownHosts::default(), Task::new(context, keep_going));
     trusted::in_order(
-        own.laid_over(shared),
-        |options| match options {
-            Ok(options) => prepare(&options, &mut known, context.check_mode),
-            Err(unreadable) => Prepared::from(unreadable),
-        },
-        |prepared: &Prepared| prepared.ready.as_ref().ok().map(Ready::build),
+        entries.each(Options::laid_over),
+        |options| Prepared::new(options, &mut known, context.check_mode),
+        |prepared| prepared.ready.as_ref().ok().map(Ready::build),
         |prepared, built| task.finish(prepared, built),
     );
     task.told()
@@ -52,17 +44,14 @@ fn written(own: &Options, shared: &Options) -> impl Iterator<Item = PathBuf> {
     path.into_iter().chain(key)
 }
 
+/// What is asked of one request; or its label, and why that cannot be meant.
+type Asked = std::result::Result<Options, (Option<String>, Fault)>;
+
 /// A request whose files and host keys are known, or why it cannot be made.
 struct Prepared {
     entry: Entry,
     warnings: Vec<Fault>,
     ready: Result<Ready>,
-}
-
-impl From<Unreadable> for Prepared {
-    fn from(Unreadable { label, fault }: Unreadable) -> Self {
-        Self { entry: Entry { label, ..Entry::default() }, warnings: Vec::new(), ready: Err(fault) }
-    }
 }
 
 /// What is left to be done.
@@ -80,16 +69,27 @@ struct Built {
     created: i64,
 }
 
-fn prepare(options: &Options, known: &mut KnownHosts, check_mode: bool) -> Prepared {
-    let mut entry = Entry { label: options.label.clone(), ..Entry::default() };
-    let mut warnings = Vec::new();
-    if let Some(path) = &options.path {
-        entry.path = Some(path.to_string());
-        entry.key_file = Some(key_file(options, path.as_path()).display().to_string());
+impl Prepared {
+    fn new(options: Asked, known: &mut KnownHosts, check_mode: bool) -> Self {
+        let mut entry = Entry::default();
+        let mut warnings = Vec::new();
+        let ready = match options {
+            Err((label, fault)) => {
+                entry.label = label;
+                Err(fault)
+            }
+            Ok(options) => {
+                entry.label.clone_from(&options.label);
+                if let Some(path) = &options.path {
+                    entry.path = Some(path.to_string());
+                    entry.key_file = Some(key_file(&options, path.as_path()).display().to_string());
+                }
+                let wanted = Wanted::from_options(&options);
+                wanted.and_then(|wanted| look(wanted, known, check_mode, &mut entry, &mut warnings))
+            }
+        };
+        Self { entry, warnings, ready }
     }
-    let ready =
-        Wanted::from_options(options).and_then(|wanted| look(wanted, known, check_mode, &mut entry, &mut warnings));
-    Prepared { entry, warnings, ready }
 }
 
 /// Reads all that the request depends on.

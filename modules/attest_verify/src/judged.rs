@@ -5,11 +5,10 @@ use crate::options::Options;
 use crate::pin::Pin;
 use crate::wanted::{CuidSource, Wanted, label};
 use ansible_contract::PathText;
-use fault::{Fault, Result};
+use fault::Fault;
 use pv_request::attest::{Ear, EarKey, Expected, Status, Verdict};
 use std::path::PathBuf;
 use std::sync::Arc;
-use trusted::Unreadable;
 
 /// The files in which something is written of one answer, or from which it is removed.
 #[derive(Debug, Default)]
@@ -24,6 +23,9 @@ pub struct Files {
     pub used_key: Option<PathBuf>,
 }
 
+/// What is asked of one answer; or its label, and why that cannot be meant.
+type Asked = Result<Options, (Option<String>, Fault)>;
+
 /// An answer whose files were read, or why they could not be.
 #[derive(Debug)]
 pub struct Prepared {
@@ -31,36 +33,37 @@ pub struct Prepared {
     called: String,
     files: Files,
     now: i64,
-    material: Result<Material>,
+    material: fault::Result<Material>,
 }
 
 impl Prepared {
-    /// Reads its files.
-    pub fn new(options: &Options, known: &mut Known, now: i64) -> Self {
+    /// Reads its files, or notes why the options cannot be meant.
+    pub fn new(options: Asked, known: &mut Known, now: i64) -> Self {
+        let options = match options {
+            Ok(options) => options,
+            Err((label, fault)) => {
+                let called = label.clone().unwrap_or_else(|| "a response".into());
+                return Self { label, called, files: Files::default(), now, material: Err(fault) };
+            }
+        };
         let path = |file: &Option<PathText>| file.as_ref().map(|path| path.as_path().to_owned());
         // Also of an answer that cannot be judged: an earlier result must not outlive it.
         let mut files = Files { ear: path(&options.ear_file), yaml: path(&options.yaml_file), ..Files::default() };
-        let material = Wanted::from_options(options).and_then(|wanted| {
+        let material = Wanted::from_options(&options).and_then(|wanted| {
             files.used_key = wanted.remove_key.then(|| wanted.key_file.clone());
             if let CuidSource::Pinned(path) = &wanted.cuid {
                 files.pin = Some(path.clone());
             }
             Material::gather(&wanted, known)
         });
-        Self { label: options.label.clone(), called: label(options), files, now, material }
-    }
-
-    /// An answer whose options cannot be meant. So it has no files either.
-    pub fn unreadable(Unreadable { label, fault }: Unreadable, now: i64) -> Self {
-        let called = label.clone().unwrap_or_else(|| "a guest".into());
-        Self { label, called, files: Files::default(), now, material: Err(fault) }
+        Self { label: options.label.clone(), called: label(&options), files, now, material }
     }
 
     /// Judges it.
     ///
     /// # Errors
     /// Why it cannot be judged.
-    pub fn judge(&self) -> Result<Verdict> {
+    pub fn judge(&self) -> fault::Result<Verdict> {
         self.material.as_ref().map_err(Clone::clone)?.verdict(self.now)
     }
 }
@@ -82,7 +85,7 @@ pub struct Judged {
     /// What messages call it.
     pub called: String,
     /// What was found.
-    pub verdict: Result<Verdict>,
+    pub verdict: fault::Result<Verdict>,
     /// When its request was made, in seconds since 1970.
     pub created: i64,
     /// SHA-256 of what it was compared with.
@@ -100,7 +103,7 @@ pub struct Judged {
 
 impl Judged {
     /// Enters what was found, and lets go of what was read.
-    pub fn new(prepared: Prepared, verdict: Result<Verdict>) -> Self {
+    pub fn new(prepared: Prepared, verdict: fault::Result<Verdict>) -> Self {
         let Prepared { label, called, files, now, material } = prepared;
         let mut judged = Self {
             label,
@@ -138,7 +141,7 @@ impl Judged {
     ///
     /// # Errors
     /// `request.crypto`.
-    pub fn ear(&self) -> Result<Option<String>> {
+    pub fn ear(&self) -> fault::Result<Option<String>> {
         let (Ok(verdict), Some(signing)) = (&self.verdict, &self.signing) else { return Ok(None) };
         let Signing { key, expected, request_sha256, issued } = signing;
         let (request_sha256, issued) = (*request_sha256, *issued);

@@ -16,7 +16,7 @@ use pv_request::attest::{Status, Verdict, demand_distinct_cuids};
 use std::fs;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
-use trusted::{Layered as _, Told, refuse_same_files};
+use trusted::{Entries, Layered, Told, refuse_same_files};
 
 /// Judges all answers.
 ///
@@ -24,24 +24,21 @@ use trusted::{Layered as _, Told, refuse_same_files};
 /// Why the first that is not affirmed is not, or what could not be written.
 pub fn run(options: Options, context: &Context) -> std::result::Result<Outcome<Report>, Failure<Report>> {
     let (report, fail, listed) = (options.report.clone(), options.fail(), options.responses.is_some());
-    let (shared, own) = trusted::entries(options)?;
-    if listed && own.read().any(|(_, own)| own.report.is_some() || own.fail.is_some()) {
+    let entries = Entries::new(options)?;
+    if listed && entries.read().any(|(_, own)| own.report.is_some() || own.fail.is_some()) {
         let detail =
             "The options report and fail count for the whole task, and one is given for an entry of responses.";
         return Err(Fault::new(codes::OF_THE_TASK, detail).hint("Give them beside responses.").into());
     }
-    let files = own.read().flat_map(|(at, own)| written(own, &shared).map(move |path| (at, path)));
+    let files = entries.read().flat_map(|(at, own)| written(own, &entries.shared).map(move |path| (at, path)));
     refuse_same_files(files, Options::LIST)?;
 
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let now = i64::try_from(now).unwrap_or(i64::MAX);
-    let (mut known, mut judged) = (Known::default(), Vec::with_capacity(own.len()));
+    let (mut known, mut judged) = (Known::default(), Vec::with_capacity(entries.count()));
     trusted::in_order(
-        own.laid_over(shared),
-        |options| match options {
-            Ok(options) => Prepared::new(&options, &mut known, now),
-            Err(unreadable) => Prepared::unreadable(unreadable, now),
-        },
+        entries.each(Options::laid_over),
+        |options| Prepared::new(options, &mut known, now),
         Prepared::judge,
         |prepared, verdict| judged.push(Judged::new(prepared, verdict)),
     );

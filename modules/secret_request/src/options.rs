@@ -3,7 +3,7 @@
 use ansible_contract::{HexText, Mode, NameText, NoLog, PathText};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
-use trusted::{Entries, Unreadable};
+use trusted::{Entries, Layered as _};
 
 trusted::layered_options! {
     /// Options of `secret_request`.
@@ -142,12 +142,9 @@ impl Options {
     }
 }
 
-/// The requests of a task: what they share, and what each has of its own.
+/// The requests of a task.
 #[derive(Debug)]
-pub struct Requests {
-    shared: Options,
-    own: Entries<Options>,
-}
+pub struct Requests(Entries<Options>);
 
 impl Requests {
     /// The task itself is the one request, unless it has O(requests).
@@ -156,32 +153,32 @@ impl Requests {
     /// `args.unknown_option` for requests within requests, and the `args.*` codes for a request that cannot be meant, unless
     /// the task is to keep going.
     pub fn new(options: Options) -> fault::Result<Self> {
-        let (shared, own) = trusted::entries(options)?;
-        if !shared.keep_going() {
-            own.refuse_any()?;
+        let requests = Self(Entries::new(options)?);
+        match requests.0.refused() {
+            Some(fault) if !requests.keep_going() => Err(fault),
+            _ => Ok(requests),
         }
-        Ok(Self { shared, own })
     }
 
     /// Whether the task succeeds although some of them could not be made.
     pub fn keep_going(&self) -> bool {
-        self.shared.keep_going()
+        self.0.shared.keep_going()
     }
 
-    /// The path of each request that has one, with the request's place.
+    /// The path of each request, with its place in the list.
     pub fn paths(&self) -> impl Iterator<Item = (usize, &PathText)> {
-        self.own.read().filter_map(|(at, own)| Some((at, own.path.as_ref().or(self.shared.path.as_ref())?)))
+        self.0.read().filter_map(|(at, own)| Some((at, own.path.as_ref().or(self.0.shared.path.as_ref())?)))
     }
 
     /// How many there are.
     pub fn count(&self) -> usize {
-        self.own.len()
+        self.0.count()
     }
 
     /// Those that may make their secret.
     pub fn creations(&self) -> impl Iterator<Item = Creation<'_>> {
-        let shared = &self.shared;
-        self.own.read().filter_map(|(_, own)| {
+        let shared = &self.0.shared;
+        self.0.read().filter_map(|(_, own)| {
             own.create_secret.or(shared.create_secret).filter(|may| *may)?;
             own.r#type.or(shared.r#type).is_none_or(|kind| kind == Kind::Association).then_some(())?;
             Some(Creation {
@@ -193,16 +190,14 @@ impl Requests {
         })
     }
 
-    /// All options of each request, or why it cannot be meant.
-    pub fn each(self) -> impl Iterator<Item = Result<Options, Unreadable>> {
-        let Self { mut shared, own } = self;
-        // Given for the task, it counts for those whose secret can be made.
-        let create = shared.create_secret.take();
-        own.laid_over(shared).map(move |options| {
-            options.map(|mut all| {
-                all.create_secret = all.create_secret.or(create.filter(|_| all.can_create()));
-                all
-            })
+    /// All options of each request, or its label and why it cannot be meant.
+    pub fn each(self) -> impl Iterator<Item = Result<Options, (Option<String>, fault::Fault)>> {
+        self.0.each(|own, shared| {
+            let (said, mut all) = (own.create_secret, own.laid_over(shared));
+            if said.is_none() && !all.can_create() {
+                all.create_secret = None;
+            }
+            all
         })
     }
 }

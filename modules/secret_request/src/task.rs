@@ -13,7 +13,7 @@ use fault::{Fault, Result};
 use std::collections::{HashMap, VecDeque};
 use std::sync::mpsc::Receiver;
 use std::thread;
-use trusted::{KnownHosts, KnownImages, StateKey, Unreadable, Warnings, Worked, Workers, private_file};
+use trusted::{KnownHosts, KnownImages, StateKey, Warnings, Worked, Workers, private_file};
 
 /// What comes of building a request: its bytes, if it was to be built.
 type Built = Result<Option<Vec<u8>>>;
@@ -94,10 +94,12 @@ impl Task {
             for options in requests.each() {
                 match options {
                     Ok(options) => self.request(&options, &builders),
-                    Err(Unreadable { label, fault }) => {
+                    Err((label, fault)) => {
                         self.finish_all();
-                        let entry = Entry { label, ..Entry::default() };
-                        self.note(Progress { entry, ..Progress::default() }, Err(fault));
+                        self.note(
+                            Progress { entry: Entry { label, ..Entry::default() }, ..Progress::default() },
+                            Err(fault),
+                        );
                     }
                 }
                 while self.under_way.len() > builders.window() {

@@ -1,6 +1,6 @@
 //! What is asked for, what is written, and what is never written over.
 
-use crate::world::{World, code, mode, warns};
+use crate::world::{World, code, mode, warns, with};
 use pv_wire::attestation::{AttestationRequest, ExchangeRequest, Item};
 use serde_json::{Value, json};
 use std::fs;
@@ -133,6 +133,12 @@ fn one_task_asks_many_guests_and_one_that_fails_keeps_no_other() {
     options["requests"][7]["key_file"] = json!(world.text("header"));
     let result = world.run(&options);
     assert_eq!((code(&result), &result["changed"]), ("file.insecure", &json!(true)), "{result}");
+    let mut lenient = with(options.clone(), json!({"keep_going": true}));
+    lenient["requests"][8]["pathh"] = json!("x");
+    let result_of_all = world.run(&lenient);
+    assert_eq!((&result_of_all["failed"], &result_of_all["changed"]), (&json!(null), &json!(true)), "{result_of_all}");
+    let told = &result_of_all["requests"][8];
+    assert_eq!((&told["label"], &told["error"]["code"]), (&json!("guest8"), &json!("args.unknown_option")), "{told}");
     assert!(result["msg"].as_str().unwrap().starts_with("1 of 40 requests failed; guest7: "), "{result}");
     let entries = result["requests"].as_array().unwrap();
     for (at, entry) in entries.iter().enumerate().filter(|(at, _)| *at != 7) {

@@ -38,9 +38,10 @@ fn one_bad_answer_keeps_no_other_from_its_verdict() {
     schema::check(&report, &schema::of_report(), "report");
     assert_eq!((&report["responses"], mode(&fleet.path("report.json"))), (&result["responses"], 0o644));
 
-    responses[0]["key_file"] = json!(fleet.text("no.key"));
+    responses[0]["max_age"] = json!("soon");
     let lenient = fleet.run(&task(&fleet, &responses, json!({"fail": false})));
     assert_eq!((&lenient["failed"], &lenient["responses"][0]["verdict"]), (&json!(null), &json!("none")), "{lenient}");
+    assert_eq!(lenient["responses"][0]["error"]["code"], "args.invalid", "{lenient}");
 }
 
 #[test]
