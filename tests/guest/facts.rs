@@ -269,7 +269,7 @@ fn the_timeout_covers_a_cards_own_attributes_too() {
     if !e2e::can_simulate("the_timeout_covers_a_cards_own_attributes_too") {
         return;
     }
-    for attribute in ["type", "serialnr", "online"] {
+    for attribute in ["type", "online"] {
         let fault = format!("{{on: read, target: card00/{attribute}, delay_ms: 5000, times: 0}}");
         let guest = guest(&format!("{CARDS}faults: [{fault}]"));
         let facts = facts(&guest, &json!({"timeout": 1}));

@@ -2,11 +2,11 @@
 
 use super::desired::{Aim, Desired};
 use super::planning::{self, Decision, Freedom, Plan, fit, is_held_for, may_be_held_for};
-use super::report::reason;
+use super::report::{Others, reason};
 use super::transitions::Fleet;
 use super::wanted::Wanted;
 use fault::Fault;
-use pv_guest::ap::{Apqn, Fit, Observed, Seen, Wish};
+use pv_guest::ap::{Apqn, Fit, Observed, SeState, Seen, Wish};
 use pv_guest::uv::SecretList;
 use std::collections::BTreeSet;
 
@@ -73,7 +73,11 @@ impl<'a> Situation<'a> {
         let out_of_service =
             |o: &&Observed| !o.seen.usable && fit(wanted, &Seen { usable: true, ..o.seen.clone() }) != Fit::No;
         let out_of_service: Vec<_> = self.fleet.queues.iter().filter(out_of_service).map(why_unusable).collect();
-        reason(wanted, decision, &self.secrets, &unknown, &out_of_service)
+        let may_fit = |o: &&Observed| fit(wanted, &o.seen) == Fit::Unknown;
+        let unread: Vec<_> = self.fleet.queues.iter().filter(may_fit).filter_map(why_unread).collect();
+        let silent = decision.queue().and_then(|apqn| self.fleet.get(apqn)?.card.line.fault());
+        let others = Others { unknown: &unknown, out_of_service: &out_of_service, unread: &unread, silent };
+        reason(wanted, decision, &self.secrets, others)
     }
 
     /// A card's refusal, with the queues that have its places.
@@ -122,4 +126,13 @@ fn why_unusable(observed: &Observed) -> String {
         || format!("{apqn} (its card is offline, deconfigured or checkstopped)"),
         |why| format!("{apqn} ({why})"),
     )
+}
+
+/// A queue of which nobody can know whether it fits, with the reason, in words; `None` if it could be looked at.
+fn why_unread(observed: &Observed) -> Option<String> {
+    let apqn = observed.seen.apqn;
+    match observed.seen.state {
+        SeState::Pending => Some(format!("{apqn} (its association is under way)")),
+        _ => observed.card.line.fault().map(|_| format!("{apqn} (its card does not answer)")),
+    }
 }

@@ -44,6 +44,10 @@ pub fn look_at(fleet: &mut Fleet<'_>, apqns: &[Apqn], wanted: &[Wanted], to_spar
             Looked::Skipped(fault)
                 if fault.code == pv_guest::codes::BIND_REFUSED
                     && make_room(fleet, apqn.card, to_spare, &mut faults) => {}
+            // What a card did not answer is told of all its queues at the end.
+            Looked::Skipped(fault) | Looked::Unread(fault) if fault.code == pv_guest::codes::CARD_TIMEOUT => {
+                fleet.see(apqn, |o| o.seen.state = SeState::Failing);
+            }
             Looked::Skipped(fault) => {
                 fleet.warnings.push(Fault::new(pv_guest::codes::LOOK_SKIPPED, fault.detail).hint(fault.hint));
                 fleet.see(apqn, |o| o.seen.state = SeState::Failing);
