@@ -213,3 +213,34 @@ fn the_whole_of_a_guest_is_done_although_a_queue_or_a_card_does_not_answer() {
         assert_eq!(states(&guest)["02.0005"], "associated 0");
     }
 }
+
+#[test]
+fn a_queue_that_the_kernel_takes_away_after_a_failed_association_is_set_up_when_it_is_back() {
+    if !e2e::can_simulate("a_queue_that_the_kernel_takes_away_after_a_failed_association_is_set_up_when_it_is_back") {
+        return;
+    }
+    for scan_ms in [1, 20, 500] {
+        for keeps in [true, false] {
+            let guest = guest_with(
+                &["a"],
+                &format!(
+                    "kernel: {{failed_queue: removed}}\ndelays: {{scan_ms: {scan_ms}}}\n\
+                     switches: {{reset_keeps_binding: {keeps}}}\n\
+                     faults: [{{on: associate, target: \"00.0005\", ap_rc: 0x36}}]"
+                ),
+            );
+            let wanted = bind([at("a", "00.0005")]);
+            let failed = guest.module(MODULE, &wanted).unwrap();
+            let code = failed["error"]["code"].as_str().unwrap();
+            assert!(["ap.associate_failed", "ap.queue_vanished"].contains(&code), "{failed}");
+            // It is away for the time of a scan, and then as a reset leaves it.
+            settled(&guest, "it does not come back", |states| {
+                states.get("00.0005").is_some_and(|state| !["resetting", "failed"].contains(&state.as_str()))
+            });
+            let result = ok(&guest, MODULE, &wanted);
+            assert_eq!(result["entries"][0]["apqn"], "00.0005", "{result}");
+            assert_eq!(states(&guest)["00.0005"], "associated 0", "{scan_ms} {keeps}");
+            assert_eq!(ok(&guest, MODULE, &wanted)["changed"], false);
+        }
+    }
+}

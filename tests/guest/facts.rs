@@ -222,6 +222,19 @@ fn a_card_that_takes_too_long_is_a_problem_and_the_others_are_told() {
 }
 
 #[test]
+fn a_bus_without_its_list_of_features_is_a_bus() {
+    if !e2e::can_simulate("a_bus_without_its_list_of_features_is_a_bus") {
+        return;
+    }
+    // As on Linux 6.1, whose queues have no secure binding either.
+    let ap = facts(&guest(&format!("{CARDS}absent: [/sys/bus/ap/features]")), &json!({"bind_to_inspect": true}));
+    assert_eq!(column(&ap["problems"], "code"), ["ap.no_secure_binding"], "{ap}");
+    let ap = &ap["ap"];
+    assert_eq!((&ap["bus"], &ap["sb_support"], &ap["bindings_complete"]), (&json!(true), &json!(false), &json!(true)));
+    assert_eq!(column(&ap["cards"], "card"), [0, 1, 2, 3]);
+}
+
+#[test]
 fn a_part_of_a_long_list_is_told_as_such() {
     if !e2e::can_simulate("a_part_of_a_long_list_is_told_as_such") {
         return;
