@@ -96,8 +96,8 @@ fn an_entry_whose_only_queue_is_being_associated_is_told_so() {
 }
 
 #[test]
-fn a_serial_number_that_is_known_is_asked_once_and_a_pending_queue_hinders_no_other() {
-    if !e2e::can_simulate("a_serial_number_that_is_known_is_asked_once_and_a_pending_queue_hinders_no_other") {
+fn a_serial_number_that_is_known_is_asked_for_once_in_a_run() {
+    if !e2e::can_simulate("a_serial_number_that_is_known_is_asked_for_once_in_a_run") {
         return;
     }
     let guest = guest_with(&["a", "b"], "log_reads: true");
@@ -110,6 +110,22 @@ fn a_serial_number_that_is_known_is_asked_once_and_a_pending_queue_hinders_no_ot
     assert_eq!(serials(&guest), 1);
     assert_eq!(in_time(&guest, MODULE, &wanted)["changed"], false);
     assert_eq!(serials(&guest), 2);
+}
+
+#[test]
+fn an_entry_with_a_serial_number_is_served_although_a_queue_of_its_card_is_being_associated() {
+    if !e2e::can_simulate("an_entry_with_a_serial_number_is_served_although_a_queue_of_its_card_is_being_associated") {
+        return;
+    }
+    let guest = with_pending();
+    let wanted = bind([with(ep11("b", KEY_B), "serialnr", SERIAL)]);
+    for changed in [true, false] {
+        let result = in_time(&guest, MODULE, &wanted);
+        assert_eq!((&result["changed"], &result["entries"][0]["apqn"]), (&json!(changed), &json!("00.0006")));
+        names(&result, PENDING, "00.0005");
+    }
+    // Nobody is left waiting in a queue.
+    assert_eq!(shell(&guest, "cat /sys/devices/ap/card00/*/requestq_count"), "0\n0\n");
 }
 
 #[test]

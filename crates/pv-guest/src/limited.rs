@@ -34,6 +34,13 @@ pub struct Worker {
 #[derive(Debug)]
 pub struct Begun<T>(Receiver<T>);
 
+impl<T> Begun<T> {
+    /// What came of it, if it ends in that time. It goes on otherwise.
+    pub fn within(&self, limit: Duration) -> Option<T> {
+        self.0.recv_timeout(limit).ok()
+    }
+}
+
 impl Worker {
     /// Starts the thread. It ends when this is dropped and nothing is left for it to do.
     pub fn start() -> Self {
@@ -53,14 +60,19 @@ impl Worker {
 
     /// What came of it; `None` if it did not end until then. The thread is interrupted then, and no use any more.
     pub fn end<T>(&self, begun: &Begun<T>, until: Instant) -> Option<T> {
-        let answer = begun.0.recv_timeout(until.saturating_duration_since(Instant::now()));
-        if matches!(answer, Err(mpsc::RecvTimeoutError::Timeout)) {
-            // A thread that has just ended needs no signal.
-            let _ = pthread_kill(self.thread.as_pthread_t(), INTERRUPT);
-            // What is read now is that nothing is known.
-            let _ = begun.0.recv_timeout(TAKEN_BACK_WITHIN);
+        let answer = begun.within(until.saturating_duration_since(Instant::now()));
+        if answer.is_none() {
+            self.interrupt(begun);
         }
-        answer.ok()
+        answer
+    }
+
+    /// Ends what it is doing. It is no use any more.
+    pub fn interrupt<T>(&self, begun: &Begun<T>) {
+        // A thread that has just ended needs no signal.
+        let _ = pthread_kill(self.thread.as_pthread_t(), INTERRUPT);
+        // What is read now is that nothing is known.
+        let _ = begun.0.recv_timeout(TAKEN_BACK_WITHIN);
     }
 
     /// Does something that may take so long.

@@ -147,7 +147,7 @@ impl Card {
     /// may never answer, so only EP11 cards are asked.
     pub fn read_serialnr(&self) -> Option<String> {
         let attribute = || Folder::at(&folder(self.number)).open("serialnr");
-        if self.mode == Mode::Ep11 { self.line.serialnr(attribute()) } else { None }
+        if self.mode == Mode::Ep11 { self.line.serialnr(attribute) } else { None }
     }
 
     /// The card's queues, by domain.

@@ -14,6 +14,11 @@ use std::time::Duration;
 /// A card that has its wits answers a question within this time, whatever else it has to do.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(10);
 
+/// An idle queue answers within this time.
+const ANSWERS_SOON: Duration = Duration::from_millis(500);
+/// No more queues than these are asked past.
+const MOST_IN_THE_WAY: usize = 3;
+
 /// The line to one card, which all that know the card share. Once a question was not answered, none is asked any more: a
 /// card is waited for once in a run, and no more than one reader is left behind.
 #[derive(Clone, Debug)]
@@ -52,12 +57,14 @@ impl Line {
         self.ask_in(&mut self.state(), &format!("{what} of {apqn}"), attribute)
     }
 
-    /// The card's serial number, asked for until it is known. Which of the card's queues the question is sent to is the
-    /// driver's choice, so it is not asked while one of them would not answer.
-    pub(super) fn serialnr(&self, attribute: io::Result<File>) -> Option<String> {
+    /// The card's serial number, asked for until it is known.
+    pub(super) fn serialnr(&self, attribute: impl Fn() -> io::Result<File>) -> Option<String> {
         let state = &mut *self.state();
-        if state.serialnr.is_none() && state.pending.is_empty() {
-            let answer = self.ask_in(state, "its serial number", attribute);
+        if state.serialnr.is_none() && state.unanswered.is_none() {
+            let answer = match state.pending.len() {
+                0 => self.ask_in(state, "its serial number", attribute()),
+                pending => ask_past(pending, attribute),
+            };
             state.serialnr = answer.filter(|serial| !serial.is_empty());
         }
         state.serialnr.clone()
@@ -101,6 +108,24 @@ impl Line {
     }
 }
 
+/// Asks a card of which so many queues would not answer. Which queue the driver sends the question to is its own choice, but
+/// it takes one with the fewest requests in it (Linux `drivers/s390/crypto/zcrypt_api.c`): while one question waits in a
+/// queue that does not answer, the next goes to another.
+fn ask_past(pending: usize, attribute: impl Fn() -> io::Result<File>) -> Option<String> {
+    let mut asked = Vec::new();
+    let mut answer = None;
+    while answer.is_none() && asked.len() <= pending.min(MOST_IN_THE_WAY) {
+        let (file, worker) = (attribute().ok()?, Worker::start());
+        let begun = worker.begin(|| sysfs::text(file));
+        answer = begun.within(ANSWERS_SOON);
+        asked.push((worker, begun));
+    }
+    // The last one has answered, or has waited as long as the others.
+    let waiting = asked.len() - usize::from(answer.is_some());
+    asked.iter().take(waiting).for_each(|(worker, begun)| worker.interrupt(begun));
+    answer?.ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -135,20 +160,35 @@ mod tests {
         assert_eq!(fault.code, codes::CARD_TIMEOUT);
         assert!(fault.detail.contains("the key of 00.0005"), "{fault}");
         let started = Instant::now();
-        assert_eq!((line.ask(QUEUE, "", file(&folder, "a")), line.serialnr(file(&folder, "s"))), (None, None));
+        assert_eq!((line.ask(QUEUE, "", file(&folder, "a")), line.serialnr(|| file(&folder, "s"))), (None, None));
         assert!(started.elapsed() < Duration::from_millis(50));
     }
 
     #[test]
-    fn a_serial_number_is_asked_for_until_it_is_known_but_not_while_a_queue_is_being_associated() {
+    fn a_serial_number_is_asked_for_until_it_is_known() {
         let folder = tempfile::tempdir().unwrap();
         let line = Line::new(0, Duration::from_secs(60));
-        line.note_pending(QUEUE, true);
-        assert_eq!(line.serialnr(file(&folder, "s")), None);
-        line.note_pending(QUEUE, false);
-        assert_eq!(line.serialnr(file(&folder, "")), None);
-        assert_eq!(line.serialnr(file(&folder, "s")).as_deref(), Some("s"));
-        line.note_pending(QUEUE, true);
-        assert_eq!(line.serialnr(file(&folder, "t")).as_deref(), Some("s"));
+        assert_eq!(line.serialnr(|| file(&folder, "")), None);
+        assert_eq!(line.serialnr(|| file(&folder, "s")).as_deref(), Some("s"));
+        assert_eq!(line.serialnr(|| file(&folder, "t")).as_deref(), Some("s"));
+    }
+
+    #[test]
+    fn a_serial_number_is_asked_past_queues_that_do_not_answer_and_their_card_is_not_given_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let (_, _writer) = silent(&folder);
+        let asked = std::cell::Cell::new(0);
+        let answered_at = |time: u32| {
+            let (folder, asked) = (&folder, &asked);
+            move || {
+                asked.set(asked.get() + 1);
+                if asked.get() == time { file(folder, "s") } else { File::open(folder.path().join("silent")) }
+            }
+        };
+        let line = Line::new(0, Duration::from_secs(60));
+        (0..9).for_each(|domain| line.note_pending(Apqn { card: 0, domain }, true));
+        assert_eq!((line.serialnr(answered_at(9)), asked.take()), (None, 4));
+        assert!(line.fault().is_none());
+        assert_eq!((line.serialnr(answered_at(2)).as_deref(), asked.take()), (Some("s"), 2));
     }
 }
