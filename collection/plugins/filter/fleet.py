@@ -8,7 +8,7 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 
-from ansible_collections.seguest.pv.plugins.plugin_utils import fleet, fleet_leaving, summary
+from ansible_collections.seguest.pv.plugins.plugin_utils import fleet, fleet_attestation, fleet_leaving, summary
 from ansible_collections.seguest.pv.plugins.plugin_utils.failure import Failure
 
 
@@ -94,9 +94,32 @@ def fleet_documents(hosts: Any, hostvars: Any) -> list[dict[str, Any]]:
     return fleet.documents(hosts, hostvars)
 
 
+def fleet_challenges(hosts: Any, hostvars: Any) -> list[dict[str, Any]]:
+    """See fleet_challenges.yml."""
+    return fleet_attestation.challenges(hosts, hostvars)
+
+
+def fleet_asked(hosts: Any, hostvars: Any, made: Any) -> dict[str, Any]:
+    """See fleet_asked.yml."""
+    return fleet_attestation.asked(hosts, hostvars, made)
+
+
+def fleet_evidence(hosts: Any, hostvars: Any, made: Any, name: str) -> list[dict[str, Any]]:
+    """See fleet_evidence.yml."""
+    return fleet_attestation.evidence({host: hostvars.raw_get(host).get(name) for host in hosts}, hostvars, made)
+
+
 def fleet_summary(hosts: Any, hostvars: Any, name: Any, check_mode: bool = False) -> dict[str, Any]:
     """See fleet_summary.yml."""
-    return summary.summary(hosts, _registered(hosts, hostvars, [name] if isinstance(name, str) else name), check_mode)
+    results = _registered(hosts, hostvars, [name] if isinstance(name, str) else name)
+    verdicts = {host: _verdict(host, hostvars.raw_get(host)) for host in hosts}
+    return summary.summary(hosts, results, check_mode, verdicts)
+
+
+def _verdict(host: str, variables: Any) -> dict[str, Any] | None:
+    """What attest_verify found of a guest, in the run of the batch that it was part of."""
+    judged = variables.get("fleet_verdicts")
+    return fleet_attestation.verdict_on(host, variables.get("guest_result"), judged) if judged is not None else None
 
 
 class FilterModule:
@@ -116,5 +139,8 @@ class FilterModule:
             "fleet_expected": fleet_expected,
             "fleet_policies": fleet_policies,
             "fleet_documents": fleet_documents,
+            "fleet_challenges": fleet_challenges,
+            "fleet_asked": fleet_asked,
+            "fleet_evidence": fleet_evidence,
             "fleet_summary": fleet_summary,
         }

@@ -21,6 +21,7 @@ from .request_files import file_name
 
 # Options that attest_request and attest_verify share with secret_request.
 _OF_DOCUMENTS = ("certificates", "crls", "root_ca", "download_crls")
+_FOLDER = "attestation"
 AFFIRMING = "affirming"
 
 
@@ -134,9 +135,6 @@ def fault_of(verdict: Mapping[str, Any]) -> Json | None:
     failed = [check for check in verdict.get("checks") or () if mapping(check).get("ok") is False]
     first = mapping(failed[0] if failed else None)
     return {"code": first.get("code"), "detail": first.get("detail"), "hint": first.get("hint")}
-
-
-_FOLDER = "attestation"
 
 
 def _is_wanted(described: Description) -> bool | None:

@@ -87,9 +87,9 @@ class Description:
         """
         return list(self._requests(instead or {}, whole))
 
-    def folder(self) -> str:
-        """The folder in which the folders of requests are."""
-        return f"{self._output()}/requests"
+    def folder(self, name: str = "requests") -> str:
+        """A folder below ``provision_output``; by default that in which the folders of requests are."""
+        return f"{self._output()}/{name}"
 
     def _requests(self, instead: Mapping[str, Any], whole: bool) -> Iterator[Json]:
         output = self._output()

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from .compliance_text import Json, mapping
+from .fleet_attestation import AFFIRMING, fault_of
 from .text import printable
 
 SCHEMA = "seguest.pv/run-summary/1"
@@ -28,12 +29,18 @@ _BEGINNING = re.compile("^(Task failed: |Action failed: )+")  # Ansible's own
 UNREACHABLE, FAILED = "unreachable", "failed"
 
 
-def summary(hosts: Iterable[str], results: Mapping[str, Any], check_mode: bool = False) -> Json:
+def summary(
+    hosts: Iterable[str],
+    results: Mapping[str, Any],
+    check_mode: bool = False,
+    verdicts: Mapping[str, Json | None] | None = None,
+) -> Json:
     """One row for each guest, put together.
 
     :param hosts: all guests of the run
     :param results: what the task on each guest returned; None where it was not begun
-    :return: ``counts``; ``changed``, ``unchanged`` and ``not_begun``, names; ``failed`` and ``warnings``, each a ``code`` with its ``hosts`` and what
+    :param verdicts: what was found of each guest's answer to an attestation request; None where there is none
+    :return: ``counts``; ``proved``; ``changed``, ``unchanged`` and ``not_begun``, names; ``failed`` and ``warnings``, each a ``code`` with its ``hosts`` and what
         the first of them said; ``lines``, the same for a terminal
     """
     changed: list[str] = []
@@ -41,18 +48,21 @@ def summary(hosts: Iterable[str], results: Mapping[str, Any], check_mode: bool =
     not_begun: list[str] = []
     failed: dict[str, Json] = {}
     warnings: dict[str, Json] = {}
+    proved = 0
     for host in hosts:
         result = results.get(host)
         for text in _warnings(result):
             _add(warnings, host, *_coded(text))
         if result is None:
             not_begun.append(host)
-        elif (cause := _cause(result)) is not None:
+        elif (cause := _cause(result) or _unproved(verdicts, host)) is not None:
             _add(failed, host, *cause)
         elif mapping(result).get("changed") is True:
             changed.append(host)
         else:
             unchanged.append(host)
+        proved += mapping((verdicts or {}).get(host)).get("verdict") == AFFIRMING
+    asked = sum(verdict is not None for verdict in (verdicts or {}).values())
     counts = {
         "changed": len(changed),
         "unchanged": len(unchanged),
@@ -63,6 +73,8 @@ def summary(hosts: Iterable[str], results: Mapping[str, Any], check_mode: bool =
         "schema": SCHEMA,
         "check_mode": check_mode,
         "counts": {"guests": sum(counts.values()), **counts},
+        # None where nobody was asked to prove anything.
+        "proved": proved if asked else None,
         "changed": changed,
         "unchanged": unchanged,
         "not_begun": not_begun,
@@ -92,6 +104,16 @@ def _cause(result: Any) -> tuple[str, str, str | None] | None:
     return FAILED, _text(said.get("msg") or said.get("module_stderr") or said.get("stderr")), None
 
 
+def _unproved(verdicts: Mapping[str, Json | None] | None, host: str) -> tuple[str, str, str | None] | None:
+    """Why a guest's state is not proved, where it was asked to prove it."""
+    verdict = (verdicts or {}).get(host)
+    fault = fault_of(verdict) if verdict is not None else None
+    if fault is None:
+        return None
+    code, detail = _text(fault.get("code")) or "attest.not_verified", _text(fault.get("detail"))
+    return code, f"Not proved: {detail or 'there is no verdict.'}", _text(fault.get("hint")) or None
+
+
 def _coded(warning: str) -> tuple[str, str, str | None]:
     # The code is at the end, however long the text before it is.
     text, bracket, code = warning[-4 * _TEXT :].rpartition("[")
@@ -117,6 +139,8 @@ def _lines(told: Json) -> list[str]:
         f"{counts['guests']} guests: {counts['changed']} {verb}, {counts['unchanged']} unchanged, {counts['failed']} failed"
     ]
     lines[0] += f", {counts['not_begun']} not begun" if counts["not_begun"] else ""
+    if told["proved"] is not None:
+        lines.append(f"proved by attestation: {told['proved']} of {counts['guests']}")
     if 0 < counts["changed"] < counts["guests"]:
         lines += _wrapped(f"{verb}: {_names(told['changed'])}")
     for heading, kinds in (("FAILED", told["failed"]), ("warning", told["warnings"])):
