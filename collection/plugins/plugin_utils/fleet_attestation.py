@@ -55,8 +55,13 @@ def asked(hosts: Iterable[str], hostvars: Any, made: Mapping[str, Any]) -> dict[
         if content is not None:
             described = Description(host, hostvars)
             with contextlib.suppress(Failure):
-                # Unless somebody asks for it, a machine that does not attest is no fault of the guest.
-                found[host] = {"content": content, "optional": _is_wanted(described) is not True}
+                # Unless somebody insists, a machine that does not attest is no fault of the guest. In check mode the guest is
+                # asked, too: that changes nothing.
+                found[host] = {
+                    "content": content,
+                    "optional": _is_wanted(described) is not True,
+                    "in_check_mode": True,
+                }
     return found
 
 
@@ -106,24 +111,42 @@ def attestation(answer: Any) -> Mapping[str, Any] | None:
     return given if isinstance(given.get("content"), str) else None
 
 
-def verdict_on(host: str, answer: Any, judged: Any) -> Json | None:
+def verdict_on(host: str, answer: Any, judged: Any, made: Any) -> Json | None:
     """What was found of a guest's answer: an entry of attest_verify's ``responses``. None for a guest that gave none.
 
-    An answer on which there is no verdict has the verdict ``none``: that is never a good one.
+    A request that could not be made, and an answer that was not judged, have the verdict ``none``: that is never a good one.
 
     :param answer: what the module guest returned
     :param judged: what attest_verify returned for all of them
+    :param made: what attest_request returned for all of them
     """
+    request = _labelled(made, "requests", host)
+    if request.get("failed"):
+        return _none(host, mapping(request.get("error")))
     if attestation(answer) is None:
         return None
-    entries = mapping(judged).get("responses")
-    for entry in entries if isinstance(entries, list) else ():
-        if mapping(entry).get("label") == host:
-            return dict(entry)
+    found = _labelled(judged, "responses", host)
+    if found:
+        return dict(found)
     error = mapping(mapping(judged).get("error"))
-    detail = text(error.get("detail")) or text(mapping(judged).get("msg")) or "The answer was not verified."
+    return _none(host, error or {"detail": mapping(judged).get("msg")})
+
+
+def _labelled(result: Any, list_of: str, label: str) -> Mapping[str, Any]:
+    entries = mapping(result).get(list_of)
+    found = (mapping(entry) for entry in (entries if isinstance(entries, list) else ()))
+    return next((entry for entry in found if entry.get("label") == label), {})
+
+
+def _none(host: str, error: Mapping[str, Any]) -> Json:
     code = text(error.get("code")) or "attest.not_verified"
-    return {"label": host, "verdict": "none", "checks": [], "error": {"code": code, "detail": detail, "hint": None}}
+    detail = text(error.get("detail")) or "The answer was not verified."
+    return {
+        "label": host,
+        "verdict": "none",
+        "checks": [],
+        "error": {"code": code, "detail": detail, "hint": text(error.get("hint"))},
+    }
 
 
 def fault_of(verdict: Mapping[str, Any]) -> Json | None:

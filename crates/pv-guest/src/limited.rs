@@ -19,7 +19,9 @@ use std::time::{Duration, Instant};
 /// Interrupts a thread. By default it does nothing, and nobody else sends it.
 const INTERRUPT: Signal = Signal::SIGURG;
 /// So long a thread that was interrupted is waited for: the driver takes the request back in that time.
-const TAKEN_BACK_WITHIN: Duration = Duration::from_millis(200);
+const TAKEN_BACK_WITHIN: Duration = Duration::from_millis(50);
+/// So often a thread is interrupted that does not end.
+const SIGNALS: usize = 5;
 
 type Job = Box<dyn FnOnce() + Send>;
 
@@ -69,10 +71,14 @@ impl Worker {
 
     /// Ends what it is doing. It is no use any more.
     pub fn interrupt<T>(&self, begun: &Begun<T>) {
-        // A thread that has just ended needs no signal.
-        let _ = pthread_kill(self.thread.as_pthread_t(), INTERRUPT);
-        // What is read now is that nothing is known.
-        let _ = begun.0.recv_timeout(TAKEN_BACK_WITHIN);
+        for _ in 0..SIGNALS {
+            // A thread that has just ended needs no signal, and one that has not begun to wait is not woken by it.
+            let _ = pthread_kill(self.thread.as_pthread_t(), INTERRUPT);
+            // What is read now is that nothing is known.
+            if !matches!(begun.0.recv_timeout(TAKEN_BACK_WITHIN), Err(mpsc::RecvTimeoutError::Timeout)) {
+                return;
+            }
+        }
     }
 
     /// Does something that may take so long.
