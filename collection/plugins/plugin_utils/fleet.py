@@ -86,7 +86,9 @@ def mistakes(groups: Mapping[str, Any], hostvars: Any, in_run: Iterable[str], ne
         ]
         with contextlib.suppress(KeyError):
             found += _no_boolean(f"{PREFIX}create_secrets", trusted[f"{PREFIX}create_secrets"])
-    words = {str(value): value for host in guests if (value := hostvars.raw_get(host).get(f"{PREFIX}attest")) is not None}
+    words = {
+        str(value): value for host in guests if (value := hostvars.raw_get(host).get(f"{PREFIX}attest")) is not None
+    }
     found += [sentence for value in words.values() for sentence in _no_boolean(f"{PREFIX}attest", value)]
     return found
 
