@@ -134,6 +134,8 @@ seealso:
 - module: seguest.pv.secret_retrieve
 - module: seguest.pv.facts
 - module: seguest.pv.attest
+- module: seguest.pv.attest_request
+- module: seguest.pv.attest_verify
 short_description: Bind and associate crypto queues of a Secure Execution guest
 version_added: 0.1.0
 """

@@ -59,6 +59,8 @@ seealso:
 - module: seguest.pv.secret_retrieve
 - module: seguest.pv.ap_bind
 - module: seguest.pv.attest
+- module: seguest.pv.attest_request
+- module: seguest.pv.attest_verify
 short_description: Gather facts of a Secure Execution guest
 version_added: 0.1.0
 """

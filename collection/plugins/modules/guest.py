@@ -18,13 +18,15 @@ attributes:
 author:
 - The seguest project (!UNKNOWN)
 description:
-- Adds secrets, verifies that they are there, locks the secret store, binds crypto queues and associates them, and on
-    request makes the guest do the same at each boot. In this order; what is already right is left alone.
+- Adds secrets, verifies that they are there, locks the secret store, binds crypto queues and associates them, on request
+    makes the guest do the same at each boot, and answers an attestation request. In this order; what is already right is
+    left alone.
 - Everything is observed once and planned before anything is written. If the plan shows that a step cannot succeed,
     nothing is written at all. A step that fails unexpectedly ends the run; what was done before stays and is reported.
 - The requests need not be on the guest. Only the host and the image that a request was built for can open it, so a
     request is not secret.
-- M(seguest.pv.secret_add), M(seguest.pv.secret_lock) and M(seguest.pv.ap_bind) do single steps, by the same rules.
+- M(seguest.pv.secret_add), M(seguest.pv.secret_lock), M(seguest.pv.ap_bind) and M(seguest.pv.attest) do single steps, by
+    the same rules.
 module: guest
 options:
   at_boot:
@@ -43,8 +45,8 @@ options:
   attest:
     description:
     - 'An attestation request that the guest answers at the end, as M(seguest.pv.attest) does: a dictionary with
-        V(content), V(path) or V(src), and V(bind) or V(user_data). The response is in RV(attestation). At boot nothing
-        is attested.'
+        V(content), V(path) or V(src), and that module''s other options. The response is in RV(attestation). At boot
+        nothing is attested.'
     type: dict
   config_content:
     description:
@@ -229,6 +231,8 @@ seealso:
 - module: seguest.pv.ap_bind
 - module: seguest.pv.facts
 - module: seguest.pv.attest
+- module: seguest.pv.attest_request
+- module: seguest.pv.attest_verify
 short_description: Bring a Secure Execution guest to the state that you describe, in one task
 version_added: 0.1.0
 """
@@ -250,6 +254,15 @@ EXAMPLES = r"""
         mode: ep11
         mkvp: "0xdb3c3b3c3f097dd55ec7eb0e7fdbcb93"
     at_boot: true
+
+- name: The same secrets, and an answer to an attestation request once they are there
+  seguest.pv.guest:
+    secrets:
+      - name: cluster key
+      - name: key of guest1
+    attest:
+      content: "{{ challenge.content }}"
+  register: provisioned
 
 - name: Check whether the guest is still as it should be
   seguest.pv.guest:
@@ -682,7 +695,7 @@ error:
 host_key_match:
   description:
   - 'With codes C(uv.request_not_for_this_guest) and C(attest.no_host_key_slot): whether the request has a slot for this
-      host''s key; null where the kernel does not tell the host''s keys.'
+      host''s key; null if the kernel does not show the host''s keys.'
   returned: failure
   type: bool
 inspected:

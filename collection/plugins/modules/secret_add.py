@@ -95,6 +95,8 @@ seealso:
 - module: seguest.pv.ap_bind
 - module: seguest.pv.facts
 - module: seguest.pv.attest
+- module: seguest.pv.attest_request
+- module: seguest.pv.attest_verify
 short_description: Add secrets to the store of a Secure Execution guest
 version_added: 0.1.0
 """
@@ -133,7 +135,7 @@ error:
 host_key_match:
   description:
   - 'With codes C(uv.request_not_for_this_guest) and C(attest.no_host_key_slot): whether the request has a slot for this
-      host''s key; null where the kernel does not tell the host''s keys.'
+      host''s key; null if the kernel does not show the host''s keys.'
   returned: failure
   type: bool
 reboot_required:

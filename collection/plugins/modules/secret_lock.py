@@ -46,6 +46,8 @@ seealso:
 - module: seguest.pv.ap_bind
 - module: seguest.pv.facts
 - module: seguest.pv.attest
+- module: seguest.pv.attest_request
+- module: seguest.pv.attest_verify
 short_description: Lock the secret store of a Secure Execution guest
 version_added: 0.1.0
 """

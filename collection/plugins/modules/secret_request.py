@@ -266,6 +266,8 @@ seealso:
 - module: seguest.pv.ap_bind
 - module: seguest.pv.facts
 - module: seguest.pv.attest
+- module: seguest.pv.attest_request
+- module: seguest.pv.attest_verify
 short_description: Build add-secret requests for Secure Execution guests
 version_added: 0.1.0
 """
@@ -331,7 +333,7 @@ requests:
       contains:
         crl_next_update:
           description:
-          - Next update of the revocation list that covers it, UTC; null if it was not verified.
+          - When the revocation list that covers it is due to be replaced, UTC; null if it was not verified.
           returned: always
           type: str
         file:
@@ -341,12 +343,12 @@ requests:
           type: str
         hash:
           description:
-          - SHA-256 of the host key, hex, as the machine itself shows it.
+          - 'SHA-256 of the host key, hex: the same on the machine itself.'
           returned: always
           type: str
         not_after:
           description:
-          - Expiry of the document, UTC; null if it was not verified.
+          - Until when the document is valid, UTC; null if it was not verified.
           returned: always
           type: str
         serial:

@@ -73,6 +73,8 @@ seealso:
 - module: seguest.pv.ap_bind
 - module: seguest.pv.facts
 - module: seguest.pv.attest
+- module: seguest.pv.attest_request
+- module: seguest.pv.attest_verify
 short_description: Retrieve a secret from the store of a Secure Execution guest into a file
 version_added: 0.1.0
 """
