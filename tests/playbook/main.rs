@@ -2,6 +2,7 @@
 //! example playbook.
 
 mod at_boot;
+mod attestation;
 mod command_line;
 mod domains;
 mod examples;

@@ -51,12 +51,12 @@ fn sorted(list: &Value, field: &str) -> Result<Vec<String>> {
     Ok(ids)
 }
 
-/// Calls of the log that could have changed something: all but asking, listing and the probe of the lock.
+/// Calls of the log that could have changed something: all but asking, listing, attesting and the probe of the lock.
 pub fn effects(guest: &Guest) -> Result<Vec<Value>> {
     let harmless = |entry: &Value| {
         let name = entry["name"].as_str().unwrap_or_default();
         let is_probe = name == "add_secret" && ["0x0102", "0x0104", "0x0106"].iter().any(|rc| entry["uv_rc"] == *rc);
-        name == "info" || name == "list_secrets" || is_probe
+        ["info", "list_secrets", "attest"].contains(&name) || is_probe
     };
     Ok(guest.log()?.into_iter().filter(|entry| !harmless(entry)).collect())
 }
