@@ -9,13 +9,15 @@ from typing import Any
 from ansible.errors import AnsibleFilterError
 from jinja2 import TemplateError
 
+from ansible_collections.seguest.pv.plugins.plugin_utils import fleet_attestation
 from ansible_collections.seguest.pv.plugins.plugin_utils.compliance import answers, report
 from ansible_collections.seguest.pv.plugins.plugin_utils.compliance_page import page
 
 
 def compliance_answers(hosts: Any, hostvars: Any, kept: Any) -> list[dict[str, Any]]:
     """See compliance_answers.yml."""
-    return answers(hosts, hostvars, bool(kept))
+    asked, verdicts = fleet_attestation.proofs(hosts, hostvars)
+    return answers(hosts, hostvars, bool(kept), asked, verdicts)
 
 
 def compliance_report(guests: Any, generated_at: str, about: Any = None) -> dict[str, Any]:

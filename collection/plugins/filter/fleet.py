@@ -112,22 +112,14 @@ def fleet_evidence(hosts: Any, hostvars: Any, made: Any, name: str) -> list[dict
 def fleet_summary(hosts: Any, hostvars: Any, name: Any, check_mode: bool = False) -> dict[str, Any]:
     """See fleet_summary.yml."""
     results = _registered(hosts, hostvars, [name] if isinstance(name, str) else name)
-    verdicts = {host: _verdict(host, hostvars) for host in hosts}
+    verdicts = {host: fleet_attestation.verdict_in(host, hostvars) for host in hosts}
     return summary.summary(hosts, results, check_mode, verdicts)
 
 
 def fleet_unproved(hosts: Any, hostvars: Any) -> list[str]:
     """See fleet_unproved.yml."""
-    verdicts = {host: _verdict(host, hostvars) for host in hosts}
+    verdicts = {host: fleet_attestation.verdict_in(host, hostvars) for host in hosts}
     return [host for host, verdict in verdicts.items() if verdict and fleet_attestation.fault_of(verdict)]
-
-
-def _verdict(host: str, hostvars: Any) -> dict[str, Any] | None:
-    """What attest_verify found of a guest, in the batch that it was part of."""
-    variables = hostvars.raw_get(host)
-    trusted = hostvars.raw_get(next(iter(variables["groups"].get("trusted") or [host])))
-    judged = variables.get("fleet_verdicts", trusted.get("fleet_verdicts"))
-    return fleet_attestation.verdict_on(host, variables.get("guest_result"), judged, trusted.get("fleet_challenged"))
 
 
 class FilterModule:

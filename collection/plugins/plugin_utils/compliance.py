@@ -15,8 +15,9 @@ from typing import Any
 
 from .compliance_about import documents, policies, run
 from .compliance_text import Json, mapping, mappings, number, sentence, text
+from .fleet_attestation import AFFIRMING, fault_of
 
-SCHEMA = "seguest.pv/compliance-report/3"
+SCHEMA = "seguest.pv/compliance-report/4"
 PASS, FAIL, UNKNOWN = "pass", "fail", "unknown"
 _WORST_FIRST = (FAIL, UNKNOWN, PASS)
 _VERDICTS = {True: PASS, False: FAIL}
@@ -24,8 +25,9 @@ _VERDICTS = {True: PASS, False: FAIL}
 LIMITS = {"secrets": 200, "entries": 500, "queues": 2000, "problems": 20}
 _STEPS = 32
 
-# Each rule by its id, in the order of the page: its heading and what it asks. All but the last are steps of the module.
+# Each rule by its id, in the order of the page: its heading and what it asks. All but the first and the last are steps of the module.
 RULES: dict[str, tuple[str, str]] = {
+    "attested": ("Attested", "Its ultravisor proves image, machine, secret store and lock"),
     "machine": ("Guest", "Is a Secure Execution guest on an expected machine"),
     "add": ("Requests", "Every request with a secret was added"),
     "verify": ("Secrets", "Every expected secret is in the store"),
@@ -64,9 +66,9 @@ def report(inputs: Iterable[Mapping[str, Any]], generated_at: str, about: Mappin
     return {
         "schema": SCHEMA,
         "generated_at": generated_at,
-        # No attestation stands behind any of it.
+        # What a guest says is its own word. Of those that are attested, the ultravisor proves what attestation can prove.
         "self_reported": True,
-        "attested": False,
+        "attested": sum(mapping(guest["attestation"]).get("verdict") == AFFIRMING for guest in guests),
         "run": run(mapping(about.get("run"))),
         "rules": [{"id": rule, "heading": heading, "asks": asks} for rule, (heading, asks) in RULES.items()],
         "counts": {"guests": len(guests), **counts},
@@ -77,13 +79,30 @@ def report(inputs: Iterable[Mapping[str, Any]], generated_at: str, about: Mappin
     }
 
 
-def answers(hosts: Iterable[str], hostvars: Any, kept: bool) -> list[Json]:
+def answers(
+    hosts: Iterable[str],
+    hostvars: Any,
+    kept: bool,
+    asked: Iterable[str] | None = None,
+    verdicts: Mapping[str, Json | None] | None = None,
+) -> list[Json]:
     """What row() takes, for each guest, from what the playbook has registered.
 
     :param hostvars: Ansible's hostvars
     :param kept: whether it is the answers of an earlier run
+    :param asked: the names of the guests that were asked to prove their state; None if nobody was
+    :param verdicts: what was found of each guest's answer
     """
-    return [{"host": host, **(_kept if kept else _given)(hostvars.raw_get(host))} for host in hosts]
+    found = [{"host": host, **(_kept if kept else _given)(hostvars.raw_get(host))} for host in hosts]
+    if kept or asked is None:
+        return found
+    asked = set(asked)
+    return [
+        {**each, "proof": {"asked": True, "verdict": (verdicts or {}).get(each["host"])}}
+        if each["host"] in asked
+        else each
+        for each in found
+    ]
 
 
 def _given(variables: Mapping[str, Any]) -> Json:
@@ -108,7 +127,8 @@ def row(given: Mapping[str, Any]) -> Json:
 
     :param given: ``host``; ``answer``, the result of the module guest in check mode, with all facts; ``boot_id``, that which
         the guest has now, where the answer is an older one that was kept, and ``boot_said``, what was printed in its place;
-        ``lost``, if the guest was asked and nothing is known of what came of it
+        ``lost``, if the guest was asked and nothing is known of what came of it; ``proof``, if it was asked to prove its state, with
+        the ``verdict`` on its answer
     """
     try:
         return _row(given)
@@ -121,7 +141,8 @@ def _row(given: Mapping[str, Any]) -> Json:
     facts = mapping(mapping(answer.get("ansible_facts")).get("ansible_secure_execution"))
     steps = _steps(answer)
     unusable = _unusable(given, answer, facts, steps)
-    rules = [*steps, _readable(facts)]
+    proof = _proof(given)
+    rules = [*_attested(proof, answer), *steps, _readable(facts)]
     if unusable:
         return _no_row(given, *unusable, asked=[rule["id"] for rule in rules])
     verdicts = {rule["verdict"] for rule in rules}
@@ -142,6 +163,7 @@ def _row(given: Mapping[str, Any]) -> Json:
         "entries": [_entry(entry) for entry in entries],
         "queues": _queues(held, requests, entries),
         "problems": [{key: sentence(problem.get(key)) for key in ("code", "detail", "hint")} for problem in problems],
+        "attestation": _attestation(proof),
         "more": {"secrets": more_secrets, "entries": more_entries, "queues": more_queues, "problems": more_problems},
     }
 
@@ -158,6 +180,7 @@ def _no_row(given: Mapping[str, Any], cause: str, reason: str, asked: Iterable[s
         "gathered_at": None,
         "rules": [_rule(rule, UNKNOWN, reason) for rule in rules],
         **{part: [] for part in LIMITS},
+        "attestation": None,
         "more": dict.fromkeys(LIMITS, 0),
     }
 
@@ -176,7 +199,8 @@ def _unusable(
         return "unreachable", f"The guest could not be reached. {f'Ansible says: {said}' if said else ''}".strip()
     if not steps:
         return _no_answer("boot_id" in given and not answer, said, text(mapping(answer.get("error")).get("code")))
-    if answer.get("failed") and all(rule["verdict"] == PASS for rule in steps):
+    said_wrong = any(step.get("right") is not True for step in mappings(answer.get("steps"), _STEPS)[0])
+    if answer.get("failed") and not said_wrong and all(rule["verdict"] == PASS for rule in steps):
         return "contradiction", "The module failed, but reported no step as wrong."
     return _of_another_boot(given, facts)
 
@@ -212,13 +236,60 @@ def _steps(answer: Mapping[str, Any]) -> list[Json]:
     rules: dict[str, Json] = {}
     for step in mappings(answer.get("steps"), _STEPS)[0]:
         rule, right, code = text(step.get("step")), step.get("right"), text(step.get("code"))
-        if rule is None or rule not in RULES or rule == "readable":
+        if rule is None or rule not in RULES or rule in ("attested", "readable"):
             continue
         verdict = _VERDICTS[right] if isinstance(right, bool) else UNKNOWN
         detail = sentence(step.get("detail")) or "No reason was given."
         found = _rule(rule, verdict, f"{detail} [{code}]" if code else detail)
         rules[rule] = min(rules.get(rule, found), found, key=lambda each: _WORST_FIRST.index(each["verdict"]))
     return list(rules.values())
+
+
+def _proof(given: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    return mapping(given["proof"]) if "proof" in given else None
+
+
+def _attested(proof: Mapping[str, Any] | None, answer: Mapping[str, Any]) -> list[Json]:
+    """The rule for a guest that was asked to prove its state: only an affirming verdict on its answer passes."""
+    if proof is None:
+        return []
+    verdict = mapping(proof.get("verdict"))
+    if not verdict:
+        # That its machine does not attest is the guest's own word, too.
+        said = next(filter(None, map(_of_attestation, mappings(answer.get("steps"), _STEPS)[0])), None)
+        noted = answer.get("noted")
+        warned = (text(line, 300) for line in (noted[:20] if isinstance(noted, list) else ()))
+        said = said or next((line for line in warned if line and "[attest." in line), None)
+        return [_rule("attested", UNKNOWN, f"The guest gave no answer that could be verified. {said or ''}".strip())]
+    if verdict.get("verdict") == AFFIRMING:
+        return [_rule("attested", PASS, f"Proved until {text(verdict.get('valid_until')) or 'an unknown time'}.")]
+    fault = fault_of(verdict) or {}
+    found = FAIL if verdict.get("verdict") == "contraindicated" else UNKNOWN
+    detail, code = sentence(fault.get("detail")) or "No reason was given.", text(fault.get("code"))
+    return [_rule("attested", found, f"{detail} [{code}]" if code else detail)]
+
+
+def _of_attestation(step: Mapping[str, Any]) -> str | None:
+    return sentence(step.get("detail")) if step.get("step") == "attest" and step.get("right") is not True else None
+
+
+def _attestation(proof: Mapping[str, Any] | None) -> Json | None:
+    """What is shown of a verdict."""
+    verdict = mapping(mapping(proof).get("verdict"))
+    if not verdict:
+        return None
+    checks, _ = mappings(verdict.get("checks"), 32)
+    return {
+        **{key: text(verdict.get(key)) for key in ("verdict", "cuid", "valid_until")},
+        "checks": [
+            {
+                "name": text(check.get("name")),
+                "verdict": _VERDICTS[check["ok"]] if isinstance(check.get("ok"), bool) else UNKNOWN,
+                "detail": sentence(check.get("detail")) or "",
+            }
+            for check in checks
+        ],
+    }
 
 
 def _readable(facts: Mapping[str, Any]) -> Json:

@@ -132,6 +132,30 @@ def verdict_on(host: str, answer: Any, judged: Any, made: Any) -> Json | None:
     return _none(host, error or {"detail": mapping(judged).get("msg")})
 
 
+def verdict_in(host: str, hostvars: Any) -> Json | None:
+    """As verdict_on(), from what the playbooks have registered: of a guest that was part of a batch, in that batch."""
+    variables = hostvars.raw_get(host)
+    trusted = _trusted(variables, hostvars)
+    judged = variables.get("fleet_verdicts", trusted.get("fleet_verdicts"))
+    return verdict_on(host, variables.get("guest_result"), judged, trusted.get("fleet_challenged"))
+
+
+def proofs(hosts: Iterable[str], hostvars: Any) -> tuple[list[str] | None, dict[str, Json | None]]:
+    """The guests that were asked to prove their state, None if the trusted machine was not part of the run; and the verdicts."""
+    hosts = list(hosts)
+    made = _trusted(hostvars.raw_get(hosts[0]), hostvars).get("fleet_challenged") if hosts else None
+    if made is None:
+        return None, {}
+    asked = [host for host in hosts if _labelled(made, "requests", host)]
+    return asked, {host: verdict_in(host, hostvars) for host in asked}
+
+
+def _trusted(variables: Mapping[str, Any], hostvars: Any) -> Mapping[str, Any]:
+    """The variables of the trusted machine."""
+    names = mapping(variables.get("groups")).get("trusted") or [None]
+    return hostvars.raw_get(names[0]) if names[0] else {}
+
+
 def _labelled(result: Any, list_of: str, label: str) -> Mapping[str, Any]:
     entries = mapping(result).get(list_of)
     found = (mapping(entry) for entry in (entries if isinstance(entries, list) else ()))

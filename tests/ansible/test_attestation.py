@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Verdicts on attested guests: what becomes of them in summaries and in the compliance report."""
+
+from __future__ import annotations
+
+import unittest
+from typing import Any
+
+import lab
+from test_compliance import good, report
+
+ANSWER = {"attestation": {"content": "cmVzcG9uc2U=", "claims": "{}"}}
+AFFIRMED = {
+    "label": "guest1",
+    "verdict": "affirming",
+    "cuid": f"0x{'01' * 16}",
+    "valid_until": "2026-01-03T00:00:00Z",
+    "checks": [{"name": "measurement", "ok": True, "code": None, "detail": "It is good."}],
+    "error": None,
+}
+STORE = {"name": "secret_store", "ok": False, "code": "attest.store_mismatch", "detail": "One request is missing."}
+REFUTED = {**AFFIRMED, "verdict": "contraindicated", "valid_until": None, "checks": [*AFFIRMED["checks"], STORE]}
+
+
+def setUpModule() -> None:
+    lab.import_collection()
+
+
+class Verdicts(unittest.TestCase):
+    """What is concluded about one guest."""
+
+    def verdict(self, answer: Any, judged: Any, made: Any = None) -> Any:
+        from ansible_collections.seguest.pv.plugins.plugin_utils.fleet_attestation import verdict_on
+
+        return verdict_on("guest1", answer, judged, made)
+
+    def test_a_guest_that_gave_no_answer_has_no_verdict(self) -> None:
+        for answer in (None, {}, {"attestation": None}, {"attestation": {"content": None}}, {"attestation": [1]}):
+            self.assertIsNone(self.verdict(answer, {"responses": [AFFIRMED]}))
+
+    def test_an_answer_that_was_not_judged_has_the_verdict_none(self) -> None:
+        for judged, code in (
+            (None, "attest.not_verified"),
+            ({"responses": []}, "attest.not_verified"),
+            ({"responses": [{**AFFIRMED, "label": "guest2"}]}, "attest.not_verified"),
+            ({"failed": True, "error": {"code": "hkd.revoked", "detail": "d"}}, "hkd.revoked"),
+            ({"unreachable": True, "msg": "No route to host"}, "attest.not_verified"),
+        ):
+            with self.subTest(judged):
+                found = self.verdict(ANSWER, judged)
+                self.assertEqual((found["verdict"], found["error"]["code"]), ("none", code))
+
+    def test_a_request_that_could_not_be_made_has_the_verdict_none_and_its_reason(self) -> None:
+        made = {"requests": [{"label": "guest1", "failed": True, "error": {"code": "hkd.expired", "detail": "d"}}]}
+        for answer in (None, ANSWER):
+            found = self.verdict(answer, {"responses": [AFFIRMED]}, made)
+            self.assertEqual((found["verdict"], found["error"]["code"]), ("none", "hkd.expired"))
+
+
+class Summaries(unittest.TestCase):
+    """The rows at the end of a run."""
+
+    def test_a_guest_that_is_not_proved_is_a_failed_row_with_the_first_reason(self) -> None:
+        from ansible_collections.seguest.pv.plugins.plugin_utils.summary import summary
+
+        results = {"guest1": {"changed": True}, "guest2": {"changed": False}, "guest3": {"changed": False}}
+        told = summary(results, results, False, {"guest1": REFUTED, "guest2": AFFIRMED, "guest3": None})
+        self.assertEqual((told["counts"]["failed"], told["proved"], told["unchanged"]), (1, 1, ["guest2", "guest3"]))
+        self.assertEqual(told["failed"][0]["code"], "attest.store_mismatch")
+        self.assertIn("One request is missing.", told["failed"][0]["first"]["detail"])
+        self.assertIn("proved by attestation: 1 of 3", told["lines"])
+
+    def test_where_nobody_was_asked_nothing_is_said_of_proofs(self) -> None:
+        from ansible_collections.seguest.pv.plugins.plugin_utils.summary import summary
+
+        told = summary(["guest1"], {"guest1": {"changed": False}})
+        self.assertIsNone(told["proved"])
+        self.assertFalse(any("proved" in line for line in told["lines"]))
+
+
+class Compliance(unittest.TestCase):
+    """The rule in the report; its schema is checked with it."""
+
+    def rule(self, verdict: Any, **answer: Any) -> tuple[str, str, str]:
+        given = {**good(), "proof": {"asked": True, "verdict": verdict}}
+        given["answer"] = {**given["answer"], **answer}
+        guest = report(given)["guests"][0]
+        rule = next(rule for rule in guest["rules"] if rule["id"] == "attested")
+        return rule["verdict"], rule["detail"], guest["verdict"]
+
+    def test_only_an_affirming_verdict_passes(self) -> None:
+        self.assertEqual(self.rule(AFFIRMED), ("pass", "Proved until 2026-01-03T00:00:00Z.", "pass"))
+        self.assertEqual(self.rule(REFUTED), ("fail", "One request is missing. [attest.store_mismatch]", "fail"))
+        for nothing in (
+            {"verdict": "none"},
+            {**AFFIRMED, "verdict": "none"},
+            {"verdict": ["affirming"]},
+            {},
+            None,
+            "affirming",
+        ):
+            with self.subTest(nothing):
+                found, _, whole = self.rule(nothing)
+                self.assertEqual((found, whole), ("unknown", "unknown"))
+
+    def test_that_a_machine_does_not_attest_is_the_guests_own_word_and_so_unknown(self) -> None:
+        found, detail, _ = self.rule(None, noted=["This machine does not attest. [attest.unsupported]"])
+        self.assertEqual(found, "unknown")
+        self.assertIn("[attest.unsupported]", detail)
+
+    def test_a_guest_that_failed_to_answer_is_no_contradiction(self) -> None:
+        steps = [
+            *good()["answer"]["steps"],
+            {"step": "attest", "state": "failed", "right": False, "detail": "Refused."},
+        ]
+        found, detail, whole = self.rule(None, steps=steps, failed=True)
+        self.assertEqual((found, whole), ("unknown", "unknown"))
+        self.assertIn("Refused.", detail)
+
+    def test_the_page_leads_with_how_many_are_proved_and_shows_each_check(self) -> None:
+        from ansible_collections.seguest.pv.plugins.plugin_utils.compliance_page import page
+
+        proved = {**good(), "proof": {"asked": True, "verdict": AFFIRMED}}
+        made = report(proved, {**good("guest2"), "proof": {"asked": True, "verdict": REFUTED}}, good("guest3"))
+        self.assertEqual(made["attested"], 1)
+        shown = page(made)
+        self.assertIn("Proved by attestation: 1 of 3 guests", shown)
+        self.assertIn("secret_store", shown)
+
+
+if __name__ == "__main__":
+    unittest.main()
