@@ -155,6 +155,25 @@ echo "{\\"changed\\": true, \\"msg\\": \\"$c $d $n\\", \\"diff\\": [{\\"before\\
         self.assertEqual(asked["secrets"], [{"name": "a", "content": "eA=="}])
         self.assertEqual(asked["config_content"], "- mode: accel\n")
 
+    def test_an_attestation_request_is_read_on_the_controller_and_may_come_later_in_check_mode(self) -> None:
+        for module, wrap in (("attest", lambda given: given), ("guest", lambda given: {"attest": given})):
+            key = "claims" if module == "attest" else "requests"
+            self.binary(module, f'printf \'{{"changed": false, "{key}": %s}}\' "$(cat)"')
+            (self.root / "challenge").write_bytes(b"x")
+            for given, arrives in (
+                ({"src": "challenge", "bind": ["boot_id"]}, {"content": "eA==", "bind": ["boot_id"]}),
+                ({"src": "nowhere"}, {"pending": True}),
+                ({"content": None}, {"content": None, "pending": True}),
+            ):
+                with self.subTest(module, given=given):
+                    asked = self.one({f"seguest.pv.{module}": wrap(given)}, args=("--check",))[key]
+                    options = {name: value for name, value in asked.items() if not name.startswith("_ansible")}
+                    self.assertEqual(options, wrap(arrives))
+            for given in ({"src": "nowhere"}, {"content": None}):
+                self.assertEqual(self.one({f"seguest.pv.{module}": wrap(given)})["error"]["code"], "file.missing")
+        as_text = {"seguest.pv.guest": {"attest": json.dumps({"src": "challenge"})}}
+        self.assertEqual(self.one(as_text)["requests"]["attest"], {"content": "eA=="})
+
     def test_options_are_taken_from_variables_that_are_set_and_from_nothing_else(self) -> None:
         self.binary("guest", 'printf \'{"changed": false, "requests": %s}\' "$(cat)"')
         guest = "seguest.pv.guest"

@@ -29,7 +29,7 @@ fn a_guest_tells_of_itself_and_nothing_is_changed_by_asking() {
     assert_eq!(facts["gathered_at"].as_str().unwrap().len(), "2026-01-01T00:00:00Z".len());
 
     let uv = &facts["ultravisor"];
-    assert_eq!((&uv["facilities"]["add_secret"], &uv["facilities"]["attestation"]), (&json!(true), &json!(false)));
+    assert_eq!((&uv["facilities"]["add_secret"], &uv["facilities"]["attestation"]), (&json!(true), &json!(true)));
     assert_eq!((&uv["limits"]["max_cpus"], &uv["limits"]["max_secrets"]), (&json!(257), &json!(60)));
     assert_eq!(uv["supported"]["add_secret_versions"], json!(["0x0100"]));
     assert_eq!(uv["host_key_hashes"].as_array().unwrap().len(), 1);

@@ -3,13 +3,17 @@
 use crate::support::{Single, associated, secrets};
 use anyhow::{Context, Result, ensure};
 use e2e::{Controller, Host, Play, can_simulate, place};
+use openssl::pkey::PKey;
+use pv_request::HostKey;
+use pv_request::attest::{Challenge, ChallengeKeys};
+use pv_wire::attestation::Item;
 use serde_json::{Value, json};
 use std::fs;
 use std::path::Path;
 
 /// The examples that ansible-doc shows, by their names, and what comes of them on a fresh guest in check mode: all is
 /// well, or a failure that is not about how it is written.
-const OF_MODULES: [(&str, &str); 19] = [
+const OF_MODULES: [(&str, &str); 23] = [
     ("One EP11 queue under a certain master key, and one accelerator", "ok"),
     ("Apply a configuration of pvapconfig that is on the guest", "ok"),
     ("Release every queue", "ok"),
@@ -28,6 +32,10 @@ const OF_MODULES: [(&str, &str); 19] = [
     ("Two secrets, a locked store, and a queue for each secret", "ok"),
     // The guest is fresh, so it is not.
     ("Is the guest still what it is to be?", "uv.secret_missing"),
+    ("The same secrets, and an answer to an attestation request once they are there", "uv.secret_missing"),
+    ("Let the guest answer", "ok"),
+    ("Answer a request that lies on the controller, and bind the host keys and the boot only", "ok"),
+    ("Bind something of your own", "ok"),
     ("Take away what the guest runs at each boot", "ok"),
     // For a trusted machine; what it does there, the roles show.
     ("Build a request for an association secret, and make the secret if there is none", "request.on_guest"),
@@ -112,7 +120,11 @@ fn the_examples_of_the_modules_are_understood() -> Result<()> {
     fs::copy(&request, folder.join("cluster_key.request"))?;
     fs::copy(built(single, "key of guest1")?, folder.join("requests/guest1.request"))?;
     let content = openssl::base64::encode_block(&fs::read(built(single, "cluster key")?)?);
-    let built = json!({"built": {"requests": [{"content": content}]}}).to_string();
+    let challenge = challenge(single)?;
+    fs::create_dir_all(folder.join("attestation"))?;
+    fs::write(folder.join("attestation/guest1.request"), &challenge)?;
+    let challenge = json!({"content": openssl::base64::encode_block(&challenge)});
+    let built = json!({"built": {"requests": [{"content": content}]}, "challenge": challenge}).to_string();
     let play = single.controller.tasks("guests", &json!(tasks), &["--check", "--diff", "--extra-vars", &built])?;
     let names: Vec<_> = tasks.iter().map(|task| task["name"].as_str().unwrap_or_default()).collect();
     let mut came = Vec::new();
@@ -127,6 +139,14 @@ fn the_examples_of_the_modules_are_understood() -> Result<()> {
     expected.sort_unstable();
     assert_eq!(came, expected);
     Ok(())
+}
+
+/// An attestation request for the guest's machine.
+fn challenge(single: &Single) -> Result<Vec<u8>> {
+    let pem = fs::read(single.world.path("machine1.pub"))?;
+    let host = HostKey::new(PKey::public_key_from_pem(&pem)?, "machine1")?;
+    let challenge = Challenge::build(Item::ALL.into_iter().collect(), [&host], ChallengeKeys::generate()?)?;
+    Ok(challenge.exchange_file()?)
 }
 
 /// Builds a request for a secret of this name with `secret_request`; returns its path.

@@ -26,10 +26,10 @@ Rules of `/dev/uv`, the ultravisor, its files in sysfs, the AP bus, pvapconfig a
 const REQUEST: (&str, &str) = (
     "tests/request",
     "\
-# Rows: every rule of add-secret requests, and the tests that show it
+# Rows: every rule of add-secret requests and of attestation, and the tests that show it
 
-Rules of the request's format, of its cryptography, of secrets, images and host key documents, and of the files and options of
-IBM's pvsecret, in the project's own words. *Shown by* names tests as file and function.
+Rules of the formats of requests, responses and claims, of their cryptography, of secrets, images, host key documents and
+verdicts, and of the files and options of IBM's pvsecret and pvattest, in the project's own words. *Shown by* names tests as file and function.
 ",
 );
 const SCENARIOS: &str = "tests/guest/scenarios.yaml";

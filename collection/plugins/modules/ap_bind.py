@@ -133,6 +133,7 @@ seealso:
 - module: seguest.pv.secret_lock
 - module: seguest.pv.secret_retrieve
 - module: seguest.pv.facts
+- module: seguest.pv.attest
 short_description: Bind and associate crypto queues of a Secure Execution guest
 version_added: 0.1.0
 """

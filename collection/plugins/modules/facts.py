@@ -58,6 +58,7 @@ seealso:
 - module: seguest.pv.secret_lock
 - module: seguest.pv.secret_retrieve
 - module: seguest.pv.ap_bind
+- module: seguest.pv.attest
 short_description: Gather facts of a Secure Execution guest
 version_added: 0.1.0
 """

@@ -18,13 +18,15 @@ attributes:
 author:
 - The seguest project (!UNKNOWN)
 description:
-- Adds secrets, verifies that they are there, locks the secret store, binds crypto queues and associates them, and if
-    asked to lets the guest do the same by itself at each boot. In this order; what is so already is left alone.
+- Adds secrets, verifies that they are there, locks the secret store, binds crypto queues and associates them, if asked
+    to lets the guest do the same by itself at each boot, and answers an attestation request. In this order; what is so
+    already is left alone.
 - Everything is observed once and planned before anything is written. Where the plan shows that a step cannot succeed,
     nothing is written at all. A step that fails unforeseen ends the run; what was done before stays and is told.
 - The requests need not be on the guest. Only the host and the image that a request was built for can open it, so a
     request is no secret itself.
-- M(seguest.pv.secret_add), M(seguest.pv.secret_lock) and M(seguest.pv.ap_bind) do single steps of it, by the same rules.
+- M(seguest.pv.secret_add), M(seguest.pv.secret_lock), M(seguest.pv.ap_bind) and M(seguest.pv.attest) do single steps of
+    it, by the same rules.
 module: guest
 options:
   at_boot:
@@ -40,6 +42,12 @@ options:
     - Units that are started only afterwards, because they use the crypto queues.
     elements: str
     type: list
+  attest:
+    description:
+    - 'An attestation request that the guest answers at the end, as M(seguest.pv.attest) does: a dictionary with
+        V(content), V(path) or V(src), and V(bind) or V(user_data). The response is in RV(attestation). At boot nothing
+        is attested.'
+    type: dict
   config_content:
     description:
     - The text of a configuration file; set by the collection's action plugin from O(queues_src).
@@ -224,6 +232,7 @@ seealso:
 - module: seguest.pv.secret_retrieve
 - module: seguest.pv.ap_bind
 - module: seguest.pv.facts
+- module: seguest.pv.attest
 short_description: Bring a Secure Execution guest to the state that you describe, in one task
 version_added: 0.1.0
 """
@@ -245,6 +254,15 @@ EXAMPLES = r"""
         mode: ep11
         mkvp: "0xdb3c3b3c3f097dd55ec7eb0e7fdbcb93"
     at_boot: true
+
+- name: The same secrets, and an answer to an attestation request once they are there
+  seguest.pv.guest:
+    secrets:
+      - name: cluster key
+      - name: key of guest1
+    attest:
+      content: "{{ challenge.content }}"
+  register: provisioned
 
 - name: Is the guest still what it is to be?
   seguest.pv.guest:
@@ -603,6 +621,28 @@ at_boot:
   - What the guest runs at each boot.
   returned: success
   type: dict
+attestation:
+  contains:
+    claims:
+      description:
+      - 'What the guest says of itself, as JSON text whose SHA-512 is the user data that were measured: hand it over as
+          it is. Null if nothing was bound, or user data were given.'
+      returned: always
+      type: str
+    content:
+      description:
+      - The response in base64, an exchange file as C(pvattest perform) writes it; null in check mode.
+      returned: always
+      type: str
+    cuid:
+      description:
+      - Configuration unique id of this start of the guest, C(0x) and 32 hex digits.
+      returned: always
+      type: str
+  description:
+  - The answer to O(attest), as M(seguest.pv.attest) returns it.
+  returned: success
+  type: dict
 entries:
   contains:
     apqn:
@@ -655,8 +695,8 @@ error:
   type: dict
 host_key_match:
   description:
-  - 'With code C(uv.request_not_for_this_guest): whether the request has a slot for this host''s key; null where the
-      kernel does not tell the host''s keys.'
+  - 'With codes C(uv.request_not_for_this_guest) and C(attest.no_host_key_slot): whether the request has a slot for this
+      host''s key; null where the kernel does not tell the host''s keys.'
   returned: failure
   type: bool
 inspected:
@@ -897,7 +937,8 @@ steps:
       returned: always
       type: str
   description:
-  - 'The steps that were asked for, in their order: V(machine), V(add), V(verify), V(lock), V(bind), V(at_boot).'
+  - 'The steps that were asked for, in their order: V(machine), V(add), V(verify), V(lock), V(bind), V(at_boot),
+      V(attest).'
   elements: dict
   returned: success
   type: list

@@ -57,6 +57,7 @@ seealso:
 - module: seguest.pv.secret_retrieve
 - module: seguest.pv.ap_bind
 - module: seguest.pv.facts
+- module: seguest.pv.attest
 short_description: Tell what an add-secret request says of itself
 version_added: 0.1.0
 """

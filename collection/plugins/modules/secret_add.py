@@ -94,6 +94,7 @@ seealso:
 - module: seguest.pv.secret_retrieve
 - module: seguest.pv.ap_bind
 - module: seguest.pv.facts
+- module: seguest.pv.attest
 short_description: Add secrets to the store of a Secure Execution guest
 version_added: 0.1.0
 """
@@ -131,8 +132,8 @@ error:
   type: dict
 host_key_match:
   description:
-  - 'With code C(uv.request_not_for_this_guest): whether the request has a slot for this host''s key; null where the
-      kernel does not tell the host''s keys.'
+  - 'With codes C(uv.request_not_for_this_guest) and C(attest.no_host_key_slot): whether the request has a slot for this
+      host''s key; null where the kernel does not tell the host''s keys.'
   returned: failure
   type: bool
 reboot_required:

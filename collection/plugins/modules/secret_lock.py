@@ -45,6 +45,7 @@ seealso:
 - module: seguest.pv.secret_retrieve
 - module: seguest.pv.ap_bind
 - module: seguest.pv.facts
+- module: seguest.pv.attest
 short_description: Lock the secret store of a Secure Execution guest
 version_added: 0.1.0
 """

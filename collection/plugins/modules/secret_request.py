@@ -261,6 +261,7 @@ seealso:
 - module: seguest.pv.secret_retrieve
 - module: seguest.pv.ap_bind
 - module: seguest.pv.facts
+- module: seguest.pv.attest
 short_description: Build add-secret requests for Secure Execution guests
 version_added: 0.1.0
 """

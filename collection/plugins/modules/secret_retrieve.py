@@ -72,6 +72,7 @@ seealso:
 - module: seguest.pv.secret_lock
 - module: seguest.pv.ap_bind
 - module: seguest.pv.facts
+- module: seguest.pv.attest
 short_description: Retrieve a secret from the store of a Secure Execution guest into a file
 version_added: 0.1.0
 """

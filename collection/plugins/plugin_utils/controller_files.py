@@ -28,7 +28,7 @@ def with_contents(
     """
     if module in ("secret_add", "attest"):
         args = _request(args, find, not_yet)
-    if module == "guest" and isinstance(challenge := _as_dict(args.get("attest")), dict):
+    if module == "guest" and (challenge := _as_dict(args.get("attest"))) is not None:
         args["attest"] = _request(challenge, find, not_yet)
     if option := {"secret_add": "requests", "guest": "secrets"}.get(module):
         entries = as_list(args.get(option), commas=False)

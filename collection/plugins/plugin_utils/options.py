@@ -59,6 +59,7 @@ OPTIONS: dict[str, tuple[str, ...]] = {
     "guest": (
         "at_boot",
         "at_boot_before",
+        "attest",
         "config_content",
         "exclusive",
         "gather_subset",
@@ -120,5 +121,13 @@ OPTIONS: dict[str, tuple[str, ...]] = {
         "gather_subset",
         "probe_lock",
         "timeout",
+    ),
+    "attest": (
+        "bind",
+        "content",
+        "path",
+        "pending",
+        "src",
+        "user_data",
     ),
 }

@@ -39,6 +39,7 @@ RESULT_KEYS: dict[str, tuple[str, ...]] = {
     "guest": (
         "ansible_facts",
         "at_boot",
+        "attestation",
         "entries",
         "inspected",
         "lock",
@@ -79,5 +80,11 @@ RESULT_KEYS: dict[str, tuple[str, ...]] = {
     ),
     "facts": (
         "ansible_facts",
+    ),
+    "attest": (
+        "claims",
+        "content",
+        "cuid",
+        "host_key_match",
     ),
 }

@@ -1,6 +1,6 @@
 //! Add-secret requests for IBM Secure Execution guests: building them ([`AddSecret`]), reading what an image
 //! header says ([`ImageTags`]), verifying that host key documents come from IBM ([`verify::Verifier`]) and that a
-//! request's user data are signed by a certificate's key ([`Signer`]).
+//! request's user data are signed by a certificate's key ([`Signer`]). What proves the state of a guest is in [`attest`].
 //!
 //! Nothing here knows Ansible, writes a file or talks to a device; only [`Downloads`] uses the network. Formats that readers share, and reading a
 //! request back, are in `pv_wire`. Facts: IBM Secure Execution documentation and s390-tools 2.43 (`rust/pv`).

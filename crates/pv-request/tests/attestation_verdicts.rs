@@ -288,6 +288,18 @@ fn a_store_that_differs_is_explained() {
 }
 
 #[test]
+fn a_hash_that_nothing_proves_is_not_explained() {
+    let mut guest = Guest::asked();
+    let expected = Expected { image: Some(ImageTags([0; 208])), ..guest.expected() };
+    assert_eq!(check(&guest.verdict(&guest.answer(), &expected), "secret_store").ok, None);
+    guest.tags.clear();
+    let verdict = guest.verdict(&guest.answer(), &expected);
+    let store = check(&verdict, "secret_store");
+    assert_eq!((store.ok, store.code), (Some(false), Some(codes::STORE_MISMATCH)));
+    assert!(verdict.store.is_none() && !store.detail.contains("rebooted"));
+}
+
+#[test]
 fn claims_must_be_there_bound_and_as_expected() {
     let with = |change: &dyn Fn(&mut Guest, &mut Expected)| {
         let mut guest = Guest::asked();

@@ -39,7 +39,7 @@ fn tag(hex: &str) -> [u8; 16] {
 }
 
 #[test]
-fn the_reference_request_comes_out_byte_for_byte() {
+fn the_reference_attestation_request_comes_out_byte_for_byte() {
     let host = HostKey::new(get_test_keys().1, "host").unwrap();
     let items = [Item::ImageHostKey, Item::AttestationHostKey].into_iter().collect();
     let built = Challenge::build(items, [&host], keys()).unwrap();
@@ -65,7 +65,7 @@ fn the_reference_exchange_file_is_read_and_written_byte_for_byte() {
 }
 
 #[test]
-fn random_requests_equal_those_of_ibms_library() {
+fn random_attestation_requests_equal_those_of_ibms_library() {
     let hosts: Vec<_> = (0..3).map(|_| new_key()).collect();
     for round in 0..40_usize {
         let (mut request_key, mut iv) = ([0; 32], [0; 12]);
@@ -174,7 +174,30 @@ fn a_request_and_its_answer_are_those_of_the_reference_from_end_to_end() {
         let sent = Sent { request, key: &built.key, created: 0 };
         let verdict = verify(&Evidence { response: &response, claims: None }, &sent, &expected, 1);
         assert_eq!((verdict.status(), verdict.fault()), (Status::Affirming, None), "{verdict:#?}");
+        let yaml = verdict.proved.unwrap().to_pvattest_yaml().unwrap();
+        assert_eq!(yaml, pvattests_yaml(additional, user_data));
     }
+}
+
+/// What `pvattest verify` 2.43 writes: what could be read as a number of 128 bits is quoted, longer texts are not.
+fn pvattests_yaml(additional: &[u8], user_data: &[u8]) -> String {
+    let mut yaml = format!("cuid: '0x{}'\n", "42".repeat(16));
+    if !additional.is_empty() {
+        let parts = [
+            ("image_phkh", 0..32),
+            ("attestation_phkh", 32..64),
+            ("secret_store_hash", 64..128),
+            ("firmware_state", 128..448),
+        ];
+        yaml += &format!("add: 0x{}\nadd_fields:\n", encode_hex(additional));
+        for (name, range) in parts {
+            yaml += &format!("  {name}: 0x{}\n", encode_hex(&additional[range]));
+        }
+    }
+    if !user_data.is_empty() {
+        yaml += &format!("user_data: '0x{}'\n", encode_hex(user_data));
+    }
+    yaml
 }
 
 #[test]

@@ -31,6 +31,7 @@ static SWITCHES: LazyLock<Vec<(&str, &str, Vec<Value>)>> = LazyLock::new(|| {
         ("switches", "accelerator_without_keys", off()),
         ("switches", "dead_queue_reads_zero", off()),
         ("switches", "fresh_wrapping", off()),
+        ("switches", "attest_order", vec![json!(["version"]), json!(["decryption"])]),
         ("kernel", "manners", vec![json!("new"), json!("old")]),
         ("kernel", "list_pages", vec![json!(1), json!(4)]),
     ]

@@ -178,7 +178,7 @@ fn image_host_key_and_firmware_state_are_the_scenarios() {
 }
 
 #[test]
-fn each_wrong_thing_has_its_return_code() {
+fn each_wrong_thing_about_an_attestation_has_its_return_code() {
     let mut bench = Bench::new("ultravisor: {attestation_flags: 0x7800000000000000}");
     let (ours, other) = (bench.host.public, Host::new().public);
     let changed = |at: usize| {

@@ -7,6 +7,7 @@ use fault::{Code, Fault, Result};
 use pv_wire::{
     attestation::{AdditionalData, Claims, Item, Items, SshHostKey, layout},
     encode_hex,
+    layout::TAG_LEN,
 };
 
 /// That the request did not ask for what is to be compared.
@@ -50,25 +51,47 @@ pub(super) fn host_keys(data: Option<&AdditionalData>, asked: Items, expected: &
     ]
 }
 
+const STORE: &str = "secret_store";
+
+fn tags(wanted: &ExpectedStore) -> Vec<[u8; TAG_LEN]> {
+    wanted.requests.iter().map(|request| request.tag).collect()
+}
+
+fn expected_hash(wanted: &ExpectedStore) -> [u8; layout::STORE_HASH_LEN] {
+    store_hash(&tags(wanted), wanted.locked)
+}
+
+fn store_agrees(wanted: &ExpectedStore) -> Check {
+    let detail = format!(
+        "The secret store took requests with the {} expected tags, in their order, and is {}.",
+        wanted.requests.len(),
+        if wanted.locked { "locked" } else { "not locked" }
+    );
+    Check::passed(STORE, detail)
+}
+
+/// The check of a hash that was not measured.
+pub(super) fn unproved_store(found: &[u8; layout::STORE_HASH_LEN], wanted: &ExpectedStore) -> Check {
+    if same(found, &expected_hash(wanted)) {
+        return store_agrees(wanted);
+    }
+    let detail =
+        "The response has another hash of the secret store than expected; nothing proves that it is the guest's.";
+    Check::failed(STORE, Fault::new(codes::STORE_MISMATCH, detail).hint("Look first why the measurement is not good."))
+}
+
 /// The check of the secret store, and what is reported of it. The guest's own claims help to explain a difference.
 pub(super) fn store(
     found: &[u8; layout::STORE_HASH_LEN],
     wanted: &ExpectedStore,
     claims: Option<&Claims>,
 ) -> (Check, StoreReport) {
-    const NAME: &str = "secret_store";
-    let tags: Vec<_> = wanted.requests.iter().map(|request| request.tag).collect();
-    let expected = store_hash(&tags, wanted.locked);
+    let expected = expected_hash(wanted);
     let report = StoreReport { hash: *found, expected, locked: Some(wanted.locked), explanation: None };
     if same(found, &expected) {
-        let detail = format!(
-            "The secret store took requests with the {} expected tags, in their order, and is {}.",
-            tags.len(),
-            if wanted.locked { "locked" } else { "not locked" }
-        );
-        return (Check::passed(NAME, detail), report);
+        return (store_agrees(wanted), report);
     }
-    let explained = explain(found, &tags, wanted.locked);
+    let explained = explain(found, &tags(wanted), wanted.locked);
     let labels: Vec<_> = wanted.requests.iter().map(|request| request.label.clone()).collect();
     let mut sentence = explained.as_ref().map_or_else(
         || "The secret store took a request that is not expected, or differs in several ways at once.".into(),
@@ -87,7 +110,7 @@ pub(super) fn store(
     };
     let fault = Fault::new(code, sentence.clone()).hint(hint);
     let locked = explained.map(|explanation| explanation.locked);
-    (Check::failed(NAME, fault), StoreReport { locked, explanation: Some(sentence), ..report })
+    (Check::failed(STORE, fault), StoreReport { locked, explanation: Some(sentence), ..report })
 }
 
 /// Which request that the guest says it added is none of the expected ones.

@@ -5,7 +5,7 @@ use super::store::History;
 use pv_wire::{attestation::layout::STORE_HASH_LEN, layout::TAG_LEN};
 
 /// How many expected requests may be, for each thing that is tried: what a try costs grows with their number, by its square
-/// or faster. So no explanation takes more than a tenth of a second.
+/// or faster. So no explanation takes much more than a tenth of a second.
 const ALL_ORDERS: usize = 8;
 const ANY_MISSING: usize = 12;
 const ONE_TWICE: usize = 128;

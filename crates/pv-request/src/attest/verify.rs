@@ -41,7 +41,7 @@ pub fn verify(evidence: &Evidence<'_>, sent: &Sent<'_>, expected: &Expected, now
     let additional = additional.and_then(Result::ok);
     let claims = bound_claims(response.as_ref().ok(), evidence.claims);
     let known = claims.as_ref().and_then(|claims| claims.as_ref().ok());
-    let store = store(additional.as_ref(), known, expected, sent);
+    let store = store(additional.as_ref(), Measurement { is_good, claims: known }, expected, sent);
     checks.extend(compare::host_keys(additional.as_ref(), sent.request.items(), expected));
     checks.push(store.check);
     checks.push(user_data(response.as_ref().ok(), expected));
@@ -56,9 +56,8 @@ pub fn verify(evidence: &Evidence<'_>, sent: &Sent<'_>, expected: &Expected, now
         user_data: read.user_data.to_vec(),
         claims: claims.and_then(Result::ok),
     });
-    let store = store.report.filter(|_| proved.is_some());
     let valid_until = sent.created.saturating_add(i64::from(expected.valid_for));
-    Verdict { checks, proved, store, age, valid_until }.settle()
+    Verdict { checks, proved, store: store.report, age, valid_until }.settle()
 }
 
 const NO_RESPONSE: &str = "There is no response that could be looked at.";
@@ -175,13 +174,19 @@ fn cuid(response: Option<&ExchangeResponse<'_>>, expected: &Expected) -> Check {
     Check::failed("cuid", Fault::new(codes::CUID_CHANGED, detail).hint(hint))
 }
 
-/// What is found of the store, before it is known whether it is proved.
+/// What is found of the store.
 struct Store {
     check: Check,
     report: Option<StoreReport>,
 }
 
-fn store(additional: Option<&AdditionalData>, claims: Option<&Claims>, expected: &Expected, sent: &Sent<'_>) -> Store {
+/// What helps to explain a store's hash.
+struct Measurement<'a> {
+    is_good: bool,
+    claims: Option<&'a Claims>,
+}
+
+fn store(data: Option<&AdditionalData>, measurement: Measurement<'_>, expected: &Expected, sent: &Sent<'_>) -> Store {
     let only = |check| Store { check, report: None };
     let Some(wanted) = &expected.store else {
         return only(Check::skipped("secret_store", "Nothing is expected of the secret store."));
@@ -189,9 +194,13 @@ fn store(additional: Option<&AdditionalData>, claims: Option<&Claims>, expected:
     if !sent.request.items().contains(Item::SecretStore) {
         return only(Check::failed("secret_store", compare::not_asked("secret_store")));
     }
-    let Some(found) = additional.and_then(|data| data.secret_store) else {
-        return only(Check::skipped("secret_store", NO_RESPONSE));
+    let Some(found) = data.and_then(|data| data.secret_store) else {
+        return only(Check::skipped("secret_store", "There are no additional data that fit the request."));
     };
-    let (check, report) = compare::store(&found, wanted, claims);
+    if !measurement.is_good {
+        // Anybody can send a hash: none is worth the search for what may be behind it.
+        return only(compare::unproved_store(&found, wanted));
+    }
+    let (check, report) = compare::store(&found, wanted, measurement.claims);
     Store { check, report: Some(report) }
 }

@@ -44,6 +44,7 @@ impl FromStr for SshHostKey {
         let kind_fits = |c: u8| c.is_ascii_alphanumeric() || b"-@.".contains(&c);
         let body = key.trim_end_matches('=');
         let fits = line.len() <= MAX_KEY_LEN
+            && !line.trim_ascii().contains(['\n', '\r'])
             && !kind.is_empty()
             && kind.bytes().all(kind_fits)
             && !body.is_empty()
@@ -269,9 +270,18 @@ mod tests {
 
     #[test]
     fn lines_that_are_no_key_are_refused_and_lists_are_bounded() {
-        for line in
-            ["", "ssh-rsa", "ssh-rsa AAA", "ssh-rsa AAAA\u{e4}", "s\u{e4} AAAA", "ssh-rsa ====", "# x", "a A==="]
-        {
+        assert_eq!("\tssh-rsa  AAAA me@there\n".parse::<SshHostKey>().unwrap().as_str(), "ssh-rsa AAAA");
+        for line in [
+            "",
+            "ssh-rsa",
+            "ssh-rsa AAA",
+            "ssh-rsa AAAA\u{e4}",
+            "s\u{e4} AAAA",
+            "ssh-rsa ====",
+            "# x",
+            "a A===",
+            "a AAAA\nb BBBB",
+        ] {
             assert_eq!(line.parse::<SshHostKey>().unwrap_err().code, codes::CLAIMS, "{line}");
         }
         let long = format!("ssh-rsa {}", "A".repeat(MAX_KEY_LEN));

@@ -113,7 +113,7 @@ fn sizes_offsets_and_reserves_that_pvattest_lets_pass_are_refused() {
 }
 
 #[test]
-fn every_cut_and_every_appended_byte_is_refused() {
+fn every_cut_and_appended_byte_of_an_exchange_file_is_refused() {
     let mut bytes = full();
     for len in 0..bytes.len() {
         assert_eq!(code(&bytes[..len]), codes::MALFORMED, "cut to {len}");
@@ -123,7 +123,7 @@ fn every_cut_and_every_appended_byte_is_refused() {
 }
 
 #[test]
-fn every_single_changed_byte_is_read_or_refused_but_never_panics() {
+fn no_changed_byte_of_an_exchange_file_makes_the_reader_panic() {
     for good in [full(), REQUEST.write().unwrap()] {
         for at in 0..good.len() {
             for value in [0, 1, 0x7f, 0xff] {

@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn every_visible_field_of_a_request_is_read() {
+    fn every_visible_field_of_an_attestation_request_is_read() {
         let bytes = request();
         let read = AttestationRequest::parse(&bytes).unwrap();
         assert_eq!(read.items().iter().collect::<Vec<_>>(), [Item::ImageHostKey, Item::SecretStore]);
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn every_cut_and_every_appended_byte_is_refused() {
+    fn every_cut_and_appended_byte_of_an_attestation_request_is_refused() {
         let mut bytes = request();
         for len in 0..bytes.len() {
             let fault = AttestationRequest::parse(&bytes[..len]).unwrap_err();
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn every_single_changed_byte_is_read_or_refused_but_never_panics() {
+    fn no_changed_byte_of_an_attestation_request_makes_the_reader_panic() {
         let good = request();
         for at in 0..good.len() {
             for value in [0, 1, 0x7f, 0xff] {

@@ -7,6 +7,7 @@
 #![allow(clippy::panic, reason = "a broken promise must end a target with a panic: that is how it is seen")]
 
 mod arguments;
+mod attestation;
 mod files;
 mod guest;
 mod requests;
@@ -18,6 +19,10 @@ pub type Target = (&'static str, fn(&[u8]));
 pub const TARGETS: &[Target] = &[
     ("request", requests::request),
     ("signature", requests::signature),
+    ("attestation_request", attestation::attestation_request),
+    ("exchange_file", attestation::exchange_file),
+    ("claims", attestation::claims),
+    ("verdict", attestation::verdict),
     ("image", files::image),
     ("certificates", files::certificates),
     ("revocation_lists", files::revocation_lists),
