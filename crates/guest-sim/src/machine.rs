@@ -37,7 +37,7 @@ fn specs(scenario: &Scenario) -> Specs {
             kind: card.does(),
             hwtype: card.hwtype(),
             serialnr: card.serialnr.clone(),
-            answers: true,
+            answers: card.answers,
             bind_limit: card.bind_limit,
         };
         // The bus of a real kernel knows 256 domains.

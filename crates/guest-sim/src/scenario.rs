@@ -12,7 +12,7 @@ use serde_yaml::Value;
 mod parts;
 
 pub use crate::fault::Fault;
-pub use parts::{Ap, Card, Delays, Kernel, Manners, Queue};
+pub use parts::{Ap, Card, Delays, FailedQueue, Kernel, Manners, Queue};
 pub use se_machine::spec::{AttestCheck, FormCheck, Switches, Uv};
 
 /// A whole scenario.

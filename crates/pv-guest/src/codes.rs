@@ -51,5 +51,7 @@ fault::codes! {
     QUEUE_UNUSABLE = "ap.queue_unusable", "The queue belongs to another guest, must be reset before it can be bound, or went out of use while it was worked on.";
     TIMEOUT = "ap.timeout", "The queue did not reach the state that was asked for in time.";
     JOURNAL_SETTLED = "ap.journal_settled", "An earlier run ended in the middle of its work; the queues that it left half done were released.";
+    CARD_TIMEOUT = "ap.card_timeout", "A card did not answer in time, or its attributes were not read in time.";
+    ASSOCIATION_PENDING = "ap.association_pending", "The association of a queue is under way: until it is over the queue serves nothing, and its master key cannot be read.";
     LOOK_SKIPPED = "ap.look_skipped", "A queue could not be looked at, so it was left out.";
 }

@@ -4,8 +4,10 @@ pub mod attributes;
 mod driver;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod unanswered_tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use driver::{Driver, Rules};
@@ -13,7 +15,7 @@ use se_machine::ap::{Binding, Firmware, Kind};
 
 use crate::errno::Errno;
 use crate::fault::{Faults, On};
-use crate::scenario::{self, Manners, Scenario};
+use crate::scenario::{self, Delays, FailedQueue, Manners, Scenario};
 use crate::uv::Ultravisor;
 
 /// What the bus goes by besides its own state, during one access.
@@ -31,8 +33,8 @@ pub struct Context<'a> {
 
 impl<'a> Context<'a> {
     fn rules(&self) -> Rules<'a> {
-        let Scenario { delays, switches, .. } = self.scenario;
-        Rules { now: self.now, delays, switches }
+        let Scenario { delays, switches, kernel, .. } = self.scenario;
+        Rules { now: self.now, delays, switches, failed_queue: kernel.failed_queue }
     }
 }
 
@@ -44,6 +46,8 @@ pub struct Card {
     online: bool,
     queues: BTreeMap<u16, Queue>,
     request_count: u64,
+    /// So many reads show the serial number though no queue is bound any more.
+    lingers: u32,
 }
 
 /// A queue of a card.
@@ -56,6 +60,10 @@ pub struct Queue {
     request_count: u64,
     requestq_count: u64,
     pendingq_count: u64,
+    /// Requests of readers that wait for an answer, by the number that each was given.
+    unanswered: BTreeSet<u64>,
+    /// The bus scan took it out of sysfs and finds it again then.
+    found_again_at: Option<Duration>,
 }
 
 /// All cards of a guest.
@@ -64,13 +72,15 @@ pub struct Bus {
     cards: BTreeMap<u8, Card>,
     secure: bool,
     booted: Duration,
+    /// How many requests were not answered so far.
+    asked: u64,
 }
 
 impl Bus {
     /// The bus as the scenario describes it, right after boot at `now`.
     pub fn new(scenario: &Scenario, now: Duration) -> Self {
         let secure = scenario.ultravisor.guest && scenario.ap.features.split(' ').any(|word| word == "APSB");
-        let mut bus = Self { cards: BTreeMap::new(), secure, booted: now };
+        let mut bus = Self { cards: BTreeMap::new(), secure, booted: now, asked: 0 };
         for (name, spec) in &scenario.cards {
             bus.add_missing(name, spec);
         }
@@ -106,6 +116,19 @@ impl Bus {
     pub fn advance(&mut self, context: &Context<'_>) {
         for queue in self.cards.values_mut().flat_map(|card| card.queues.values_mut()) {
             queue.advance(context.rules());
+        }
+    }
+
+    /// Whether a request that was not answered waits still: it does not once its queue was reset or is gone.
+    pub fn waits(&self, request: u64) -> bool {
+        let mut queues = self.cards.values().flat_map(|card| card.queues.values());
+        queues.any(|queue| queue.exists() && queue.unanswered.contains(&request))
+    }
+
+    /// Takes back a request that was not answered: who asked does not wait for the answer any more.
+    pub fn withdraw(&mut self, request: u64) {
+        for queue in self.cards.values_mut().flat_map(|card| card.queues.values_mut()) {
+            queue.unanswered.remove(&request);
         }
     }
 
@@ -201,7 +224,8 @@ impl Bus {
 
 impl Card {
     fn new(spec: &scenario::Card) -> Self {
-        Self { spec: spec.clone(), kind: spec.does(), online: spec.online, queues: BTreeMap::new(), request_count: 0 }
+        let (kind, queues) = (spec.does(), BTreeMap::new());
+        Self { spec: spec.clone(), kind, online: spec.online, queues, request_count: 0, lingers: 0 }
     }
 
     fn reconfigure(&mut self, old: &scenario::Card, new: &scenario::Card, rules: Rules<'_>) {
@@ -261,11 +285,13 @@ impl Queue {
             driver: Driver::new(),
             spec: spec.clone(),
             firmware,
+            unanswered: BTreeSet::new(),
+            found_again_at: None,
         }
     }
 
     fn exists(&self) -> bool {
-        self.firmware.present
+        self.firmware.present && self.found_again_at.is_none()
     }
 
     fn advance(&mut self, rules: Rules<'_>) {
@@ -273,9 +299,24 @@ impl Queue {
             (self.firmware, self.driver) = (Firmware::new(self.firmware.kind, Binding::Available), Driver::new());
         }
         self.driver.advance(&mut self.firmware, rules);
+        self.rescan(rules);
         if self.firmware.went_offline {
             self.firmware.went_offline = false;
             self.online = false;
+        }
+    }
+
+    /// What a bus scan does that takes a queue in error out of sysfs, and finds it again the next time.
+    fn rescan(&mut self, rules: Rules<'_>) {
+        let scanned = self.driver.scanned_at(rules).filter(|_| rules.failed_queue == FailedQueue::Removed);
+        if self.found_again_at.is_none() {
+            self.found_again_at = scanned.filter(|at| *at <= rules.now).map(|at| at + Delays::of(rules.delays.scan_ms));
+        }
+        if self.found_again_at.is_some_and(|at| at <= rules.now) {
+            self.found_again_at = None;
+            self.flush();
+            self.driver = Driver::new();
+            self.driver.initialise(&mut self.firmware, rules);
         }
     }
 
@@ -291,8 +332,9 @@ impl Queue {
     }
 
     fn flush(&mut self) -> u64 {
-        let waiting = self.requestq_count + self.pendingq_count;
+        let waiting = self.waiting();
         (self.requestq_count, self.pendingq_count) = (0, 0);
+        self.unanswered.clear();
         waiting
     }
 }
