@@ -32,11 +32,24 @@ impl Guest {
     /// # Errors
     /// If the simulator does not come up.
     pub fn start_image(world: &World, name: &str, machine: &str, image: &str, rest: &str) -> Result<Self> {
+        Self::serve("serve", world, name, machine, image, rest)
+    }
+
+    /// Starts only the machine of such a guest, for a kernel in an emulator ([`crate::lab`]). Of what is here, [`Self::state`]
+    /// and [`Self::log`] are for it.
+    ///
+    /// # Errors
+    /// If the simulator does not come up.
+    pub fn start_machine(world: &World, name: &str, machine: &str, rest: &str) -> Result<Self> {
+        Self::serve("machine", world, name, machine, "image", rest)
+    }
+
+    fn serve(what: &str, world: &World, name: &str, machine: &str, image: &str, rest: &str) -> Result<Self> {
         let scenario = world.path(&format!("{name}.yaml"));
         std::fs::write(&scenario, format!("host_key: {machine}.key\nimage: {image}.sim\n{rest}"))?;
         let dir = world.path(name);
         let mut command = Command::new(place::binary("guest-sim")?);
-        command.arg("serve").arg("--scenario").arg(&scenario).arg("--dir").arg(&dir).args(["--name", name]);
+        command.arg(what).arg("--scenario").arg(&scenario).arg("--dir").arg(&dir).args(["--name", name]);
         let log = std::fs::File::create(world.path(&format!("{name}.stderr")))?;
         let server = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn()?;
         let mut guest = Self { dir, server };

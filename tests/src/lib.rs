@@ -5,14 +5,17 @@
 //! Everything runs the production programs unmodified; `cargo xtask prepare` builds them, and installs the pinned
 //! ansible-core and the collection that are used here.
 
+mod archive;
 mod controller;
 mod fleet;
 mod guest;
+pub mod lab;
 pub mod place;
 mod ssh;
 mod tarball;
 mod world;
 
+pub use archive::Archive;
 pub use controller::{Controller, Host, Play, Record};
 pub use fleet::{Fleet, OTHER_KEY, OWN_SECRET, WANTED_KEY, fleet_cards, request_of, variables};
 pub use guest::Guest;

@@ -10,6 +10,7 @@ mod docs;
 mod fleet;
 mod fuzz;
 mod guest;
+mod lab;
 mod machine;
 mod module_pages;
 mod prepare;
@@ -33,6 +34,7 @@ cargo xtask fleet     a shell next to two simulated guests, in a folder with an 
 cargo xtask quick     format, lints, unit tests, tests of the Python, documentation; a minute
 cargo xtask prepare   build what tests run and install the pinned ansible-core, for running a single test
 cargo xtask dist      build what users install, for s390x, x86_64 and aarch64, into target/dist
+cargo xtask lab       the guest programs on Debian's unchanged s390x kernels, in front of the simulated machine
 cargo xtask bench X   a benchmark; with an unknown name, a list of them
 cargo xtask docs      write the documentation that is generated from the Rust types (--check: only compare)
 cargo xtask sanity    check the collection with ansible-test, galaxy-importer and antsibull; minutes
@@ -60,6 +62,7 @@ fn run(arguments: &[String]) -> Result<()> {
         ["guest"] => guest::guest(),
         ["bench", name, arguments @ ..] => bench::bench(name, arguments),
         ["dist"] => dist::dist(),
+        ["lab"] => lab::lab(),
         ["prepare"] => prepare::prepare().map(drop),
         ["quick"] => test::quick(),
         ["docs"] => docs::write(),

@@ -3,6 +3,9 @@
 use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 
+use se_machine::fault::Trouble;
+pub use se_machine::fault::{Becomes, Spoil};
+
 use crate::errno::Errno;
 
 /// What a fault waits for.
@@ -58,40 +61,6 @@ impl On {
     fn is_attribute(self) -> bool {
         matches!(self, Self::Read | Self::Write)
     }
-}
-
-/// What becomes of a queue.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Becomes {
-    /// Checkstopped.
-    Checkstopped,
-    /// Deconfigured.
-    Deconfigured,
-    /// Gone from the guest.
-    Lost,
-    /// Gone from the guest, and back after the time of a reset: another device for the kernel, bound to nobody.
-    Recreated,
-    /// Switched off in the kernel.
-    Offline,
-    /// Unbound by somebody else.
-    Unbound,
-}
-
-/// How a measurement is spoiled.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Spoil {
-    /// One bit of it is wrong.
-    Measurement,
-    /// The additional data are other bytes than were measured.
-    GarbledAdditional,
-    /// Half of the additional data is missing from what is given and measured.
-    ShortAdditional,
-    /// The CUID is another than was measured.
-    Cuid,
-    /// Success is told, and everything is zeros.
-    Nothing,
 }
 
 /// When the caller is killed.
@@ -171,6 +140,13 @@ impl Fault {
             "a fault on {on:?} that does nothing"
         );
         Ok(())
+    }
+}
+
+impl Fault {
+    /// What of it is the firmware's trouble.
+    pub fn trouble(&self) -> Trouble {
+        Trouble { rc: self.ap_rc, stuck: self.stuck, becomes: self.becomes }
     }
 }
 

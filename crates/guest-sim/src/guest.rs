@@ -16,7 +16,7 @@ use crate::image::Image;
 use crate::scenario::{Delays, FailedQueue, Scenario};
 use crate::tree::{File, Node, Tree};
 use crate::uv::driver::{self, BLOCK_LEN, CallerMemory};
-use crate::uv::{Rc, Ultravisor};
+use crate::uv::{Rc, Ultravisor, query};
 
 /// Something that was done to the guest; one line of its log.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -201,9 +201,9 @@ impl Guest {
             match file {
                 File::Device => Err(Errno::EINVAL),
                 File::BootId => Ok(format!("{}\n", self.boot_id)),
-                File::UvFlag(name) => Ok(self.uv.flag_attribute(name)),
-                File::UvQuery(name) => Ok(self.uv.query_attribute(name)),
-                File::UvKey(name) => Ok(self.uv.key_attribute(name)),
+                File::UvFlag(name) => Ok(query::flag_attribute(&self.uv, name)),
+                File::UvQuery(name) => Ok(query::query_attribute(&self.uv, name)),
+                File::UvKey(name) => Ok(query::key_attribute(&self.uv, name)),
                 File::Bus(name) => self.bus.bus_attribute(name, &context),
                 File::Card(card, name) => self.bus.card_attribute(card, name, &context).map(|(text, how_long)| {
                     waits = how_long;

@@ -12,7 +12,8 @@ use serde_yaml::Value;
 mod parts;
 
 pub use crate::fault::Fault;
-pub use parts::{Ap, AttestCheck, Card, Delays, FailedQueue, FormCheck, Kernel, Manners, Queue, Switches, Uv};
+pub use parts::{Ap, Card, Delays, FailedQueue, Kernel, Manners, Queue};
+pub use se_machine::spec::{AttestCheck, FormCheck, Switches, Uv};
 
 /// A whole scenario.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

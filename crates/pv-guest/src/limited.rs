@@ -8,7 +8,7 @@
 //! over gets a signal. If a kernel should not heed it, the thread stays where it is and nobody waits for it; the signal
 //! that every thread gets when the program ends (exit_group(2)) ends it at the latest.
 
-use nix::sys::pthread::pthread_kill;
+use nix::sys::pthread::{Pthread, pthread_kill};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 use std::os::unix::thread::JoinHandleExt;
 use std::sync::Once;
@@ -71,9 +71,11 @@ impl Worker {
 
     /// Ends what it is doing. It is no use any more.
     pub fn interrupt<T>(&self, begun: &Begun<T>) {
+        #[allow(clippy::unnecessary_cast, reason = "a number for the standard library, and for musl a pointer")]
+        let thread = self.thread.as_pthread_t() as Pthread;
         for _ in 0..SIGNALS {
             // A thread that has just ended needs no signal, and one that has not begun to wait is not woken by it.
-            let _ = pthread_kill(self.thread.as_pthread_t(), INTERRUPT);
+            let _ = pthread_kill(thread, INTERRUPT);
             // What is read now is that nothing is known.
             if !matches!(begun.0.recv_timeout(TAKEN_BACK_WITHIN), Err(mpsc::RecvTimeoutError::Timeout)) {
                 return;

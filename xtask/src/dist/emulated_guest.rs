@@ -3,12 +3,12 @@
 //! the same, and in the end leave the same behind. So ioctls, attributes and files are tried in either byte order; only
 //! the simulator's answers, not those of an ultravisor or of crypto cards.
 
-use super::kernel::{Archive, Kernel};
+use super::kernel::Kernel;
 use super::programs::Built;
 use super::toolchain::Toolchain;
 use super::trial::{answer, find, forget};
 use anyhow::{Context, Result, ensure};
-use e2e::{Guest, WANTED_KEY, World, fleet_cards};
+use e2e::{Archive, Guest, WANTED_KEY, World, fleet_cards};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::fs;

@@ -1,7 +1,7 @@
 //! Everything that a user installs, for every machine, in target/dist: the collection, checksums and a list of what is in
 //! it. The same source and the same cargo are to give the same bytes wherever it is built.
 
-mod apt;
+pub mod apt;
 mod archive;
 mod elf;
 mod emulated_guest;
@@ -28,7 +28,7 @@ use programs::{Built, MACHINES, Traces, batches};
 use pv_wire::encode_hex;
 use sha2::{Digest, Sha256};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use toolchain::{EMULATED, Toolchain};
 
@@ -64,6 +64,19 @@ pub fn dist() -> Result<()> {
     println!("\nAll of it is in {}. To install it:\n", output.display());
     println!("  ansible-galaxy collection install {}", output.join(place::tarball_name()).display());
     Ok(())
+}
+
+/// The programs that run in guests, for s390x and as they ship, by module.
+///
+/// # Errors
+/// As [`dist`].
+pub fn for_guests() -> Result<Vec<(&'static str, PathBuf)>> {
+    let tools = Toolchain::make(machine::python()?)?;
+    let traces = Traces::of(&tools)?;
+    let batch = batches().into_iter().find(|batch| batch.machine == "s390x" && batch.is_static);
+    let batch = batch.context("no program is built for s390x guests")?;
+    let built = step(&format!("Building for {}", batch.title()), || batch.build(&tools, &traces, None))?;
+    Ok(built.into_iter().map(|built| (built.module, built.path)).collect())
 }
 
 fn pack(output: &Path, built: &[Built], linked: &Linked<'_>, time: u64) -> Result<()> {

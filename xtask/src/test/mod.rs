@@ -11,7 +11,7 @@ pub use runs::{Run, side_by_side};
 
 use crate::build::TestProgram;
 use crate::chore::{cargo, openssl_features};
-use crate::{dist, docs, prepare, unpacked, unprivileged, versions};
+use crate::{dist, docs, lab, prepare, unpacked, unprivileged, versions};
 use anyhow::Result;
 use e2e::place;
 use std::process::Command;
@@ -29,6 +29,7 @@ pub fn test() -> Result<()> {
     let programs = prepare::prepare()?;
     unpacked::guest_system();
     docs::check()?;
+    lab::if_there()?;
     let versions = versions::always(&programs)?;
     let (end_to_end, others): (Vec<_>, Vec<_>) =
         programs.into_iter().partition(|program| !program.is_beside_the_code && is_end_to_end(program));

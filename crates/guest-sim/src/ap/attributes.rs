@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::firmware::{Binding, Kind, code};
+use se_machine::ap::{Binding, Kind, code};
+
 use super::{Bus, Card, Context, Queue};
 use crate::errno::Errno;
 use crate::scenario::Delays;
@@ -143,21 +144,7 @@ impl Bus {
 
     /// What `guest-sim state` tells of a queue: one word.
     pub fn queue_state(&self, card: u8, domain: u16, context: &Context<'_>) -> &'static str {
-        let Some(queue) = self.queue(card, domain) else { return "lost" };
-        let firmware = &queue.firmware;
-        let (rc, binding) = firmware.test(&context.scenario.switches);
-        match (rc, binding) {
-            (code::RESETTING, _) => "resetting",
-            (code::DECONFIGURED, _) => "deconfigured",
-            (code::CHECKSTOPPED, _) => "checkstopped",
-            (1.., _) => "failed",
-            (_, Binding::Unusable) => "unusable",
-            (_, Binding::Available) if firmware.takes_a_place() => "binding",
-            (_, Binding::Available) => "unbound",
-            (_, Binding::WithoutKeys) if firmware.associating() => "associating",
-            (_, Binding::Usable) if firmware.associated().is_some() => "associated",
-            (_, Binding::Usable | Binding::WithoutKeys) => "bound",
-        }
+        self.queue(card, domain).map_or("lost", |queue| queue.firmware.state(&context.scenario.switches))
     }
 
     /// The index of the secret that a queue is associated with in the firmware.
@@ -207,18 +194,12 @@ impl Card {
         &self.spec.serialnr
     }
 
-    /// CEX7 is 13 and CEX8 14; the numbers go on from there.
     fn hwtype(&self) -> u8 {
-        let generation = || self.spec.kind.trim_start_matches("CEX").trim_end_matches(char::is_alphabetic).parse().ok();
-        self.spec.hwtype.unwrap_or_else(|| generation().map_or(14, |number: u8| number.saturating_add(6)))
+        self.spec.hwtype()
     }
 
     fn functions(&self) -> u32 {
-        match self.kind {
-            Kind::Accelerator => 0x6a00_0000,
-            Kind::Cca => 0x9200_0000,
-            Kind::Ep11 => 0x8600_0000,
-        }
+        self.kind.functions()
     }
 
     /// What the driver has to ask the card for. A card answers only through a queue that is bound; otherwise the text

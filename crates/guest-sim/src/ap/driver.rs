@@ -3,10 +3,31 @@
 
 use std::time::Duration;
 
-use super::firmware::{Binding, Firmware, Kind, Rules, Target, code};
+use se_machine::ap::{self, Binding, Firmware, Kind, Target, code};
+
 use crate::errno::Errno;
 use crate::fault::Fault;
-use crate::scenario::{Delays, FailedQueue, Manners};
+use crate::scenario::{Delays, FailedQueue, Manners, Switches};
+
+/// What kernel and firmware go by besides the queue itself.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules<'a> {
+    /// Time since the simulator started.
+    pub now: Duration,
+    /// How long things take.
+    pub delays: &'a Delays,
+    /// Unverifiable rules.
+    pub switches: &'a Switches,
+    /// What the bus scan does to a queue whose association failed.
+    pub failed_queue: FailedQueue,
+}
+
+impl<'a> Rules<'a> {
+    /// What of it is the firmware's.
+    pub fn machine(self) -> ap::Rules<'a> {
+        ap::Rules { now: self.now, times: self.delays.times(), switches: self.switches }
+    }
+}
 
 /// What the kernel's state machine of a queue is busy with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +55,7 @@ impl Driver {
 
     /// Brings firmware and state machine up to now.
     pub fn advance(&mut self, firmware: &mut Firmware, rules: Rules<'_>) {
-        firmware.advance(rules);
+        firmware.advance(rules.machine());
         let (rc, binding) = firmware.test(rules.switches);
         match self.machine {
             // A queue that is deconfigured or checkstopped stays here until the bus initialises it anew.
@@ -74,7 +95,7 @@ impl Driver {
     }
 
     fn start_reset(&mut self, firmware: &mut Firmware, unbind: bool, fault: Option<&Fault>, rules: Rules<'_>) {
-        let rc = firmware.reset(unbind, fault, rules);
+        let rc = firmware.reset(unbind, fault.map(Fault::trouble).as_ref(), rules.machine());
         self.error = (rc > code::BUSY).then_some(rules.now);
         self.machine = if rc > code::BUSY { Machine::Idle } else { Machine::Resetting };
         self.advance(firmware, rules);
@@ -124,7 +145,7 @@ impl Driver {
         if self.machine == Machine::Resetting {
             return Err(Errno::EBUSY);
         }
-        if firmware.bind(room, fault().as_ref(), rules) != code::NORMAL {
+        if firmware.bind(room, fault().map(|fault| fault.trouble()).as_ref(), rules.machine()) != code::NORMAL {
             return Err(Errno::EIO);
         }
         let ends = firmware.ends().unwrap_or(rules.now);
@@ -169,7 +190,9 @@ impl Driver {
         if self.index.is_some() {
             return Err(Errno::EINVAL);
         }
-        if firmware.associate(index, target, fault().as_ref(), rules) != code::NORMAL {
+        if firmware.associate(index, target, fault().map(|fault| fault.trouble()).as_ref(), rules.machine())
+            != code::NORMAL
+        {
             return Err(Errno::EIO);
         }
         self.index = Some(index);

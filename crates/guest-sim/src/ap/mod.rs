@@ -2,7 +2,6 @@
 
 pub mod attributes;
 mod driver;
-mod firmware;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
@@ -11,13 +10,13 @@ mod unanswered_tests;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use driver::Driver;
-use firmware::{Binding, Firmware, Kind, Rules, Target};
+use driver::{Driver, Rules};
+use se_machine::ap::{Binding, Firmware, Kind};
 
 use crate::errno::Errno;
 use crate::fault::{Faults, On};
 use crate::scenario::{self, Delays, FailedQueue, Manners, Scenario};
-use crate::uv::{TYPE_ASSOCIATION, Ultravisor};
+use crate::uv::Ultravisor;
 
 /// What the bus goes by besides its own state, during one access.
 #[derive(Debug)]
@@ -186,7 +185,7 @@ impl Bus {
             }
             "se_associate" => {
                 let index = parse_index(text, manners)?;
-                let target = (index, target(context.uv, index));
+                let target = (index, context.uv.target(index));
                 let fault = || context.faults.hit(On::Associate, &apqn);
                 queue.driver.associate(&mut queue.firmware, target, manners, fault, rules)?;
             }
@@ -225,12 +224,8 @@ impl Bus {
 
 impl Card {
     fn new(spec: &scenario::Card) -> Self {
-        let kind = match spec.kind.as_bytes().last() {
-            Some(b'A') => Kind::Accelerator,
-            Some(b'C') => Kind::Cca,
-            _ => Kind::Ep11,
-        };
-        Self { spec: spec.clone(), kind, online: spec.online, queues: BTreeMap::new(), request_count: 0, lingers: 0 }
+        let (kind, queues) = (spec.does(), BTreeMap::new());
+        Self { spec: spec.clone(), kind, online: spec.online, queues, request_count: 0, lingers: 0 }
     }
 
     fn reconfigure(&mut self, old: &scenario::Card, new: &scenario::Card, rules: Rules<'_>) {
@@ -342,13 +337,6 @@ impl Queue {
         self.unanswered.clear();
         waiting
     }
-}
-
-fn target(uv: &Ultravisor, index: u16) -> Target {
-    let association = |secret: &&crate::uv::Secret| secret.secret_type == TYPE_ASSOCIATION;
-    let Some(secret) = uv.secrets().get(usize::from(index)).filter(association) else { return Target::None };
-    let same = uv.secrets().iter().filter(association).filter(|other| other.id == secret.id).count();
-    if same > 1 { Target::Doubled } else { Target::Unique }
 }
 
 /// The kernel's reading of a boolean: the first letter or digit decides, of `on` and `off` the first two.

@@ -275,7 +275,7 @@ fn an_ultravisor_without_attestation_says_so_everywhere() {
     let mut bench = Bench::new("ultravisor: {attestation: false}");
     let answer = Call::new(Arcb::default().build(&bench.host.public), 64).ask(&mut bench).unwrap();
     assert_eq!((answer.rc, answer.cuid.as_slice()), (Rc::INVALID_COMMAND, [0; 16].as_slice()));
-    assert_eq!(bench.read("firmware/uv/query/facilities").unwrap(), "ffdffff7c0000000\n0\n0\n0");
+    assert_eq!(bench.read("firmware/uv/query/facilities").unwrap(), "ffdffff7e0000000\n0\n0\n0");
     for name in ["supp_att_pflags", "supp_att_req_hdr_ver"] {
         assert_eq!(bench.read(&format!("firmware/uv/query/{name}")).unwrap(), "0");
     }

@@ -161,7 +161,7 @@ fn list(uv: &Ultravisor, kernel: &Kernel, block: &Block, memory: &dyn CallerMemo
     if block.length % PAGE != 0 || !(1..=kernel.list_pages).contains(&pages) {
         return Err(Errno::EINVAL);
     }
-    let (rc, mut list) = uv.list(usize::try_from(pages).map_err(|_| Errno::EINVAL)?);
+    let (rc, mut list) = uv.list(0, usize::try_from(pages).map_err(|_| Errno::EINVAL)?);
     if pages == 1 {
         list.resize(0x1000, 0);
     }

@@ -26,29 +26,35 @@ pub struct Control {
 
 /// Answers questions in a thread of its own, one after the other, until the process ends.
 pub fn serve(listener: UnixListener, control: Control) {
+    answer_all(listener, move |question| carry_out(question, &control));
+}
+
+/// The same with any other answers.
+pub fn answer_all(listener: UnixListener, answers: impl Fn(&Value) -> Result<Value> + Send + 'static) {
     thread::spawn(move || {
         for stream in listener.incoming().flatten() {
-            if let Err(error) = answer(&stream, &control) {
+            if let Err(error) = answer(&stream, &answers) {
                 eprintln!("guest-sim: control socket: {error:#}");
             }
         }
     });
 }
 
-fn answer(mut stream: &UnixStream, control: &Control) -> Result<()> {
+fn answer(mut stream: &UnixStream, answers: &impl Fn(&Value) -> Result<Value>) -> Result<()> {
     let mut line = String::new();
     BufReader::new(stream.take(MAX_QUESTION)).read_line(&mut line).context("cannot read a question")?;
     if line.is_empty() {
         return Ok(());
     }
-    let answer = carry_out(&line, control).unwrap_or_else(|error| json!({"error": format!("{error:#}")}));
+    let question = serde_json::from_str(&line).context("the question is no JSON");
+    let answer =
+        question.and_then(|question| answers(&question)).unwrap_or_else(|error| json!({"error": format!("{error:#}")}));
     stream.write_all(format!("{answer}\n").as_bytes()).context("cannot answer")
 }
 
-fn carry_out(line: &str, control: &Control) -> Result<Value> {
+fn carry_out(question: &Value, control: &Control) -> Result<Value> {
     let Control { shared, paths, kernel, name } = control;
     let forget = || paths.forget(shared, kernel).context("the kernel cannot be told what is gone");
-    let question: Value = serde_json::from_str(line).context("the question is no JSON")?;
     match question.get("do").and_then(Value::as_str) {
         Some("state") => Ok(state(shared, name)),
         Some("reboot") => {

@@ -33,7 +33,7 @@ impl Folder {
         if folder.ask(&serde_json::json!({"do": "state"})).is_ok() {
             bail!("a guest is running with the folder {} already", name.display());
         }
-        for name in ["ready", "pid", "control.sock", "state.json"] {
+        for name in ["ready", "pid", "control.sock", "machine.sock", "state.json"] {
             folder.remove(name);
         }
         Ok(folder)
@@ -70,14 +70,15 @@ impl Folder {
         let _ = fs::remove_file(self.path(name));
     }
 
-    /// The control socket's listening end, for the user of this process only.
-    pub fn listen(&self) -> Result<UnixListener> {
-        let path = self.path("control.sock");
+    /// The listening end of a socket, for the user of this process only.
+    pub fn listen(&self, name: &str) -> Result<UnixListener> {
+        let path = self.path(name);
         let before = umask(Mode::from_bits_truncate(0o177));
         let listener = UnixListener::bind(&path);
         umask(before);
-        let listener = listener.with_context(|| format!("cannot listen on {}", self.display("control.sock")))?;
-        fs::set_permissions(&path, Permissions::from_mode(0o600)).context("cannot protect the control socket")?;
+        let listener = listener.with_context(|| format!("cannot listen on {}", self.display(name)))?;
+        fs::set_permissions(&path, Permissions::from_mode(0o600))
+            .with_context(|| format!("cannot protect {}", self.display(name)))?;
         Ok(listener)
     }
 

@@ -6,6 +6,7 @@ mod create;
 mod enter;
 mod files;
 mod folder;
+mod machine;
 mod memory;
 mod namespace;
 mod paths;
@@ -30,6 +31,8 @@ guest-sim new-image PREFIX [--cck FILE] [--enforce-extension-secret] [--allow-cc
                                          writes PREFIX.hdr (SE header) and PREFIX.sim
 guest-sim run --scenario FILE --dir DIR [--name NAME] [--outlive] -- COMMAND...
 guest-sim serve --scenario FILE --dir DIR [--name NAME] [--outlive]
+guest-sim machine --scenario FILE --dir DIR [--outlive]
+                                         the machine alone, for a kernel under QEMU: DIR/machine.sock
 guest-sim enter --dir DIR -- COMMAND...
 guest-sim reboot --dir DIR
 guest-sim state --dir DIR                prints JSON
@@ -118,6 +121,7 @@ fn command(arguments: &[String]) -> Result<i32> {
         })?,
         "run" => return run::run(&rest.guest()?, &rest.command),
         "serve" => run::serve(&rest.guest()?)?,
+        "machine" => machine::serve(&rest.guest()?)?,
         "enter" => enter::enter(rest.dir()?, &rest.command)?,
         "reboot" => drop(Folder::open(rest.dir()?)?.ask(&json!({"do": "reboot"}))?),
         "state" => print!("{}", state(rest.dir()?)?),

@@ -62,7 +62,7 @@ pub fn serve(options: &Options) -> Result<()> {
 }
 
 /// Blocks signals in this thread and those that it starts; commands get a fresh mask from the standard library.
-fn signals(list: &[Signal]) -> Result<SigSet> {
+pub fn signals(list: &[Signal]) -> Result<SigSet> {
     let set = list.iter().copied().collect::<SigSet>();
     set.thread_block().context("cannot block signals")?;
     Ok(set)
@@ -79,9 +79,10 @@ struct Running {
 impl Running {
     fn start(options: &Options, when_orphaned: Signal) -> Result<Self> {
         let parent = getppid();
-        let guest = load(&options.scenario)?;
+        let (scenario, host, image) = load(&options.scenario)?;
+        let guest = Guest::new(scenario, host, image)?;
         let folder = Folder::create(&options.dir)?;
-        let listener = folder.listen()?;
+        let listener = folder.listen("control.sock")?;
         let shared = Arc::new(Shared::new(guest, folder.file("log.jsonl")?));
         let last = options.dir.file_name().map(|name| name.to_string_lossy().into_owned());
         let name = options.name.clone().or(last).unwrap_or_default();
@@ -120,7 +121,7 @@ impl Running {
 }
 
 /// Reads a scenario and the files that it names.
-fn load(path: &Path) -> Result<Guest> {
+pub fn load(path: &Path) -> Result<(Scenario, HostKey, Image)> {
     let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
     let scenario = Scenario::from_yaml(&text).with_context(|| format!("in {}", path.display()))?;
     let beside = path.parent().unwrap_or(Path::new("."));
@@ -133,5 +134,5 @@ fn load(path: &Path) -> Result<Guest> {
     let host = HostKey::from_pem(&pem).context(place)?;
     let (yaml, place) = read(&scenario.image)?;
     let image = Image::from_yaml(&yaml).context(place)?;
-    Guest::new(scenario, host, image)
+    Ok((scenario, host, image))
 }

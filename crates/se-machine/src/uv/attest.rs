@@ -12,7 +12,7 @@ use super::{Rc, Ultravisor};
 use crate::crypto::{HostKey, PUBLIC_KEY_LEN, SLOT_LEN, open};
 use crate::fault::Spoil;
 use crate::hex;
-use crate::scenario::AttestCheck;
+use crate::spec::AttestCheck;
 
 /// Bytes before the keyslots.
 const HEAD_LEN: usize = 0xe0;

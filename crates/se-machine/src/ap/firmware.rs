@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crate::fault::{Becomes, Fault};
-use crate::scenario::{Delays, FailedQueue, Switches};
+use crate::fault::{Becomes, Trouble};
+use crate::spec::Switches;
 
 /// Response codes of AP instructions (Linux arch/s390/include/asm/ap.h).
 pub mod code {
@@ -46,6 +46,17 @@ pub enum Kind {
     Ep11,
 }
 
+impl Kind {
+    /// The function bits that TAPQ gives for such a card.
+    pub fn functions(self) -> u32 {
+        match self {
+            Self::Accelerator => 0x6a00_0000,
+            Self::Cca => 0x9200_0000,
+            Self::Ep11 => 0x8600_0000,
+        }
+    }
+}
+
 /// The binding state of a queue; the discriminant is what TAPQ gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Binding {
@@ -70,17 +81,26 @@ pub enum Target {
     Doubled,
 }
 
+/// How long the firmware takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Times {
+    /// Until a queue is bound.
+    pub bind: Duration,
+    /// Until a queue is associated, or has failed to be.
+    pub associate: Duration,
+    /// A reset, hence an unbind.
+    pub reset: Duration,
+}
+
 /// What the firmware goes by besides the queue itself.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub struct Rules<'a> {
-    /// Time since the simulator started.
+    /// Time since the machine started.
     pub now: Duration,
     /// How long things take.
-    pub delays: &'a Delays,
+    pub times: Times,
     /// Unverifiable rules.
     pub switches: &'a Switches,
-    /// What the kernel's bus scan does to a queue whose association failed.
-    pub failed_queue: FailedQueue,
 }
 
 /// Something that takes time.
@@ -163,7 +183,7 @@ impl Firmware {
             Some(Becomes::Lost) => self.present = false,
             Some(Becomes::Recreated) => {
                 self.present = false;
-                self.back_at = Some(ended + Delays::of(rules.delays.reset_ms));
+                self.back_at = Some(ended + rules.times.reset);
             }
             Some(Becomes::Offline) => self.went_offline = true,
             Some(Becomes::Unbound) => self.after_reset(true),
@@ -227,13 +247,29 @@ impl Firmware {
             || matches!(self.running, Some(Running { step: Step::Bind, .. }))
     }
 
+    /// Its state in one word, for whoever looks at the machine from outside.
+    pub fn state(&self, switches: &Switches) -> &'static str {
+        match self.test(switches) {
+            (code::RESETTING, _) => "resetting",
+            (code::DECONFIGURED, _) => "deconfigured",
+            (code::CHECKSTOPPED, _) => "checkstopped",
+            (1.., _) => "failed",
+            (_, Binding::Unusable) => "unusable",
+            (_, Binding::Available) if self.takes_a_place() => "binding",
+            (_, Binding::Available) => "unbound",
+            (_, Binding::WithoutKeys) if self.associating() => "associating",
+            (_, Binding::Usable) if self.associated().is_some() => "associated",
+            (_, Binding::Usable | Binding::WithoutKeys) => "bound",
+        }
+    }
+
     /// BAPQ. `room`: the bind limit of the card is not reached.
-    pub fn bind(&mut self, room: bool, fault: Option<&Fault>, rules: Rules<'_>) -> u8 {
+    pub fn bind(&mut self, room: bool, fault: Option<&Trouble>, rules: Rules<'_>) -> u8 {
         let refusal = self.refusal();
         if refusal != code::NORMAL {
             return refusal;
         }
-        if let Some(rc) = fault.and_then(|fault| fault.ap_rc) {
+        if let Some(rc) = fault.and_then(|fault| fault.rc) {
             return rc;
         }
         if self.binding != Binding::Available || self.running.is_some() {
@@ -242,18 +278,18 @@ impl Firmware {
         if !room {
             return code::BIND_LIMIT;
         }
-        self.run(Step::Bind, rules.delays.bind_ms, fault, rules);
+        self.run(Step::Bind, rules.times.bind, fault, rules);
         code::NORMAL
     }
 
     /// AAPQ for the secret with `index`, of which `target` is known.
-    pub fn associate(&mut self, index: u16, target: Target, fault: Option<&Fault>, rules: Rules<'_>) -> u8 {
+    pub fn associate(&mut self, index: u16, target: Target, fault: Option<&Trouble>, rules: Rules<'_>) -> u8 {
         let refusal = self.refusal();
         if refusal != code::NORMAL {
             return refusal;
         }
         let mut outcome = code::NORMAL;
-        match fault.and_then(|fault| fault.ap_rc) {
+        match fault.and_then(|fault| fault.rc) {
             Some(late @ (code::NOT_UNIQUE | code::ASSOCIATION_FAILED)) => outcome = late,
             Some(rc) => return rc,
             None => {}
@@ -269,12 +305,12 @@ impl Firmware {
             Target::Doubled if rules.switches.doubled_id_is_not_unique => outcome = code::NOT_UNIQUE,
             Target::Doubled | Target::Unique => {}
         }
-        self.run(Step::Associate { index, outcome }, rules.delays.associate_ms, fault, rules);
+        self.run(Step::Associate { index, outcome }, rules.times.associate, fault, rules);
         code::NORMAL
     }
 
     /// RAPQ, with the F bit if `unbind`.
-    pub fn reset(&mut self, unbind: bool, fault: Option<&Fault>, rules: Rules<'_>) -> u8 {
+    pub fn reset(&mut self, unbind: bool, fault: Option<&Trouble>, rules: Rules<'_>) -> u8 {
         match self.refusal() {
             code::RESETTING => {
                 if let Some(Running { step: Step::Reset { unbind: flag }, .. }) = &mut self.running {
@@ -286,10 +322,10 @@ impl Firmware {
             // A failed association is what a reset is for.
             _ => {}
         }
-        if let Some(rc) = fault.and_then(|fault| fault.ap_rc) {
+        if let Some(rc) = fault.and_then(|fault| fault.rc) {
             return rc;
         }
-        self.run(Step::Reset { unbind }, rules.delays.reset_ms, fault, rules);
+        self.run(Step::Reset { unbind }, rules.times.reset, fault, rules);
         code::NORMAL
     }
 
@@ -298,9 +334,9 @@ impl Firmware {
         self.running.as_ref().and_then(|running| running.ends)
     }
 
-    fn run(&mut self, step: Step, ms: u64, fault: Option<&Fault>, rules: Rules<'_>) {
+    fn run(&mut self, step: Step, takes: Duration, fault: Option<&Trouble>, rules: Rules<'_>) {
         let stuck = fault.is_some_and(|fault| fault.stuck);
-        let ends = (!stuck).then(|| rules.now + Delays::of(ms));
+        let ends = (!stuck).then(|| rules.now + takes);
         self.running = Some(Running { step, ends, becomes: fault.and_then(|fault| fault.becomes) });
         // What takes no time is done before the instruction answers.
         self.advance(rules);

@@ -1,7 +1,7 @@
 //! The ultravisor's rules, tried with requests that are put together byte by byte.
 
 use super::*;
-use crate::scenario::FormCheck;
+use crate::spec::FormCheck;
 use request::HEAD_LEN;
 
 use crate::testing::{Host, build, reference_image};
@@ -24,7 +24,7 @@ fn a_request_for_this_host_and_image_is_accepted_and_its_secret_listed() {
     let request = Parts::default().build(&host.public);
     assert_eq!(uv.add(&request), Rc::SUCCESS);
     assert_eq!(uv.secrets()[0].value.as_slice(), [0x11; 32]);
-    let (rc, list) = uv.list(1);
+    let (rc, list) = uv.list(0, 1);
     assert_eq!(rc, Rc::SUCCESS);
     assert_eq!(list[..16], [0, 1, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
     assert_eq!(list[16..32], [0, 0, 0, 2, 0, 0, 0, 0x20, 0, 0, 0, 0, 0, 0, 0, 0]);
@@ -174,12 +174,15 @@ fn a_long_list_comes_in_pages_of_85_entries() {
     for id in 0..86 {
         assert_eq!(uv.add(&with_id(id).build(&host.public)), Rc::SUCCESS);
     }
-    let (rc, one) = uv.list(1);
+    let (rc, one) = uv.list(0, 1);
     assert_eq!((rc, one.len()), (Rc::MORE_DATA, 0x1000));
     assert_eq!(one[..6], [0, 85, 0, 86, 0, 85]);
-    let (rc, two) = uv.list(2);
+    let (rc, two) = uv.list(0, 2);
     assert_eq!((rc, two.len()), (Rc::SUCCESS, 16 + 86 * 48));
     assert_eq!(two[16 + 85 * 48..][..2], [0, 85]);
+    let (rc, rest) = uv.list(85, 1);
+    assert_eq!((rc, rest.len()), (Rc::SUCCESS, 16 + 48));
+    assert_eq!((&rest[..6], &rest[16..18]), ([0, 1, 0, 86, 0, 0].as_slice(), [0, 85].as_slice()));
 }
 
 #[test]
@@ -219,20 +222,6 @@ fn hostile_lengths_are_refused_and_never_read_past_the_buffer() {
     let mut longer = good;
     longer.push(0);
     assert_eq!(uv.add(&longer), Rc::SUCCESS, "the ultravisor is not told the buffer's length");
-}
-
-#[test]
-fn sysfs_values_are_not_padded() {
-    let uv = Host::new().uv(reference_image(""));
-    assert_eq!(uv.query_attribute("facilities"), "ffdfffffc0000000\n0\n0\n0\n");
-    assert_eq!(uv.query_attribute("feature_indications"), "c00000000000000\n");
-    assert_eq!(uv.query_attribute("supp_att_pflags"), "7c00000000000000\n");
-    assert_eq!(uv.query_attribute("supp_att_req_hdr_ver"), "8000000000000000\n");
-    assert_eq!(uv.query_attribute("max_secrets"), "60\n");
-    assert_eq!(uv.query_attribute("supp_secret_types"), "ffc0fc0000000000\n");
-    assert_eq!(uv.key_attribute("host_key"), format!("{}\n", hex::encode(&uv.host_key_hash())));
-    assert_eq!(uv.flag_attribute("prot_virt_guest"), "1\n");
-    assert!(query::QUERY.iter().all(|name| !uv.query_attribute(name).is_empty()));
 }
 
 /// The builder of these tests against the requests that s390-tools made from the same inputs.

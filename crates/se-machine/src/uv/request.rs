@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 
 use super::rc::Rc;
 use crate::crypto::{HostKey, PUBLIC_KEY_LEN, SLOT_LEN, open};
-use crate::scenario::FormCheck;
+use crate::spec::FormCheck;
 
 /// Bytes before the keyslots.
 pub const HEAD_LEN: usize = 0x4b8;

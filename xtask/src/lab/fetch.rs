@@ -1,0 +1,146 @@
+//! Debian's packages for the laboratory: kernels and a shell for s390x, the source of QEMU, and what that is built with.
+
+use crate::chore::{quietly, step};
+use crate::dist::apt::Apt;
+use anyhow::{Context, Result, ensure};
+use e2e::lab::{KERNELS, MODULES};
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Where kernels newer than Debian 12's come from.
+const SUITES: [&str; 2] = ["bookworm-backports", "sid"];
+/// The suite of QEMU's source.
+const QEMU_SUITE: &str = "bookworm-backports";
+const SHELL: &str = "busybox-static:s390x";
+/// QEMU's own firmware; `-kernel` does not work without it.
+const FIRMWARE: &str = "qemu-system-data";
+
+/// What QEMU is built with. Nothing of it is installed.
+const TOOLS: [&str; 20] = [
+    "libblkid-dev",
+    "libblkid1",
+    "libffi-dev",
+    "libffi8",
+    "libglib2.0-0",
+    "libglib2.0-dev",
+    "libglib2.0-dev-bin",
+    "libmount-dev",
+    "libmount1",
+    "libpcre2-8-0",
+    "libpcre2-dev",
+    "libselinux1",
+    "libselinux1-dev",
+    "libsepol-dev",
+    "libsepol2",
+    "ninja-build",
+    "uuid-dev",
+    "zlib1g",
+    "zlib1g-dev",
+    FIRMWARE,
+];
+
+/// Below the laboratory's folder: what was unpacked for this machine.
+pub fn tools(folder: &Path) -> PathBuf {
+    folder.join("here")
+}
+
+/// The source of QEMU, as Debian packs it.
+///
+/// # Errors
+/// If there is none.
+pub fn source(folder: &Path) -> Result<PathBuf> {
+    let found = fs::read_dir(folder.join("source"))?.flatten().map(|entry| entry.path());
+    let mut archives = found.filter(|path| path.to_string_lossy().contains(".orig.tar."));
+    archives.next().context("the source of QEMU is not there")
+}
+
+/// Fetches what is not there yet.
+///
+/// # Errors
+/// What apt says, or if a package has not what is expected.
+pub fn fetch(folder: &Path) -> Result<()> {
+    let stamp = folder.join("fetched");
+    let wanted = format!("{TOOLS:?} {SUITES:?} {KERNELS:?}");
+    if fs::read_to_string(&stamp).is_ok_and(|found| found == wanted) {
+        return Ok(());
+    }
+    step("Fetching kernels for s390x and QEMU's source", || all(folder))?;
+    Ok(fs::write(stamp, wanted)?)
+}
+
+fn all(folder: &Path) -> Result<()> {
+    let apt = Apt::with_suites(&folder.join("apt"), &["amd64", "s390x"], &SUITES)?;
+    apt.download_source("qemu", QEMU_SUITE)?;
+    fs::create_dir_all(folder.join("source"))?;
+    for entry in fs::read_dir(apt.packages())?.flatten() {
+        fs::rename(entry.path(), folder.join("source").join(entry.file_name()))?;
+    }
+    let mut packages: Vec<String> = TOOLS.iter().map(|name| (*name).to_owned()).chain([SHELL.into()]).collect();
+    for version in KERNELS {
+        let found =
+            apt.names(&format!("^linux-(image|binary|modules)-{}[0-9.]*[+].*-s390x$", version.replace('.', "[.]")))?;
+        ensure!(!found.is_empty(), "no suite of {SUITES:?} has a kernel {version} any more");
+        // Newer kernels are in packages of their own, and so are their modules.
+        let split = found.iter().any(|name| name.starts_with("linux-modules-"));
+        let parts = found.into_iter().filter(|name| split != name.starts_with("linux-image-"));
+        packages.extend(parts.map(|name| format!("{name}:s390x")));
+    }
+    apt.download(&packages)?;
+    let (here, there) = (tools(folder), folder.join("s390x"));
+    for old in [&here, &there] {
+        if old.exists() {
+            fs::remove_dir_all(old)?;
+        }
+    }
+    apt.unpack(|architecture| if architecture == "s390x" { there.clone() } else { here.clone() })?;
+    fs::copy(there.join("bin/busybox"), folder.join("busybox"))?;
+    KERNELS.iter().try_for_each(|version| kernel(&there, &folder.join("kernels").join(version), version))?;
+    Ok(fs::remove_dir_all(there)?)
+}
+
+/// Takes a kernel and what the laboratory loads of its modules out of what was unpacked.
+fn kernel(unpacked: &Path, to: &Path, version: &str) -> Result<()> {
+    fs::create_dir_all(to)?;
+    let folders = ["lib/modules", "usr/lib/modules"].map(|name| unpacked.join(name));
+    let found = folders.iter().flat_map(fs::read_dir).flatten().flatten().map(|entry| entry.path());
+    let starts = |path: &PathBuf| {
+        path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(&format!("{version}.")))
+    };
+    let modules = found.into_iter().find(starts).with_context(|| format!("no package had modules of {version}"))?;
+    let release = modules.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let kernels = [unpacked.join("boot").join(format!("vmlinuz-{release}")), modules.join("vmlinuz")];
+    let kernel =
+        kernels.iter().find(|path| path.exists()).with_context(|| format!("no package had {release} itself"))?;
+    fs::copy(kernel, to.join("vmlinuz"))?;
+    for module in MODULES {
+        let place = if module == "uvdevice" { "char" } else { "crypto" };
+        let packed = modules.join(format!("kernel/drivers/s390/{place}/{module}.ko.xz"));
+        let module = File::create(to.join(format!("{module}.ko")))?;
+        let mut xz = Command::new("xz");
+        let status = xz.args(["--decompress", "--stdout"]).arg(&packed).stdout(module).status().context("xz")?;
+        ensure!(status.success(), "{} cannot be unpacked", packed.display());
+    }
+    Ok(fs::write(to.join("release"), release)?)
+}
+
+/// Unpacks the source anew.
+///
+/// # Errors
+/// What tar says.
+pub fn unpack_source(folder: &Path, to: &Path) -> Result<()> {
+    if to.exists() {
+        fs::remove_dir_all(to)?;
+    }
+    fs::create_dir_all(to)?;
+    quietly(
+        Command::new("tar")
+            .arg("--extract")
+            .arg("--strip-components=1")
+            .arg("--directory")
+            .arg(to)
+            .arg("--file")
+            .arg(source(folder)?),
+    )
+    .map(|_| ())
+}
