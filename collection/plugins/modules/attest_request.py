@@ -7,12 +7,12 @@ DOCUMENTATION = r"""
 ---
 attributes:
   check_mode:
-    description: Can run in check mode and say what would change.
+    description: Can run in check mode and report what would change.
     details: Nothing is written; verification runs as usual, with the downloads that O(download_crls) allows.
         RV(requests[].content) is null.
     support: full
   diff_mode:
-    description: Shows what changes, or would change.
+    description: Shows what changes or would change.
     support: full
 author:
 - The seguest project (!UNKNOWN)
@@ -62,6 +62,12 @@ options:
         machines can answer. A host key that two of them hold has one slot in the request, with a warning.
     elements: path
     type: list
+  keep_going:
+    default: false
+    description:
+    - 'Whether the task succeeds although some of O(requests) could not be made or have invalid options: each of these
+        has RV(requests[].failed) and RV(requests[].error). The others are made in any case.'
+    type: bool
   key_file:
     description:
     - 'The request''s key, a file of mode 0600: 32 raw bytes, by which M(seguest.pv.attest_verify) verifies the answer.
@@ -72,7 +78,7 @@ options:
     type: path
   label:
     description:
-    - Echoed in the results, to tell one request from another.
+    - Echoed in the results, to distinguish requests.
     type: str
   make_folders:
     default: false
@@ -109,6 +115,7 @@ seealso:
 - module: seguest.pv.secret_retrieve
 - module: seguest.pv.ap_bind
 - module: seguest.pv.facts
+- module: seguest.pv.attest
 - module: seguest.pv.attest_verify
 short_description: Ask Secure Execution guests to prove what they are
 version_added: 0.1.0
@@ -133,14 +140,14 @@ RETURN = r"""
 ---
 error:
   description:
-  - Why the task failed. V(code) is stable, for playbooks to test; V(detail) says what was tried and what was answered;
-      V(hint) what to do next.
-  - An ultravisor's or driver's refusal has V(uv_rc), V(uv_rrc) or V(errno) beside them.
+  - Why the task failed. V(code) is stable, for playbooks to test; V(detail) says what was tried, and the answer; V(hint)
+      what to do next.
+  - A refusal by the ultravisor or a driver also has V(uv_rc), V(uv_rrc) or V(errno).
   returned: failure
   sample:
     code: uv.store_locked
     detail: 'The ultravisor was asked to add a secret and answered 0x0102 (reason 0x0000): the secret store is locked.'
-    hint: 'A lock cannot be taken back: reboot the guest, then add all secrets before locking.'
+    hint: 'A lock cannot be removed: reboot the guest, then add all secrets before locking.'
     uv_rc: 258
     uv_rrc: 0
   type: dict

@@ -7,12 +7,12 @@ DOCUMENTATION = r"""
 ---
 attributes:
   check_mode:
-    description: Can run in check mode and say what would change.
+    description: Can run in check mode and report what would change.
     details: Answers are judged as usual; nothing is written or removed. What an earlier task may still make is a
         warning.
     support: full
   diff_mode:
-    description: Shows what changes, or would change.
+    description: Shows what changes or would change.
     support: full
 author:
 - The seguest project (!UNKNOWN)
@@ -195,6 +195,7 @@ seealso:
 - module: seguest.pv.secret_retrieve
 - module: seguest.pv.ap_bind
 - module: seguest.pv.facts
+- module: seguest.pv.attest
 - module: seguest.pv.attest_request
 short_description: Judge what Secure Execution guests answered to attestation requests
 version_added: 0.1.0
@@ -236,14 +237,14 @@ RETURN = r"""
 ---
 error:
   description:
-  - Why the task failed. V(code) is stable, for playbooks to test; V(detail) says what was tried and what was answered;
-      V(hint) what to do next.
-  - An ultravisor's or driver's refusal has V(uv_rc), V(uv_rrc) or V(errno) beside them.
+  - Why the task failed. V(code) is stable, for playbooks to test; V(detail) says what was tried, and the answer; V(hint)
+      what to do next.
+  - A refusal by the ultravisor or a driver also has V(uv_rc), V(uv_rrc) or V(errno).
   returned: failure
   sample:
     code: uv.store_locked
     detail: 'The ultravisor was asked to add a secret and answered 0x0102 (reason 0x0000): the secret store is locked.'
-    hint: 'A lock cannot be taken back: reboot the guest, then add all secrets before locking.'
+    hint: 'A lock cannot be removed: reboot the guest, then add all secrets before locking.'
     uv_rc: 258
     uv_rrc: 0
   type: dict

@@ -7,24 +7,26 @@ DOCUMENTATION = r"""
 ---
 attributes:
   check_mode:
-    description: Can run in check mode and say what would change.
+    description: Can run in check mode and report what would change.
     details: 'It reports what is wrong with the guest: everything that it would change. Each step is predicted from the
         predicted result of those before it. Nothing is written and no queue is bound; a step that cannot be predicted
         has RV(steps[].right=null).'
     support: full
   diff_mode:
-    description: Shows what changes, or would change.
+    description: Shows what changes or would change.
     support: full
 author:
 - The seguest project (!UNKNOWN)
 description:
-- Adds secrets, verifies that they are there, locks the secret store, binds crypto queues and associates them, and on
-    request makes the guest do the same at each boot. In this order; what is already right is left alone.
+- Adds secrets, verifies that they are there, locks the secret store, binds crypto queues and associates them, on request
+    makes the guest do the same at each boot, and answers an attestation request. In this order; what is already right is
+    left alone.
 - Everything is observed once and planned before anything is written. If the plan shows that a step cannot succeed,
     nothing is written at all. A step that fails unexpectedly ends the run; what was done before stays and is reported.
 - The requests need not be on the guest. Only the host and the image that a request was built for can open it, so a
     request is not secret.
-- M(seguest.pv.secret_add), M(seguest.pv.secret_lock) and M(seguest.pv.ap_bind) do single steps, by the same rules.
+- M(seguest.pv.secret_add), M(seguest.pv.secret_lock), M(seguest.pv.ap_bind) and M(seguest.pv.attest) do single steps, by
+    the same rules.
 module: guest
 options:
   at_boot:
@@ -229,6 +231,8 @@ seealso:
 - module: seguest.pv.ap_bind
 - module: seguest.pv.facts
 - module: seguest.pv.attest
+- module: seguest.pv.attest_request
+- module: seguest.pv.attest_verify
 short_description: Bring a Secure Execution guest to the state that you describe, in one task
 version_added: 0.1.0
 """
@@ -250,6 +254,15 @@ EXAMPLES = r"""
         mode: ep11
         mkvp: "0xdb3c3b3c3f097dd55ec7eb0e7fdbcb93"
     at_boot: true
+
+- name: The same secrets, and an answer to an attestation request once they are there
+  seguest.pv.guest:
+    secrets:
+      - name: cluster key
+      - name: key of guest1
+    attest:
+      content: "{{ challenge.content }}"
+  register: provisioned
 
 - name: Check whether the guest is still as it should be
   seguest.pv.guest:
@@ -668,14 +681,14 @@ entries:
   type: list
 error:
   description:
-  - Why the task failed. V(code) is stable, for playbooks to test; V(detail) says what was tried and what was answered;
-      V(hint) what to do next.
-  - An ultravisor's or driver's refusal has V(uv_rc), V(uv_rrc) or V(errno) beside them.
+  - Why the task failed. V(code) is stable, for playbooks to test; V(detail) says what was tried, and the answer; V(hint)
+      what to do next.
+  - A refusal by the ultravisor or a driver also has V(uv_rc), V(uv_rrc) or V(errno).
   returned: failure
   sample:
     code: uv.store_locked
     detail: 'The ultravisor was asked to add a secret and answered 0x0102 (reason 0x0000): the secret store is locked.'
-    hint: 'A lock cannot be taken back: reboot the guest, then add all secrets before locking.'
+    hint: 'A lock cannot be removed: reboot the guest, then add all secrets before locking.'
     uv_rc: 258
     uv_rrc: 0
   type: dict

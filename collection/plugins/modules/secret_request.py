@@ -7,11 +7,11 @@ DOCUMENTATION = r"""
 ---
 attributes:
   check_mode:
-    description: Can run in check mode and say what would change.
+    description: Can run in check mode and report what would change.
     details: Nothing is written; verification runs as usual, with the downloads that O(download_crls) allows.
     support: full
   diff_mode:
-    description: Shows what changes, or would change.
+    description: Shows what changes or would change.
     support: full
 author:
 - The seguest project (!UNKNOWN)
@@ -266,6 +266,8 @@ seealso:
 - module: seguest.pv.ap_bind
 - module: seguest.pv.facts
 - module: seguest.pv.attest
+- module: seguest.pv.attest_request
+- module: seguest.pv.attest_verify
 short_description: Build add-secret requests for Secure Execution guests
 version_added: 0.1.0
 """
@@ -289,14 +291,14 @@ RETURN = r"""
 ---
 error:
   description:
-  - Why the task failed. V(code) is stable, for playbooks to test; V(detail) says what was tried and what was answered;
-      V(hint) what to do next.
-  - An ultravisor's or driver's refusal has V(uv_rc), V(uv_rrc) or V(errno) beside them.
+  - Why the task failed. V(code) is stable, for playbooks to test; V(detail) says what was tried, and the answer; V(hint)
+      what to do next.
+  - A refusal by the ultravisor or a driver also has V(uv_rc), V(uv_rrc) or V(errno).
   returned: failure
   sample:
     code: uv.store_locked
     detail: 'The ultravisor was asked to add a secret and answered 0x0102 (reason 0x0000): the secret store is locked.'
-    hint: 'A lock cannot be taken back: reboot the guest, then add all secrets before locking.'
+    hint: 'A lock cannot be removed: reboot the guest, then add all secrets before locking.'
     uv_rc: 258
     uv_rrc: 0
   type: dict
@@ -331,7 +333,7 @@ requests:
       contains:
         crl_next_update:
           description:
-          - Next update of the revocation list that covers it, UTC; null if it was not verified.
+          - When the revocation list that covers it is due to be replaced, UTC; null if it was not verified.
           returned: always
           type: str
         file:
@@ -341,12 +343,12 @@ requests:
           type: str
         hash:
           description:
-          - SHA-256 of the host key, hex, as the machine itself shows it.
+          - 'SHA-256 of the host key, hex: the same on the machine itself.'
           returned: always
           type: str
         not_after:
           description:
-          - Expiry of the document, UTC; null if it was not verified.
+          - Until when the document is valid, UTC; null if it was not verified.
           returned: always
           type: str
         serial:

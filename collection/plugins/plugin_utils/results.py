@@ -87,4 +87,10 @@ RESULT_KEYS: dict[str, tuple[str, ...]] = {
         "cuid",
         "host_key_match",
     ),
+    "attest_request": (
+        "requests",
+    ),
+    "attest_verify": (
+        "responses",
+    ),
 }
