@@ -88,8 +88,8 @@ class Plans(unittest.TestCase):
     def test_what_two_guests_describe_differently_is_the_row_of_the_second(self) -> None:
         flagged = [{"name": "cluster key", "flags": ["disable_dump"]}]
         for other, said in (
-            ({"secrets": [{"name": "a b"}, {"name": "a_b"}]}, "'a_b', and 'a b'"),
-            ({"secrets": [{"name": "cluster_key"}]}, "'cluster_key', and 'cluster key'"),
+            ({"secrets": [{"name": "a b"}, {"name": "a_b"}]}, "'a_b' and for 'a b'"),
+            ({"secrets": [{"name": "cluster_key"}]}, "'cluster_key' and for 'cluster key'"),
             ({"secrets": flagged}, "they differ in flags"),
             ({"certificates": ["/other.crt"]}, "they differ in certificates"),
             (

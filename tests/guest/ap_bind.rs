@@ -124,6 +124,42 @@ fn a_queue_that_is_offline_does_not_serve_and_is_no_mismatch() {
 }
 
 #[test]
+fn a_free_queue_that_is_out_of_service_is_named_where_it_would_fit() {
+    if !e2e::can_simulate("a_free_queue_that_is_out_of_service_is_named_where_it_would_fit") {
+        return;
+    }
+    let guest = guest(CARDS);
+    for (fragment, why) in [
+        ("online: false", "01.0005 (offline), 01.0006 (offline)"),
+        ("online: true, chkstop: true", "01.0005 (checkstopped), 01.0006 (checkstopped)"),
+        ("chkstop: false, config: false", "01.0005 (deconfigured), 01.0006 (deconfigured)"),
+    ] {
+        guest.set(&format!("cards: {{\"01\": {{{fragment}}}}}")).unwrap();
+        for arguments in [bind([accel()]), with(checked(&bind([accel()])), "strict", true)] {
+            let result = guest.module(MODULE, &arguments).unwrap();
+            let said = format!("{} {}", result["error"]["detail"], result["warnings"]);
+            assert!(said.contains(why), "{result}");
+        }
+    }
+}
+
+#[test]
+fn where_entries_were_exchanged_no_master_key_is_said_to_have_changed() {
+    if !e2e::can_simulate("where_entries_were_exchanged_no_master_key_is_said_to_have_changed") {
+        return;
+    }
+    let guest = guest(CARDS);
+    with_secrets(&guest, &["a", "b"]);
+    ok(&guest, MODULE, &bind([at("a", "00.0005"), ep11("b", KEY_B)]));
+    for entries in [bind([ep11("a", KEY_C)]), bind([ep11("a", KEY_B)])] {
+        let result = fails(&guest, MODULE, &entries, "ap.mkvp_mismatch");
+        let (detail, hint) = (result["error"]["detail"].as_str().unwrap(), result["error"]["hint"].as_str().unwrap());
+        assert!(detail.contains("00.0005") && !detail.contains("changed"), "{result}");
+        assert!(hint.contains("or the entries were"), "{result}");
+    }
+}
+
+#[test]
 fn a_choosy_entry_is_served_though_an_earlier_one_could_have_its_queue() {
     if !e2e::can_simulate("a_choosy_entry_is_served_though_an_earlier_one_could_have_its_queue") {
         return;

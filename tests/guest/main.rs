@@ -10,6 +10,7 @@ mod ap_bind_killed;
 mod ap_bind_others;
 mod ap_bind_rebalance;
 mod ap_bind_release;
+mod ap_bind_unanswered;
 mod ap_bind_unfinished;
 mod attest;
 mod facts;

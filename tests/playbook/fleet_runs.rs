@@ -152,7 +152,7 @@ fn a_run_that_cannot_be_meant_is_refused_with_what_to_do() -> Result<()> {
         let play = controller.playbook(book, &["-e", "provision_imge=/x"])?;
         assert!(!play.ok, "{book}");
         assert!(
-            play.output.contains("Nothing reads the variable provision_imge: did you mean provision_image?"),
+            play.output.contains("There is no variable provision_imge: did you mean provision_image?"),
             "{}",
             play.output
         );

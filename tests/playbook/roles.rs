@@ -164,6 +164,8 @@ fn wrong_variables_are_refused_before_the_guest_is_asked() -> Result<()> {
         ("guest_timeout", json!("soon")),
         ("guest_host_key_hashes", json!({"a": 1})),
         ("guest_gather_subset", json!({"all": true})),
+        ("guest_attest", json!("a challenge")),
+        ("guest_attest", json!({"content": "AAAA", "bind": "everything"})),
     ] {
         let play = role(single, &json!({variable: wrong}), &[])?;
         assert!(!play.ok, "{variable}: {}", play.output);

@@ -8,3 +8,4 @@ from ansible_collections.seguest.pv.plugins.plugin_utils.binary_module import Bi
 
 class ActionModule(BinaryModule):
     MODULE = "attest_verify"
+    BATCH = "responses"

@@ -220,7 +220,11 @@ def _only_failed(result: dict[str, Any], batch: str) -> dict[str, Any]:
     entries = result.get(batch)
     if not result.get("failed") or not isinstance(entries, list):
         return result
-    return {**result, batch: [entry for entry in entries if not isinstance(entry, dict) or entry.get("failed")]}
+    return {**result, batch: [entry for entry in entries if not _is_good(entry)]}
+
+
+def _is_good(entry: Any) -> bool:
+    return isinstance(entry, dict) and not entry.get("failed") and entry.get("verdict", "affirming") == "affirming"
 
 
 def _is_true(value: Any) -> bool:

@@ -75,7 +75,7 @@ def mistakes(groups: Mapping[str, Any], hostvars: Any, in_run: Iterable[str], ne
     named = {host: {name for name in hostvars.raw_get(host) if name.startswith(PREFIX)} for host in guests}
     for name in sorted(set().union(*named.values()) - _NAMES):
         near = difflib.get_close_matches(name, _NAMES, n=1, cutoff=0.0)
-        found.append(f"The variable {name} is unknown: did you mean {near[0]}?")
+        found.append(f"There is no variable {name}: did you mean {near[0]}?")
     if groups.get("trusted"):
         trusted = hostvars.raw_get(groups["trusted"][0])
         elsewhere = set().union(*named.values()).difference(trusted)

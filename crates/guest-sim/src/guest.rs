@@ -6,13 +6,14 @@ use anyhow::{Result, ensure};
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::ap::attributes::Waits;
 use crate::ap::{Bus, Context};
 use crate::crypto::{self, HostKey};
 use crate::errno::Errno;
 use crate::fault::{Fault, Faults, Kill, On};
 use crate::hex;
 use crate::image::Image;
-use crate::scenario::{Delays, Scenario};
+use crate::scenario::{Delays, FailedQueue, Scenario};
 use crate::tree::{File, Node, Tree};
 use crate::uv::driver::{self, BLOCK_LEN, CallerMemory};
 use crate::uv::{Rc, Ultravisor};
@@ -59,11 +60,18 @@ pub struct Answer<T> {
     pub takes: Duration,
     /// The caller is to be killed instead.
     pub kill: bool,
+    /// The request that the caller waits for, which is not answered: until then the caller waits so long at most.
+    pub unanswered: Option<u64>,
 }
 
 impl<T> Answer<T> {
     fn at_once(result: Result<T, Errno>) -> Self {
-        Self { result, takes: Duration::ZERO, kill: false }
+        Self { result, takes: Duration::ZERO, kill: false, unanswered: None }
+    }
+
+    fn map<U>(self, change: impl FnOnce(T) -> U) -> Answer<U> {
+        let Self { result, takes, kill, unanswered } = self;
+        Answer { result: result.map(change), takes, kill, unanswered }
     }
 }
 
@@ -120,14 +128,15 @@ impl Guest {
         Ok(())
     }
 
-    /// Whether what is at a path may vanish and come back by itself, which only a queue does that a fault makes do it.
+    /// Whether what is at a path may vanish and come back by itself, which only a queue does: because of a fault, or a bus scan.
     pub fn may_go_by_itself(&self, path: &str) -> bool {
         let name = path.rsplit('/').next().unwrap_or_default();
         name.contains('.') && self.queues_come_and_go()
     }
 
     fn queues_come_and_go(&self) -> bool {
-        self.scenario.faults.iter().any(|fault| fault.becomes.is_some())
+        self.scenario.kernel.failed_queue == FailedQueue::Removed
+            || self.scenario.faults.iter().any(|fault| fault.becomes.is_some())
     }
 
     /// The guest's files at that time.
@@ -176,14 +185,14 @@ impl Guest {
             (event.uv_rc, event.errno) = (rc, answer.result.err());
             event.fault = fault.is_some();
         });
-        Answer { result: answer.result.map(drop), takes: answer.takes, kill: answer.kill }
+        answer.map(drop)
     }
 
     /// The text of the file at `path`.
     pub fn read(&mut self, pid: u32, path: &str, now: Duration) -> Answer<Vec<u8>> {
         let Some(Node::File(file, _)) = self.tree(now).node(path) else { return Answer::at_once(Err(Errno::ENODEV)) };
         let fault = self.faults.hit(On::Read, path);
-        let mut delay = Duration::ZERO;
+        let mut waits = Waits::Not;
         let mut answer = with_fault(fault.as_ref(), Duration::ZERO, || {
             if let Some(text) = self.scenario.attributes.get(path) {
                 return Ok(text.clone());
@@ -196,19 +205,26 @@ impl Guest {
                 File::UvQuery(name) => Ok(self.uv.query_attribute(name)),
                 File::UvKey(name) => Ok(self.uv.key_attribute(name)),
                 File::Bus(name) => self.bus.bus_attribute(name, &context),
-                File::Card(card, name) => self.bus.card_attribute(card, name, &context).map(|(text, takes)| {
-                    delay = takes;
+                File::Card(card, name) => self.bus.card_attribute(card, name, &context).map(|(text, how_long)| {
+                    waits = how_long;
                     text
                 }),
                 File::Queue(card, domain, name) => {
-                    self.bus.queue_attribute((card, domain), name, &context).map(|(text, takes)| {
-                        delay = takes;
+                    self.bus.queue_attribute((card, domain), name, &context).map(|(text, how_long)| {
+                        waits = how_long;
                         text
                     })
                 }
             }
         });
-        answer.takes += delay;
+        answer.takes += match waits {
+            Waits::Not => Duration::ZERO,
+            Waits::For(delay) => delay,
+            Waits::Unanswered { request, limit } => {
+                answer.unanswered = Some(request);
+                limit
+            }
+        };
         if self.scenario.log_reads {
             self.log(now, pid, "read", path, |event| {
                 event.value = answer.result.as_ref().ok().map(|text| text.trim_end().to_owned());
@@ -216,7 +232,19 @@ impl Guest {
                 event.fault = fault.is_some();
             });
         }
-        Answer { result: answer.result.map(String::into_bytes), takes: answer.takes, kill: answer.kill }
+        answer.map(String::into_bytes)
+    }
+
+    /// Whether a request that was not answered waits still.
+    pub fn waits(&mut self, request: u64, now: Duration) -> bool {
+        let context = Context { now, scenario: &self.scenario, uv: &self.uv, faults: &mut self.faults };
+        self.bus.advance(&context);
+        self.bus.waits(request)
+    }
+
+    /// Takes back a request that was not answered.
+    pub fn withdraw(&mut self, request: u64) {
+        self.bus.withdraw(request);
     }
 
     /// A write of `bytes` to the file at `path`.
@@ -244,7 +272,7 @@ impl Guest {
             event.errno = answer.result.err();
             event.fault = fault.is_some();
         });
-        Answer { result: answer.result.map(drop), takes: answer.takes, kill: answer.kill }
+        answer.map(drop)
     }
 
     /// What a test may want to know, without the guest's own eyes. No secret is in it.
@@ -308,7 +336,7 @@ fn with_fault<T: FaultyAnswer>(
     delay: Duration,
     work: impl FnOnce() -> Result<T, Errno>,
 ) -> Answer<T> {
-    let Some(fault) = fault else { return Answer { result: work(), takes: delay, kill: false } };
+    let Some(fault) = fault else { return Answer { takes: delay, ..Answer::at_once(work()) } };
     let before = fault.kill == Some(Kill::Before);
     let replaced = fault.errno.is_some() || fault.uv_rc.is_some();
     let result = if before || (replaced && !fault.done) { Err(Errno::EINTR) } else { work() };
@@ -317,7 +345,8 @@ fn with_fault<T: FaultyAnswer>(
         (None, Some(answer)) => Ok(answer),
         (None, None) => result,
     };
-    Answer { result, takes: delay + Delays::of(fault.delay_ms), kill: fault.kill.is_some() }
+    let takes = delay + Delays::of(fault.delay_ms);
+    Answer { result, takes, kill: fault.kill.is_some(), unanswered: None }
 }
 
 /// Answers that a fault can make up: only what the ultravisor says.

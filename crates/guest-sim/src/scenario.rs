@@ -12,7 +12,7 @@ use serde_yaml::Value;
 mod parts;
 
 pub use crate::fault::Fault;
-pub use parts::{Ap, AttestCheck, Card, Delays, FormCheck, Kernel, Manners, Queue, Switches, Uv};
+pub use parts::{Ap, AttestCheck, Card, Delays, FailedQueue, FormCheck, Kernel, Manners, Queue, Switches, Uv};
 
 /// A whole scenario.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

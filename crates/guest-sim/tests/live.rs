@@ -271,3 +271,32 @@ fn a_caller_can_be_killed_in_the_middle_of_a_write() {
     assert_eq!((output.status.code(), output.stdout.as_slice()), (None, b"".as_slice()));
     assert_eq!(site.state()["queues"][0]["state"], "bound");
 }
+
+#[test]
+fn a_reader_of_an_answer_that_does_not_come_can_be_interrupted_and_hinders_nobody() {
+    if !fuse_works() {
+        return;
+    }
+    let site = Site::new(CARDS);
+    let guest = site.serve();
+    let card = "/sys/devices/ap/card00";
+    guest.text(&format!("echo 1 > {card}/00.0005/se_bind; sleep 0.01"));
+    fs::write(site.path("silent"), "cards: {\"00\": {answers: false}}").unwrap();
+    succeeds(site.command("set").arg(site.path("silent")));
+    // Signals end the wait: one that the reader lives on with, and one that it does not.
+    let waiting = format!("{card}/00.0005/requestq_count");
+    let ends = format!("timeout -s KILL 0.1 cat {card}/serialnr; timeout 0.1 cat {card}/00.0005/mkvps; cat {waiting}");
+    assert_eq!(guest.text(&ends), "0");
+    let left =
+        format!("cat {card}/serialnr >/dev/null 2>&1 & until grep -q 1 {waiting}; do sleep 0.01; done; cat {waiting}");
+    assert_eq!(guest.text(&left), "1");
+    assert_eq!(guest.text(&format!("cat {card}/00.0005/se_bind")), "bound");
+    // An unbind flushes it: who waited is told that nothing is known.
+    assert_eq!(guest.text(&format!("echo 0 > {card}/00.0005/se_bind; cat {waiting}")), "0");
+    guest.text(&format!(
+        "sleep 0.01; echo 1 > {card}/00.0005/se_bind; sleep 0.01; cat {card}/serialnr >/dev/null 2>&1 & sleep 0.1"
+    ));
+    // With somebody waiting still, the guest ends as ever.
+    drop(guest);
+    assert_eq!(site.serve().text("echo again"), "again");
+}

@@ -51,5 +51,7 @@ fault::codes! {
     QUEUE_UNUSABLE = "ap.queue_unusable", "The queue belongs to another guest, must be reset before it can be bound, or became unusable while the module worked on it.";
     TIMEOUT = "ap.timeout", "The queue did not reach the requested state in time.";
     JOURNAL_SETTLED = "ap.journal_settled", "An earlier run was interrupted; the queues that it left half done were released.";
+    CARD_TIMEOUT = "ap.card_timeout", "A card did not answer in time, or its attributes could not be read in time.";
+    ASSOCIATION_PENDING = "ap.association_pending", "The association of a queue is still pending: until it ends, the queue serves nothing, and its master key cannot be read.";
     LOOK_SKIPPED = "ap.look_skipped", "A queue could not be examined, so it was left out.";
 }

@@ -10,5 +10,6 @@ pub mod ap;
 pub mod boot_record;
 pub mod codes;
 pub mod firmware;
+pub mod limited;
 pub mod sysfs;
 pub mod uv;

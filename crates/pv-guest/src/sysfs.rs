@@ -42,8 +42,16 @@ impl Folder {
     /// # Errors
     /// As [`read`].
     pub fn read(&self, name: &str) -> io::Result<String> {
+        text(self.open(name)?)
+    }
+
+    /// An attribute in it, to be read with [`text`].
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn open(&self, name: &str) -> io::Result<File> {
         let folder = self.0.as_ref().map_err(|errno| io::Error::from(*errno))?;
-        text(openat(folder, name, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?.into())
+        Ok(openat(folder, name, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?.into())
     }
 
     /// The same, or `None` where there is no such file or folder.
@@ -55,15 +63,15 @@ impl Folder {
     }
 }
 
-/// The kernel makes the text anew for a read from the beginning and hands it over whole, so one read is enough.
-fn text(mut file: File) -> io::Result<String> {
+/// What an attribute holds that was just opened, as [`read`]. The kernel makes the text anew for a read from the beginning
+/// and hands it over whole, so one read is enough. Only what takes [too long](crate::limited) is interrupted, and it is
+/// not tried again.
+///
+/// # Errors
+/// As [`read`].
+pub fn text(mut file: File) -> io::Result<String> {
     let mut page = [0; MAX_LEN + 1];
-    let len = loop {
-        match file.read(&mut page) {
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            other => break other?,
-        }
-    };
+    let len = file.read(&mut page)?;
     if len > MAX_LEN {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "longer than a page"));
     }

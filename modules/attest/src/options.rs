@@ -24,6 +24,10 @@ pub struct Options {
     pub bind: Option<Vec<Bind>>,
     /// Up to 256 bytes in base64 that are measured instead of what O(bind) names.
     pub user_data: Option<String>,
+    /// Whether it is no failure if this machine's ultravisor does not attest: a warning says so, and there is no response.
+    pub optional: bool,
+    /// Whether to answer in check mode, too. Attesting changes nothing.
+    pub in_check_mode: bool,
     /// Check mode only: the request is not there yet. Set by the collection's action plugin where O(content) is null or
     /// O(src) does not exist.
     pub pending: bool,
@@ -31,7 +35,7 @@ pub struct Options {
 
 impl From<Options> for Challenge {
     fn from(options: Options) -> Self {
-        let Options { path, content, src, bind, user_data, pending } = options;
-        Self { path, content, src, bind, user_data, pending }
+        let Options { path, content, src, bind, user_data, optional, in_check_mode, pending } = options;
+        Self { path, content, src, bind, user_data, optional, in_check_mode, pending }
     }
 }

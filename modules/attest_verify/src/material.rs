@@ -8,7 +8,7 @@ use pv_request::attest::{
     self, EarKey, Evidence, Expected, ExpectedClaims, ExpectedRequest, ExpectedStore, ProtectionKey, Sent, Verdict,
 };
 use pv_wire::RequestView;
-use pv_wire::attestation::ExchangeRequest;
+use pv_wire::attestation::{Claims, ExchangeRequest};
 use sha2::{Digest as _, Sha256};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -73,6 +73,10 @@ impl Material {
             max_age: wanted.max_age,
             valid_for: wanted.valid_for,
         };
+        let said = wanted.claims.as_deref().filter(|_| !wanted.ordered).and_then(|text| Claims::parse(text).ok());
+        if let (Some(store), Some(claims)) = (&mut expected.store, said) {
+            store.in_the_order_of(&claims);
+        }
         let mut pinned = None;
         match &wanted.cuid {
             CuidSource::None => {}

@@ -35,6 +35,9 @@ trusted::layered_options! {
         secrets: Vec<Secret>,
         /// Whether the store is to be locked; counts together with O(secrets).
         locked: bool = true,
+        /// Whether O(secrets) must have been added in this very order. V(false): in any, as O(claims) names it; that the guest
+        /// named the right one is proved with the store.
+        ordered: bool = true,
         /// Host key documents of the machines that the image may be encrypted for. The host key that opened it must be one
         /// of theirs.
         image_host_keys: Vec<PathText>,

@@ -55,6 +55,8 @@ pub struct Wanted {
     pub secrets: Option<Vec<Added>>,
     /// Whether the store is to be locked.
     pub locked: bool,
+    /// Whether the requests must have been added in their order.
+    pub ordered: bool,
     /// The host keys that may have opened the image.
     pub image_host_keys: Option<AskedHostKeys>,
     /// The host keys of the machines that may answer.
@@ -121,6 +123,7 @@ impl Wanted {
             image: options.image.as_ref().map(|path| path.as_path().to_owned()),
             secrets: options.secrets.as_deref().map(|all| all.iter().map(added).collect()).transpose()?,
             locked: options.locked(),
+            ordered: options.ordered(),
             image_host_keys: allowed("image_host_keys", options.image_host_keys.as_deref(), trust)?,
             attestation_host_keys: allowed("attestation_host_keys", options.attestation_host_keys.as_deref(), trust)?,
             claims: options.claims.as_ref().map(document),

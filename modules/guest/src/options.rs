@@ -55,7 +55,7 @@ pub struct Options {
     /// for each guest. Done by the collection's action plugin.
     pub note_warnings: bool,
     /// An attestation request that the guest answers at the end, as M(seguest.pv.attest) does: a dictionary with V(content),
-    /// V(path) or V(src), and V(bind) or V(user_data). The response is in RV(attestation). At boot nothing is attested.
+    /// V(path) or V(src), and that module's other options. The response is in RV(attestation). At boot nothing is attested.
     pub attest: Option<Challenge>,
     /// Facts to return as well, as O(seguest.pv.facts#module:gather_subset) names them. None by default.
     pub gather_subset: Vec<String>,

@@ -53,13 +53,16 @@ impl Bus {
         }
     }
 
-    /// Text of an attribute of a card, with the time that reading takes.
-    pub fn card_attribute(&mut self, card: u8, name: &str, context: &Context<'_>) -> Result<(String, Duration), Errno> {
+    /// Text of an attribute of a card, with how long its reader waits for it.
+    pub fn card_attribute(&mut self, card: u8, name: &str, context: &Context<'_>) -> Result<(String, Waits), Errno> {
         let secure = self.secure;
+        let asked = &mut self.asked;
         let card = self.cards.get_mut(&card).ok_or(Errno::ENODEV)?;
         card.queues.values_mut().for_each(|queue| queue.advance(context.rules()));
         let text = match name {
-            "serialnr" | "op_modes" | "API_ordinalnr" | "FW_version" => return Ok(card.asked(name, secure, context)),
+            "serialnr" | "op_modes" | "API_ordinalnr" | "FW_version" => {
+                return Ok(card.asked(name, secure, asked, context));
+            }
             "type" => card.spec.kind.clone(),
             "hwtype" | "raw_hwtype" => card.hwtype().to_string(),
             "online" => u8::from(card.online).to_string(),
@@ -73,36 +76,40 @@ impl Bus {
             "max_msg_size" => "12288".into(),
             "ap_functions" => format!("0x{:08X}", card.functions()),
             "request_count" => card.request_count.to_string(),
-            "requestq_count" => card.queues.values().map(|queue| queue.requestq_count).sum::<u64>().to_string(),
+            "requestq_count" => {
+                card.queues.values().map(|queue| queue.waiting() - queue.pendingq_count).sum::<u64>().to_string()
+            }
             "pendingq_count" => card.queues.values().map(|queue| queue.pendingq_count).sum::<u64>().to_string(),
             _ => return Err(Errno::ENOENT),
         };
-        Ok((text + "\n", Duration::ZERO))
+        Ok((text + "\n", Waits::Not))
     }
 
-    /// Text of an attribute of a queue, with the time that reading takes.
+    /// Text of an attribute of a queue, with how long its reader waits for it.
     pub fn queue_attribute(
         &mut self,
         (card_number, domain): (u8, u16),
         name: &str,
         context: &Context<'_>,
-    ) -> Result<(String, Duration), Errno> {
+    ) -> Result<(String, Waits), Errno> {
         let (rules, secure) = (context.rules(), self.secure);
         self.queue_mut(card_number, domain, rules)?;
         let card = self.cards.get_mut(&card_number).ok_or(Errno::ENODEV)?;
         let (functions, hwtype, kind, card_online) = (card.functions(), card.hwtype(), card.kind, card.online);
+        let card_answers = card.spec.answers;
         let queue = card.queues.get_mut(&domain).ok_or(Errno::ENODEV)?;
-        let mut takes = Duration::ZERO;
+        let mut waits = Waits::Not;
         let text = match name {
             "mkvps" | "op_modes" => {
-                let answers = card_online && queue.answers(context);
-                if answers {
-                    queue.request_count += 1;
+                let is_asked = card_online && queue.answers(context);
+                if is_asked {
                     card.request_count += 1;
+                    waits = queue.ask(card_answers, &mut self.asked, context);
                 }
                 if kind == Kind::Cca && secure {
-                    takes = Delays::of(context.scenario.delays.cca_read_ms);
+                    waits = Waits::of_cca(context);
                 }
+                let answers = is_asked && !matches!(waits, Waits::Unanswered { .. });
                 match (name, answers) {
                     ("mkvps", _) => queue.mkvps(answers),
                     (_, true) => "FIPS2009 BSI2009".into(),
@@ -127,11 +134,11 @@ impl Bus {
             "interrupt" => "Interrupts enabled.".into(),
             "reset" => queue.driver.show_reset().into(),
             "request_count" => queue.request_count.to_string(),
-            "requestq_count" => queue.requestq_count.to_string(),
+            "requestq_count" => (queue.requestq_count + queue.unanswered.len() as u64).to_string(),
             "pendingq_count" => queue.pendingq_count.to_string(),
             _ => return Err(Errno::ENOENT),
         };
-        Ok((text + "\n", takes))
+        Ok((text + "\n", waits))
     }
 
     /// What `guest-sim state` tells of a queue: one word.
@@ -179,7 +186,7 @@ impl Card {
     pub fn queue_attributes(&self, secure: bool) -> Vec<(&'static str, u16)> {
         let mut names = COMMON.to_vec();
         names.extend([("config", 0o444), ("interrupt", 0o444), ("reset", 0o644)]);
-        if secure {
+        if secure && self.kind != Kind::Cca {
             names.extend([("se_bind", 0o644), ("se_associate", 0o644)]);
         }
         match self.kind {
@@ -215,14 +222,22 @@ impl Card {
     }
 
     /// What the driver has to ask the card for. A card answers only through a queue that is bound; otherwise the text
-    /// is an empty line.
-    fn asked(&mut self, name: &str, secure: bool, context: &Context<'_>) -> (String, Duration) {
+    /// is an empty line. The driver takes the queue with the fewest requests in it, then with the fewest so far.
+    fn asked(&mut self, name: &str, secure: bool, asked: &mut u64, context: &Context<'_>) -> (String, Waits) {
         let online = self.online;
-        let asked = self.queues.values_mut().find(|queue| online && queue.answers(context));
-        let answers = asked.is_some();
-        if let Some(queue) = asked {
-            queue.request_count += 1;
+        let bound = self.queues.values_mut().filter(|queue| online && queue.answers(context));
+        let mut waits = Waits::Not;
+        let mut answers = false;
+        if let Some(queue) = bound.min_by_key(|queue| (queue.waiting(), queue.request_count)) {
             self.request_count += 1;
+            waits = queue.ask(self.spec.answers, asked, context);
+            answers = !matches!(waits, Waits::Unanswered { .. });
+            if answers && name == "serialnr" {
+                self.lingers = context.scenario.kernel.serialnr_lingers;
+            }
+        } else if name == "serialnr" && self.lingers > 0 {
+            self.lingers -= 1;
+            answers = true;
         }
         let text = match name {
             _ if !answers => "",
@@ -231,9 +246,33 @@ impl Card {
             "API_ordinalnr" => "6",
             _ => "8.1",
         };
-        let hangs = self.kind == Kind::Cca && secure;
-        let takes = if hangs { Delays::of(context.scenario.delays.cca_read_ms) } else { Duration::ZERO };
-        (format!("{text}\n"), takes)
+        if self.kind == Kind::Cca && secure {
+            waits = Waits::of_cca(context);
+        }
+        (format!("{text}\n"), waits)
+    }
+}
+
+/// How long the reader of an attribute waits for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Waits {
+    /// Not at all.
+    Not,
+    /// So long.
+    For(Duration),
+    /// So long, for an answer that does not come: the request of this number waits in a queue. A signal to the reader
+    /// ends it, and so does a reset of the queue (Linux drivers/s390/crypto/zcrypt_msgtype6.c).
+    Unanswered {
+        /// Number of the request.
+        request: u64,
+        /// When the driver gives it up.
+        limit: Duration,
+    },
+}
+
+impl Waits {
+    fn of_cca(context: &Context<'_>) -> Self {
+        Self::For(Delays::of(context.scenario.delays.cca_read_ms))
     }
 }
 
@@ -243,6 +282,18 @@ impl Queue {
         let (rc, binding) = self.firmware.test(&context.scenario.switches);
         let bound = matches!(binding, Binding::Usable | Binding::WithoutKeys);
         self.exists() && self.online && rc == code::NORMAL && bound
+    }
+
+    /// Sends a request to the queue, that it `answers` unless its card does not, or an association is under way: then the
+    /// driver sends none.
+    fn ask(&mut self, card_answers: bool, asked: &mut u64, context: &Context<'_>) -> Waits {
+        self.request_count += 1;
+        if card_answers && !self.firmware.associating() {
+            return Waits::Not;
+        }
+        *asked += 1;
+        self.unanswered.insert(*asked);
+        Waits::Unanswered { request: *asked, limit: Delays::of(context.scenario.delays.unanswered_ms) }
     }
 
     fn mkvps(&self, answers: bool) -> String {
@@ -270,7 +321,7 @@ impl Queue {
 
     /// Requests that wait for being sent or answered.
     pub fn waiting(&self) -> u64 {
-        self.requestq_count + self.pendingq_count
+        self.requestq_count + self.pendingq_count + self.unanswered.len() as u64
     }
 
     /// Switched on in the kernel.

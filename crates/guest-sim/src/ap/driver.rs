@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::firmware::{Binding, Firmware, Kind, Rules, Target, code};
 use crate::errno::Errno;
 use crate::fault::Fault;
-use crate::scenario::{Delays, Manners};
+use crate::scenario::{Delays, FailedQueue, Manners};
 
 /// What the kernel's state machine of a queue is busy with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,9 +51,14 @@ impl Driver {
             },
             _ => {}
         }
-        if self.error.is_some_and(|at| at + Delays::of(rules.delays.scan_ms) <= rules.now) {
+        if rules.failed_queue == FailedQueue::Reset && self.scanned_at(rules).is_some_and(|at| at <= rules.now) {
             self.initialise(firmware, rules);
         }
+    }
+
+    /// When the bus scan finds it in error, if it is.
+    pub fn scanned_at(&self, rules: Rules<'_>) -> Option<Duration> {
+        self.error.map(|at| at + Delays::of(rules.delays.scan_ms))
     }
 
     fn fail(&mut self, at: Duration) {
@@ -77,9 +82,6 @@ impl Driver {
 
     /// The text of `se_bind`, without newline.
     pub fn show_bind(&self, firmware: &Firmware, rules: Rules<'_>) -> Result<&'static str, Errno> {
-        if firmware.kind == Kind::Cca {
-            return Ok("-");
-        }
         match ask(firmware, rules)? {
             Binding::Usable | Binding::WithoutKeys => Ok("bound"),
             Binding::Available | Binding::Unusable => Ok("unbound"),
@@ -109,9 +111,6 @@ impl Driver {
         fault: impl FnOnce() -> Option<Fault>,
         rules: Rules<'_>,
     ) -> Result<(), Errno> {
-        if firmware.kind == Kind::Cca {
-            return Err(Errno::EINVAL);
-        }
         if manners == Manners::New {
             // Any code but 0 is an error here: also that of a queue that is being reset or is busy.
             let (rc, binding) = firmware.test(rules.switches);

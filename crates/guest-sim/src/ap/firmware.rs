@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::fault::{Becomes, Fault};
-use crate::scenario::{Delays, Switches};
+use crate::scenario::{Delays, FailedQueue, Switches};
 
 /// Response codes of AP instructions (Linux arch/s390/include/asm/ap.h).
 pub mod code {
@@ -79,6 +79,8 @@ pub struct Rules<'a> {
     pub delays: &'a Delays,
     /// Unverifiable rules.
     pub switches: &'a Switches,
+    /// What the kernel's bus scan does to a queue whose association failed.
+    pub failed_queue: FailedQueue,
 }
 
 /// Something that takes time.

@@ -5,8 +5,10 @@ mod driver;
 mod firmware;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod unanswered_tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use driver::Driver;
@@ -14,7 +16,7 @@ use firmware::{Binding, Firmware, Kind, Rules, Target};
 
 use crate::errno::Errno;
 use crate::fault::{Faults, On};
-use crate::scenario::{self, Manners, Scenario};
+use crate::scenario::{self, Delays, FailedQueue, Manners, Scenario};
 use crate::uv::{TYPE_ASSOCIATION, Ultravisor};
 
 /// What the bus goes by besides its own state, during one access.
@@ -32,8 +34,8 @@ pub struct Context<'a> {
 
 impl<'a> Context<'a> {
     fn rules(&self) -> Rules<'a> {
-        let Scenario { delays, switches, .. } = self.scenario;
-        Rules { now: self.now, delays, switches }
+        let Scenario { delays, switches, kernel, .. } = self.scenario;
+        Rules { now: self.now, delays, switches, failed_queue: kernel.failed_queue }
     }
 }
 
@@ -45,6 +47,8 @@ pub struct Card {
     online: bool,
     queues: BTreeMap<u16, Queue>,
     request_count: u64,
+    /// So many reads show the serial number though no queue is bound any more.
+    lingers: u32,
 }
 
 /// A queue of a card.
@@ -57,6 +61,10 @@ pub struct Queue {
     request_count: u64,
     requestq_count: u64,
     pendingq_count: u64,
+    /// Requests of readers that wait for an answer, by the number that each was given.
+    unanswered: BTreeSet<u64>,
+    /// The bus scan took it out of sysfs and finds it again then.
+    found_again_at: Option<Duration>,
 }
 
 /// All cards of a guest.
@@ -65,13 +73,15 @@ pub struct Bus {
     cards: BTreeMap<u8, Card>,
     secure: bool,
     booted: Duration,
+    /// How many requests were not answered so far.
+    asked: u64,
 }
 
 impl Bus {
     /// The bus as the scenario describes it, right after boot at `now`.
     pub fn new(scenario: &Scenario, now: Duration) -> Self {
         let secure = scenario.ultravisor.guest && scenario.ap.features.split(' ').any(|word| word == "APSB");
-        let mut bus = Self { cards: BTreeMap::new(), secure, booted: now };
+        let mut bus = Self { cards: BTreeMap::new(), secure, booted: now, asked: 0 };
         for (name, spec) in &scenario.cards {
             bus.add_missing(name, spec);
         }
@@ -107,6 +117,19 @@ impl Bus {
     pub fn advance(&mut self, context: &Context<'_>) {
         for queue in self.cards.values_mut().flat_map(|card| card.queues.values_mut()) {
             queue.advance(context.rules());
+        }
+    }
+
+    /// Whether a request that was not answered waits still: it does not once its queue was reset or is gone.
+    pub fn waits(&self, request: u64) -> bool {
+        let mut queues = self.cards.values().flat_map(|card| card.queues.values());
+        queues.any(|queue| queue.exists() && queue.unanswered.contains(&request))
+    }
+
+    /// Takes back a request that was not answered: who asked does not wait for the answer any more.
+    pub fn withdraw(&mut self, request: u64) {
+        for queue in self.cards.values_mut().flat_map(|card| card.queues.values_mut()) {
+            queue.unanswered.remove(&request);
         }
     }
 
@@ -207,7 +230,7 @@ impl Card {
             Some(b'C') => Kind::Cca,
             _ => Kind::Ep11,
         };
-        Self { spec: spec.clone(), kind, online: spec.online, queues: BTreeMap::new(), request_count: 0 }
+        Self { spec: spec.clone(), kind, online: spec.online, queues: BTreeMap::new(), request_count: 0, lingers: 0 }
     }
 
     fn reconfigure(&mut self, old: &scenario::Card, new: &scenario::Card, rules: Rules<'_>) {
@@ -267,11 +290,13 @@ impl Queue {
             driver: Driver::new(),
             spec: spec.clone(),
             firmware,
+            unanswered: BTreeSet::new(),
+            found_again_at: None,
         }
     }
 
     fn exists(&self) -> bool {
-        self.firmware.present
+        self.firmware.present && self.found_again_at.is_none()
     }
 
     fn advance(&mut self, rules: Rules<'_>) {
@@ -279,9 +304,24 @@ impl Queue {
             (self.firmware, self.driver) = (Firmware::new(self.firmware.kind, Binding::Available), Driver::new());
         }
         self.driver.advance(&mut self.firmware, rules);
+        self.rescan(rules);
         if self.firmware.went_offline {
             self.firmware.went_offline = false;
             self.online = false;
+        }
+    }
+
+    /// What a bus scan does that takes a queue in error out of sysfs, and finds it again the next time.
+    fn rescan(&mut self, rules: Rules<'_>) {
+        let scanned = self.driver.scanned_at(rules).filter(|_| rules.failed_queue == FailedQueue::Removed);
+        if self.found_again_at.is_none() {
+            self.found_again_at = scanned.filter(|at| *at <= rules.now).map(|at| at + Delays::of(rules.delays.scan_ms));
+        }
+        if self.found_again_at.is_some_and(|at| at <= rules.now) {
+            self.found_again_at = None;
+            self.flush();
+            self.driver = Driver::new();
+            self.driver.initialise(&mut self.firmware, rules);
         }
     }
 
@@ -297,8 +337,9 @@ impl Queue {
     }
 
     fn flush(&mut self) -> u64 {
-        let waiting = self.requestq_count + self.pendingq_count;
+        let waiting = self.waiting();
         (self.requestq_count, self.pendingq_count) = (0, 0);
+        self.unanswered.clear();
         waiting
     }
 }

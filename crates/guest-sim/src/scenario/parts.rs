@@ -15,6 +15,16 @@ pub enum Manners {
     New,
 }
 
+/// What the bus scan does to a queue whose association failed late.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FailedQueue {
+    /// Initialises it in its place.
+    Reset,
+    /// Takes it out of sysfs; the next scan finds it again. Seen with Linux 6.12.
+    Removed,
+}
+
 /// The guest's kernel.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -30,11 +40,23 @@ pub struct Kernel {
     pub list_pages: u32,
     /// The driver is of the time when attestation was its only ioctl.
     pub only_attests: bool,
+    /// What the bus scan does to a queue whose association failed late.
+    pub failed_queue: FailedQueue,
+    /// So many reads still show a card's serial number after its last queue was unbound. Linux 6.12: one or two.
+    pub serialnr_lingers: u32,
 }
 
 impl Default for Kernel {
     fn default() -> Self {
-        Self { manners: Manners::New, retrieve: false, info_knows_retrieve: false, list_pages: 1, only_attests: false }
+        Self {
+            manners: Manners::New,
+            retrieve: false,
+            info_knows_retrieve: false,
+            list_pages: 1,
+            only_attests: false,
+            failed_queue: FailedQueue::Reset,
+            serialnr_lingers: 0,
+        }
     }
 }
 
@@ -139,11 +161,22 @@ pub struct Delays {
     pub ioctl_ms: u64,
     /// Reading `mkvps` and `serialnr` of a CCA card in a Secure Execution guest.
     pub cca_read_ms: u64,
+    /// A request that is not answered, after which the driver gives it up.
+    pub unanswered_ms: u64,
 }
 
 impl Default for Delays {
     fn default() -> Self {
-        Self { bind_ms: 2, settle_ms: 1, associate_ms: 2, reset_ms: 2, scan_ms: 30_000, ioctl_ms: 0, cca_read_ms: 0 }
+        Self {
+            bind_ms: 2,
+            settle_ms: 1,
+            associate_ms: 2,
+            reset_ms: 2,
+            scan_ms: 30_000,
+            ioctl_ms: 0,
+            cca_read_ms: 0,
+            unanswered_ms: 900_000,
+        }
     }
 }
 
@@ -271,6 +304,9 @@ pub struct Card {
     /// Queues of this card that can be bound at once (0x33 beyond); no limit without it.
     #[serde(default)]
     pub bind_limit: Option<usize>,
+    /// The card answers requests; otherwise it takes them, and whoever waits for an answer is kept waiting.
+    #[serde(default = "yes")]
+    pub answers: bool,
     /// Queues by the four hex digits of their domain.
     #[serde(default)]
     pub queues: BTreeMap<String, Queue>,

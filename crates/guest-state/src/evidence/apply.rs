@@ -33,6 +33,10 @@ pub type Answer = std::result::Result<Outcome<Report>, Failure<Report>>;
 /// # Errors
 /// Those of [`check`].
 pub fn predict(asked: &Asked, seen: &Seen) -> Answer {
+    forgiven(asked, predicted(asked, seen))
+}
+
+fn predicted(asked: &Asked, seen: &Seen) -> Answer {
     let mut told = outcome("The guest would answer the attestation request.", Report::default());
     told.predicted_partial = true;
     match &asked.request {
@@ -50,7 +54,11 @@ pub fn predict(asked: &Asked, seen: &Seen) -> Answer {
 /// # Errors
 /// Those of [`check`], of the device and of the record of this boot.
 pub fn answer(asked: &Asked, seen: &Seen, device: &Device, boot: &BootRecord) -> Answer {
-    let Given::Read(file) = &asked.request else { return predict(asked, seen) };
+    forgiven(asked, answered(asked, seen, device, boot))
+}
+
+fn answered(asked: &Asked, seen: &Seen, device: &Device, boot: &BootRecord) -> Answer {
+    let Given::Read(file) = &asked.request else { return predicted(asked, seen) };
     let request = request_in(file)?;
     check(&request, seen).map_err(|fault| refused(fault, &request, seen))?;
     let Said { user_data, claims, warnings } = said(&asked.bound, boot)?;
@@ -61,6 +69,17 @@ pub fn answer(asked: &Asked, seen: &Seen, device: &Device, boot: &BootRecord) ->
     })?;
     let report = Report { claims, ..response(&request, &user_data, &attested)? };
     Ok(Outcome { warnings, ..outcome("The guest answered the attestation request.", report) })
+}
+
+/// That the machine does not attest is no failure where nobody insists on it.
+fn forgiven(asked: &Asked, answer: Answer) -> Answer {
+    match answer {
+        Err(Failure { fault, .. }) if asked.optional && fault.code == uv::UNSUPPORTED => Ok(Outcome {
+            warnings: vec![warning(&fault)],
+            ..outcome("The machine does not attest.", Report::default())
+        }),
+        answer => answer,
+    }
 }
 
 /// What goes into the measurement.
@@ -122,7 +141,7 @@ mod tests {
     use pv_wire::attestation::Item;
 
     fn asked(request: Given) -> Asked {
-        Asked { request, bound: Bound::Claims(Vec::new()) }
+        Asked { request, bound: Bound::Claims(Vec::new()), optional: false, in_check_mode: false }
     }
 
     #[test]
@@ -136,6 +155,18 @@ mod tests {
         let read = ExchangeResponse::parse(&file).unwrap();
         assert_eq!((read.request, read.measurement, read.additional), (&bytes[..], &[7; 64][..], &[8; 64][..]));
         assert_eq!((read.user_data, read.cuid), (b"hello".as_slice(), [9; 16]));
+    }
+
+    #[test]
+    fn a_machine_that_does_not_attest_is_a_warning_where_nobody_insists() {
+        let seen = Seen { offered: Some(false), ..Seen::default() };
+        let asked = asked(Given::Read(samples::file(0x48, &[[1; 32]])));
+        assert_eq!(predict(&asked, &seen).unwrap_err().fault.code, uv::UNSUPPORTED);
+        let told = predict(&Asked { optional: true, ..asked.clone() }, &seen).unwrap();
+        assert!(told.warnings[0].ends_with("[attest.unsupported]") && told.report.content.is_none());
+        let elsewhere = Seen { host_keys: Some(vec![[2; 32]]), ..Seen::default() };
+        let failure = predict(&Asked { optional: true, ..asked }, &elsewhere).unwrap_err();
+        assert_eq!(failure.fault.code, uv::NO_HOST_KEY_SLOT);
     }
 
     #[test]

@@ -27,6 +27,10 @@ pub struct Challenge {
     pub bind: Option<Vec<Bind>>,
     /// Up to 256 bytes in base64 that are measured instead of what V(bind) names.
     pub user_data: Option<String>,
+    /// Whether it is no failure if this machine's ultravisor does not attest: a warning says so, and there is no response.
+    pub optional: bool,
+    /// Whether to answer in check mode, too. Attesting changes nothing.
+    pub in_check_mode: bool,
     /// Check mode only: the request is not there yet. Set by the collection's action plugin where V(content) is null or
     /// V(src) does not exist.
     pub pending: bool,
@@ -57,6 +61,10 @@ pub struct Asked {
     pub request: Given,
     /// What is measured with it.
     pub bound: Bound,
+    /// Whether it is no failure if the machine does not attest.
+    pub optional: bool,
+    /// Whether it is answered in check mode, too.
+    pub in_check_mode: bool,
 }
 
 /// The request.
@@ -83,12 +91,13 @@ pub enum Bound {
 /// # Errors
 /// `args.*`, `file.missing`, `file.unreadable`, and those of reading the request, with the file's name.
 pub fn load(who: &str, challenge: Challenge, check_mode: bool) -> Result<Asked> {
-    let Challenge { path, content, src, bind, user_data, pending } = challenge;
+    let Challenge { path, content, src, bind, user_data, optional, in_check_mode, pending } = challenge;
     if src.is_some() {
         return Err(Fault::new(args::SRC_NEEDS_COLLECTION, "The option src names a file on the controller, which the module on the guest cannot read.")
             .hint("Call the module by its full name, with seguest.pv before it, so that the collection's action plugin reads the file."));
     }
     let bound = bound(who, bind, user_data)?;
+    let asked = |request| Asked { request, bound, optional, in_check_mode };
     let (name, bytes) = match (path, content) {
         (Some(_), Some(_)) => {
             return Err(Fault::new(
@@ -100,7 +109,7 @@ pub fn load(who: &str, challenge: Challenge, check_mode: bool) -> Result<Asked> 
         (Some(path), None) => (path.to_string(), read(&path)),
         (None, Some(content)) => ("content".to_owned(), decoded(who, &content)),
         // Whoever says so makes it before this: there is nothing to warn of.
-        (None, None) if pending && check_mode => return Ok(Asked { request: Given::Later(None), bound }),
+        (None, None) if pending && check_mode => return Ok(asked(Given::Later(None))),
         (None, None) => {
             return Err(Fault::new(
                 args::MISSING,
@@ -111,7 +120,7 @@ pub fn load(who: &str, challenge: Challenge, check_mode: bool) -> Result<Asked> 
     };
     let bytes = match bytes {
         Err(fault) if check_mode && fault.code == file::MISSING => {
-            return Ok(Asked { request: Given::Later(Some(fault)), bound });
+            return Ok(asked(Given::Later(Some(fault))));
         }
         bytes => bytes?,
     };
@@ -119,7 +128,7 @@ pub fn load(who: &str, challenge: Challenge, check_mode: bool) -> Result<Asked> 
         fault.detail = format!("{name}: {}", fault.detail);
         fault
     })?;
-    Ok(Asked { request: Given::Read(bytes), bound })
+    Ok(asked(Given::Read(bytes)))
 }
 
 /// The request in an exchange file.

@@ -28,5 +28,5 @@ pub mod codes {
 /// What a failure over evidence carries for playbooks to test, with its meaning for the docs.
 pub const FAILURE_FACTS: &[(&str, &str)] = &[(
     "host_key_match",
-    "With code C(attest.no_host_key_slot): whether the request has a slot for this host's key; null where the kernel does not tell the host's keys.",
+    "With code C(attest.no_host_key_slot): whether the request has a slot for this host's key; null if the kernel does not show the host's keys.",
 )];

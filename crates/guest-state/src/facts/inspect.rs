@@ -1,13 +1,11 @@
 //! Queues that are bound for a moment, because only a bound queue shows its master key.
 
 use super::problems::Problems;
-use super::queues::too_slow;
 use fault::Result;
 use pv_guest::ap::steps::{Manner, WhenBusy};
 use pv_guest::ap::{self, Alone, Bus, Fit, Journal, Looked, MkvpState, Mode, Observed, SeState, Seen, Wish};
 use pv_guest::boot_record::BootRecord;
-use std::sync::mpsc;
-use std::thread;
+use pv_guest::limited::Worker;
 use std::time::Duration;
 
 /// Others are kept off the queues, from before they are read until they were looked at: what is read stays true.
@@ -69,15 +67,10 @@ impl Inspection {
 
 /// Looks at a queue again. One that does not answer in time is told as it was seen before.
 fn refresh(observed: &mut Observed, timeout: Duration, problems: &mut Problems) {
-    let (sender, receiver) = mpsc::channel();
     let again = observed.clone();
-    thread::spawn(move || {
-        // Nobody listens any more if it took too long.
-        let _ = sender.send(again.look());
-    });
-    match receiver.recv_timeout(timeout) {
-        Ok(seen) => observed.seen = seen,
-        Err(_) => problems.note(too_slow(observed.card.number, timeout)),
+    match Worker::start().within(timeout, move || again.look()) {
+        Some(seen) => observed.seen = seen,
+        None => problems.note(ap::too_slow(observed.card.number, timeout)),
     }
 }
 

@@ -8,7 +8,6 @@ use std::path::Path;
 pub mod codes {
     //! Codes of this room's own.
     fault::codes! {
-        CARD_TIMEOUT = "ap.card_timeout", "A card's attributes were not read in time.";
         INSPECT_SKIPPED = "ap.inspect_skipped", "Check mode binds no queue, so bind_to_inspect was ignored.";
     }
 }

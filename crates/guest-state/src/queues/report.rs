@@ -8,7 +8,7 @@ use super::situation::Situation;
 use super::wanted::{Purpose, Wanted};
 use ansible_contract::{Diff, Failure, Outcome, warning};
 use fault::Fault;
-use pv_guest::ap::{Apqn, Observed, SeState};
+use pv_guest::ap::{self, Apqn, Observed, SeState};
 use pv_guest::uv::SecretList;
 
 /// What came of it, or why it came to an end.
@@ -37,15 +37,21 @@ impl Served {
     }
 }
 
-/// Why an entry with this decision is not served. `unknown`: queues that may be associated with its secret, which the
-/// kernel does not tell. `out_of_service`: queues that could fit, but take no requests now, with the reason.
-pub fn reason(
-    wanted: &Wanted,
-    decision: &Decision,
-    secrets: &SecretList,
-    unknown: &[Apqn],
-    out_of_service: &[String],
-) -> Fault {
+/// What else is to be said of queues where an entry is not served.
+pub struct Others<'a> {
+    /// Those that may be associated with its secret, which the kernel does not tell.
+    pub unknown: &'a [Apqn],
+    /// Those that could fit, but take no requests now, with the reason.
+    pub out_of_service: &'a [String],
+    /// Those that could fit, but cannot be read now, with the reason.
+    pub unread: &'a [String],
+    /// The fault of the card of the queue that the entry has, if that card does not answer.
+    pub silent: Option<Fault>,
+}
+
+/// Why an entry with this decision is not served.
+pub fn reason(wanted: &Wanted, decision: &Decision, secrets: &SecretList, others: Others<'_>) -> Fault {
+    let Others { unknown, out_of_service, unread, silent } = others;
     let who = format!("The entry {} is not served", wanted.called);
     match decision {
         Decision::SecretMissing if !secrets.is_complete() => secrets.incomplete(),
@@ -56,7 +62,7 @@ pub fn reason(
         }
         Decision::Mismatch(apqn) => mismatch(*apqn),
         Decision::Unreadable(apqn) => Fault::new(
-            pv_guest::codes::ATTRIBUTE_UNREADABLE,
+            silent.map_or(pv_guest::codes::ATTRIBUTE_UNREADABLE, |fault| fault.code),
             format!("{who}: the queue {apqn} is associated with its secret, but its master key or serial number cannot be read now."),
         )
         .hint("It was left as it is. Check its card with lszcrypt -V, and run the task again."),
@@ -66,12 +72,13 @@ pub fn reason(
         )
         .hint("Set strict to false to serve what can be served."),
         Decision::Served(_) | Decision::Undetermined | Decision::NoQueue => {
-            let also = if out_of_service.is_empty() {
-                String::new()
-            } else {
-                format!(" Out of service, and not counted, are {}.", some_of(out_of_service))
-            };
-            let detail = format!("{who}: no remaining queue has {}.{also}", demands(wanted));
+            let mut detail = format!("{who}: no remaining queue has {}.", demands(wanted));
+            if !out_of_service.is_empty() {
+                detail += &format!(" Out of service, and not counted, are {}.", some_of(out_of_service));
+            }
+            if !unread.is_empty() {
+                detail += &format!(" Not readable now, and not counted, are {}.", some_of(unread));
+            }
             let fault = Fault::new(codes::NO_MATCHING_QUEUE, detail);
             if unknown.is_empty() && !out_of_service.is_empty() {
                 return fault.hint("Bring them back (chzcrypt, lszcrypt -V), or change the entry to what other queues have.");
@@ -147,11 +154,12 @@ pub fn answer(
     let Situation { desired, fleet, before, .. } = situation;
     let report = report(&desired.wanted, &served, &before, &fleet.queues, after, fleet.looks.inspected);
     let diff = diff(&report);
+    let unanswered = ap::unanswered(&fleet.queues);
     let undetermined = served.iter().any(|s| s.status == Status::Undetermined);
     let mut outcome = Outcome {
         changed: !diff.is_empty() || undetermined,
         msg: summary(&served, diff.len(), predicted, desired.aim),
-        warnings: fleet.warnings.iter().map(warning).collect(),
+        warnings: fleet.warnings.iter().chain(&unanswered).map(warning).collect(),
         diff,
         // A better queue may be among those that cannot be read.
         predicted_partial: undetermined || unsure,

@@ -3,7 +3,7 @@
 use super::codes;
 use super::observe;
 use super::places::Places;
-use super::planning::{Decision, Freedom, Job, Plan, indices, next};
+use super::planning::{Decision, Freedom, Job, Plan, fit, indices, next};
 use super::report::{Served, mismatch};
 use super::results::Status;
 use super::situation::Situation;
@@ -12,7 +12,7 @@ use super::transitions::look::{give_back, look_at};
 use super::transitions::release::release;
 use super::transitions::take::take;
 use fault::{Fault, Result};
-use pv_guest::ap::{Apqn, Associate};
+use pv_guest::ap::{Apqn, Associate, Fit, Observed, SeState, Seen};
 use pv_guest::codes as ap;
 use std::collections::BTreeSet;
 
@@ -88,19 +88,56 @@ impl<'s, 'a> Service<'s, 'a> {
         loop {
             let looks = self.at.to_look_at(freedom);
             if looks.is_empty() {
-                return;
+                let pending = self.pending_in_the_way(freedom);
+                if pending.is_empty() {
+                    return;
+                }
+                self.end_association(&pending);
+                continue;
             }
             let spare = if freedom.exclusive { self.spare(freedom) } else { BTreeSet::new() };
             self.faults.extend(look_at(&mut self.at.fleet, &looks, &self.at.desired.wanted, &spare));
         }
     }
 
+    /// Queues that may fit an entry which nothing else serves, and that cannot be looked at because somebody has begun to
+    /// associate them. What is exclusive takes them, but only if the plan can still work out.
+    fn pending_in_the_way(&self, freedom: Freedom) -> Vec<Apqn> {
+        let plan = self.at.plan(freedom);
+        if !freedom.exclusive || self.is_in_vain(&plan) {
+            return Vec::new();
+        }
+        let open: Vec<_> = self.at.desired.wanted.iter().zip(&plan.decisions).collect();
+        let is_open = |seen: &Seen| {
+            open.iter().any(|(wanted, d)| **d == Decision::Undetermined && fit(wanted, seen) == Fit::Unknown)
+        };
+        let pending = self.at.fleet.queues.iter().map(|observed| &observed.seen);
+        pending.filter(|seen| seen.state == SeState::Pending && is_open(seen)).map(|seen| seen.apqn).collect()
+    }
+
+    /// Releases queues that somebody has begun to associate.
+    fn end_association(&mut self, apqns: &[Apqn]) {
+        for (apqn, answer) in apqns.iter().zip(release(&self.at.fleet, apqns)) {
+            match answer {
+                Ok(()) => self.at.fleet.see(*apqn, Observed::refresh),
+                Err(fault) => {
+                    self.faults.push(fault);
+                    self.at.fleet.give_up(*apqn);
+                }
+            }
+        }
+    }
+
+    /// Whether an entry cannot be served whatever is done, and that is as good as none.
+    fn is_in_vain(&self, plan: &Plan) -> bool {
+        let hopeless = |d: &Decision| d.queue().is_none() && *d != Decision::Undetermined;
+        self.at.desired.strict && plan.decisions.iter().any(hopeless)
+    }
+
     /// What makes room for a look: only what will be released anyway, and only if the plan can still work out.
     fn spare(&self, freedom: Freedom) -> BTreeSet<Apqn> {
         let plan = self.at.plan(freedom);
-        let hopeless = |d: &Decision| d.queue().is_none() && *d != Decision::Undetermined;
-        let in_vain = self.at.desired.strict && plan.decisions.iter().any(hopeless);
-        if in_vain { BTreeSet::new() } else { self.at.unwanted(&plan) }
+        if self.is_in_vain(&plan) { BTreeSet::new() } else { self.at.unwanted(&plan) }
     }
 
     /// Releases what was bound only to be looked at and is not chosen.
@@ -133,8 +170,8 @@ impl<'s, 'a> Service<'s, 'a> {
                 match answer {
                     Ok(()) => self.taken(&job, &pending),
                     Err(fault) => {
-                        let may_another =
-                            [ap::BIND_REFUSED, ap::QUEUE_UNUSABLE, ap::QUEUE_VANISHED].contains(&fault.code);
+                        let may_another = [ap::BIND_REFUSED, ap::QUEUE_UNUSABLE, ap::QUEUE_VANISHED, ap::CARD_TIMEOUT]
+                            .contains(&fault.code);
                         self.not_taken(&job, fault, &had);
                         cancel(&job, &mut pending);
                         refused.extend(may_another.then_some(job));

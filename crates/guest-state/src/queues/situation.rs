@@ -2,11 +2,11 @@
 
 use super::desired::{Aim, Desired};
 use super::planning::{self, Decision, Freedom, Plan, fit, is_held_for, may_be_held_for};
-use super::report::reason;
+use super::report::{Others, reason};
 use super::transitions::Fleet;
 use super::wanted::Wanted;
 use fault::Fault;
-use pv_guest::ap::{Apqn, Fit, Observed, Seen, Wish};
+use pv_guest::ap::{Apqn, Fit, Observed, SeState, Seen, Wish};
 use pv_guest::uv::SecretList;
 use std::collections::BTreeSet;
 
@@ -73,18 +73,39 @@ impl<'a> Situation<'a> {
         let out_of_service =
             |o: &&Observed| !o.seen.usable && fit(wanted, &Seen { usable: true, ..o.seen.clone() }) != Fit::No;
         let out_of_service: Vec<_> = self.fleet.queues.iter().filter(out_of_service).map(why_unusable).collect();
-        reason(wanted, decision, &self.secrets, &unknown, &out_of_service)
+        let may_fit = |o: &&Observed| fit(wanted, &o.seen) == Fit::Unknown;
+        let unread: Vec<_> = self.fleet.queues.iter().filter(may_fit).filter_map(why_unread).collect();
+        if let (Decision::NoQueue | Decision::Undetermined, Some(refusal)) = (decision, self.limit_of_card(wanted)) {
+            return refusal;
+        }
+        let silent = decision.queue().and_then(|apqn| self.fleet.get(apqn)?.card.line.fault());
+        let others = Others { unknown: &unknown, out_of_service: &out_of_service, unread: &unread, silent };
+        reason(wanted, decision, &self.secrets, others)
     }
 
     /// A card's refusal, with the queues that have its places.
     pub fn with_holders(&self, refusal: Fault, card: u8) -> Fault {
-        let held = self.fleet.queues.iter().map(|o| &o.seen).filter(|seen| seen.apqn.card == card);
-        let held: Vec<String> = held.filter(|seen| seen.state.is_held()).map(|seen| seen.apqn.to_string()).collect();
+        let held = self.held_of(card);
         if held.is_empty() {
             return refusal;
         }
         let hint = format!("{} On this card it holds {}.", refusal.hint, held.join(", "));
         refusal.hint(hint)
+    }
+
+    /// The refusal of a card that has other queues of this guest and would not have one that may fit an entry bound: it
+    /// takes no more of them, which is why that one could not even be looked at.
+    fn limit_of_card(&self, wanted: &Wanted) -> Option<Fault> {
+        let may_fit = |apqn: &Apqn| self.fleet.get(*apqn).is_some_and(|o| fit(wanted, &o.seen) == Fit::Unknown);
+        let mut refused = self.fleet.looks.refused.iter();
+        let (apqn, fault) = refused.find(|(apqn, _)| may_fit(apqn) && !self.held_of(apqn.card).is_empty())?;
+        Some(self.with_holders(fault.clone(), apqn.card))
+    }
+
+    /// The queues of a card that the guest holds.
+    fn held_of(&self, card: u8) -> Vec<String> {
+        let of_card = self.fleet.queues.iter().map(|o| &o.seen).filter(|seen| seen.apqn.card == card);
+        of_card.filter(|seen| seen.state.is_held()).map(|seen| seen.apqn.to_string()).collect()
     }
 
     /// Settles what an earlier run left half done.
@@ -122,4 +143,13 @@ fn why_unusable(observed: &Observed) -> String {
         || format!("{apqn} (its card is offline, deconfigured or checkstopped)"),
         |why| format!("{apqn} ({why})"),
     )
+}
+
+/// A queue of which nobody can know whether it fits, with the reason, in words; `None` if it could be looked at.
+fn why_unread(observed: &Observed) -> Option<String> {
+    let apqn = observed.seen.apqn;
+    match observed.seen.state {
+        SeState::Pending => Some(format!("{apqn} (its association is under way)")),
+        _ => observed.card.line.fault().map(|_| format!("{apqn} (its card does not answer)")),
+    }
 }

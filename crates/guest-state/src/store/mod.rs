@@ -23,6 +23,6 @@ pub const FAILURE_FACTS: &[(&str, &str)] = &[
     ("reboot_required", "True if the store is locked and a secret is missing: only a reboot of the guest helps."),
     (
         "host_key_match",
-        "With codes C(uv.request_not_for_this_guest) and C(attest.no_host_key_slot): whether the request has a slot for this host's key; null where the kernel does not tell the host's keys.",
+        "With codes C(uv.request_not_for_this_guest) and C(attest.no_host_key_slot): whether the request has a slot for this host's key; null if the kernel does not show the host's keys.",
     ),
 ];

@@ -123,6 +123,7 @@ impl Model {
                 mode: seen.mode,
                 serialnr: None,
                 usable: true,
+                line: ap::Line::new(seen.apqn.card, Duration::ZERO),
             };
             ap::Observed { queue: ap::Queue::at("/nonexistent".into(), seen.apqn, seen.mode), card, seen }
         };

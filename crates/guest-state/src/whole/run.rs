@@ -24,7 +24,10 @@ pub type Answer = std::result::Result<Outcome<Report>, Failure<Report>>;
 pub fn run(desired: Desired, check_mode: bool) -> Answer {
     let hands = Hands::take(&desired, check_mode)?;
     let observed = hands.observe(&desired, check_mode);
-    let plan = plan(&desired, &observed);
+    let mut plan = plan(&desired, &observed);
+    if check_mode {
+        attest_now(&desired, &hands, &observed, &mut plan);
+    }
     let mut report = Report::default();
     let mut told = tell(&desired, &plan, &mut report);
     if !check_mode {
@@ -45,6 +48,14 @@ pub fn run(desired: Desired, check_mode: bool) -> Answer {
         report.ansible_facts = Some(facts::gather(parts, manner).ansible_facts);
     }
     answer(told, report)
+}
+
+/// In check mode an answer takes the place of its prediction, if that is asked for: it changes nothing.
+fn attest_now(desired: &Desired, hands: &Hands, observed: &Observed<'_>, plan: &mut Plan) {
+    let asked = desired.attest.as_ref().filter(|asked| asked.in_check_mode);
+    if let (Some(asked), Some(Ok(seen)), Some(Ok(device))) = (asked, &observed.evidence, &hands.device) {
+        plan.attest = Some(evidence::answer(asked, seen, device, &hands.boot));
+    }
 }
 
 fn answer(steps: Steps, mut report: Report) -> Answer {

@@ -1,6 +1,7 @@
 //! The bus and its cards.
 
 use super::attributes::{Mode, card_type};
+use super::line::Line;
 use super::queue::Queue;
 use crate::sysfs::{self, Folder};
 use crate::{codes, firmware};
@@ -13,7 +14,7 @@ const BUS: &str = "/sys/bus/ap";
 const DEVICES: &str = "/sys/devices/ap";
 
 /// A crypto adapter.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Card {
     /// Its number.
     pub number: u8,
@@ -25,6 +26,8 @@ pub struct Card {
     pub serialnr: Option<String>,
     /// Online, configured and not checkstopped.
     pub usable: bool,
+    /// By it the card is asked.
+    pub line: Line,
 }
 
 /// The AP bus of a Secure Execution guest.
@@ -110,15 +113,6 @@ impl Bus {
         Ok(())
     }
 
-    /// The cards, by number. Those of a type that is not understood are left out.
-    ///
-    /// # Errors
-    /// [`codes::ATTRIBUTE_UNREADABLE`].
-    pub fn cards(&self) -> Result<Vec<Card>> {
-        let cards = self.card_numbers()?.into_iter().filter_map(|number| Card::read(number).transpose());
-        cards.collect()
-    }
-
     /// The numbers of all cards, in order. No card is asked for it.
     ///
     /// # Errors
@@ -135,11 +129,12 @@ impl Bus {
 }
 
 impl Card {
-    /// Reads the card of this number; `None` if there is none, or its type is not understood.
+    /// Reads the card of this number; `None` if there is none, or its type is not understood. It is not asked for anything:
+    /// its serial number is not known yet, and an answer to what it will be asked is waited for so long.
     ///
     /// # Errors
     /// [`codes::ATTRIBUTE_UNREADABLE`].
-    pub fn read(number: u8) -> Result<Option<Self>> {
+    pub fn read(number: u8, answer: Duration) -> Result<Option<Self>> {
         let path = folder(number);
         let folder = Folder::at(&path);
         // A card that vanishes while it is read is as good as not there.
@@ -147,12 +142,14 @@ impl Card {
         let Some((generation, mode)) = text("type")?.as_deref().and_then(card_type) else { return Ok(None) };
         let is = |name: &str, value: &str| Ok::<_, Fault>(text(name)?.is_none_or(|found| found == value));
         let usable = is("online", "1")? && is("config", "1")? && is("chkstop", "0")?;
-        Ok(Some(Self { number, generation, mode, serialnr: serialnr_in(&folder, mode), usable }))
+        Ok(Some(Self { number, generation, mode, serialnr: None, usable, line: Line::new(number, answer) }))
     }
 
-    /// Asks for the serial number again, which is known from the first bound queue on.
+    /// Asks for the serial number, which is known from the first bound queue on. A CCA card in a Secure Execution guest
+    /// may never answer, so only EP11 cards are asked.
     pub fn read_serialnr(&self) -> Option<String> {
-        serialnr_in(&Folder::at(&folder(self.number)), self.mode)
+        let attribute = || Folder::at(&folder(self.number)).open("serialnr");
+        if self.mode == Mode::Ep11 { self.line.serialnr(attribute) } else { None }
     }
 
     /// The card's queues, by domain.
@@ -166,15 +163,6 @@ impl Card {
         apqns.sort_unstable();
         Ok(apqns.into_iter().map(|apqn| Queue::at(folder.join(apqn.to_string()), apqn, self.mode)).collect())
     }
-}
-
-/// The driver asks the card for its serial number, and a CCA card in a Secure Execution guest may never answer, so only
-/// EP11 cards are asked.
-fn serialnr_in(folder: &Folder, mode: Mode) -> Option<String> {
-    if mode != Mode::Ep11 {
-        return None;
-    }
-    folder.read("serialnr").ok().filter(|serial| !serial.is_empty())
 }
 
 fn folder(card: u8) -> PathBuf {

@@ -85,6 +85,9 @@ fn look_at_one(observed: &Observed, fit: &dyn Fn(&Seen) -> Fit, journal: &Journa
     if observed.card.mode != Mode::Ep11 {
         return look(Looked::Skipped(steps::vanished(apqn)));
     }
+    if let Some(silent) = observed.card.line.fault() {
+        return look(Looked::Skipped(silent));
+    }
     if let Err(fault) = journal.begin(Note::Bind(apqn)) {
         return look(Looked::Stuck(fault));
     }
@@ -105,7 +108,7 @@ fn look_at_one(observed: &Observed, fit: &dyn Fn(&Seen) -> Fit, journal: &Journa
     let released = steps::release(queue, manner).and_then(|()| journal.finish(Note::Bind(apqn)));
     seen.state = SeState::Unbound;
     look(released.map_or_else(Looked::Stuck, |()| {
-        if fits == Fit::Unknown { Looked::Unread(unreadable(apqn)) } else { Looked::Released(seen) }
+        if fits == Fit::Unknown { Looked::Unread(unreadable(observed)) } else { Looked::Released(seen) }
     }))
 }
 
@@ -115,14 +118,19 @@ pub fn look_until_read(observed: &Observed, fit: &dyn Fn(&Seen) -> Fit) -> Seen 
     loop {
         let seen = observed.look();
         let may_be_held = seen.state.is_held() || seen.state == SeState::Failing;
-        if fit(&seen) != Fit::Unknown || !may_be_held || !patience.wait() {
+        let is_silent = observed.card.line.fault().is_some();
+        if fit(&seen) != Fit::Unknown || !may_be_held || is_silent || !patience.wait() {
             return seen;
         }
     }
 }
 
 /// The fault of a queue that was bound and released again without having been read.
-pub fn unreadable(apqn: Apqn) -> Fault {
+pub fn unreadable(observed: &Observed) -> Fault {
+    let apqn = observed.seen.apqn;
+    if let Some(silent) = observed.card.line.fault() {
+        return silent;
+    }
     Fault::new(
         codes::ATTRIBUTE_UNREADABLE,
         format!(

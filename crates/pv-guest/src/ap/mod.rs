@@ -6,6 +6,7 @@
 mod attributes;
 mod bus;
 mod journal;
+mod line;
 mod look;
 mod mkvp;
 mod queue;
@@ -17,8 +18,9 @@ mod tool_lock;
 pub use attributes::{Apqn, Mode, SeState, card_type};
 pub use bus::{Bus, Card};
 pub use journal::{Alone, Journal, Note, alone};
+pub use line::Line;
 pub use look::{Fit, Look, Looked, look_at, look_until_read, unreadable};
 pub use mkvp::{Mkvp, MkvpState};
 pub use queue::{Associate, Queue, Unusable};
-pub use seen::{Observed, Seen};
+pub use seen::{Observed, Reading, Seen, read, too_slow, unanswered};
 pub use settle::{Settled, Stuck, Wish};

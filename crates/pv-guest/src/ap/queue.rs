@@ -1,6 +1,7 @@
 //! One queue: what it says, and the four things that can be written to it.
 
 use super::attributes::{Apqn, Mode, SeState};
+use super::line::Line;
 use super::mkvp::MkvpState;
 use crate::sysfs::{self, Folder};
 use std::fmt;
@@ -51,18 +52,17 @@ impl Queue {
         Folder::at(&self.path)
     }
 
-    /// All that it says of itself: where it stands, its master key where that can be read, and whether it is usable.
-    pub fn look(&self) -> (SeState, MkvpState, bool) {
+    /// All that it says of itself: where it stands, its master key where that can be read, and whether it is usable. The
+    /// card is asked for the key by its line.
+    pub fn look(&self, line: &Line) -> (SeState, MkvpState, bool) {
         let folder = self.folder();
-        // CCA queues are of no use in a guest, and asking them can hang.
-        let state = if self.mode == Mode::Cca { SeState::Unsupported } else { self.state_in(&folder) };
-        // The pattern is that of the current wrapping key, and only EP11 queues have one.
-        let mkvp = if state.is_held() && self.mode == Mode::Ep11 {
-            folder.read("mkvps").map_or(MkvpState::NotRead, |text| MkvpState::parse(&text))
-        } else {
-            MkvpState::NotRead
-        };
-        (state, mkvp, is_usable_in(&folder))
+        let state = self.state_in(&folder);
+        line.note_pending(self.apqn, state == SeState::Pending);
+        // The pattern is that of the current wrapping key, and only EP11 queues have one. While an association is under
+        // way nothing is sent to the card, and whoever asks waits for as long as the driver does.
+        let text = (state.is_held() && state != SeState::Pending && self.mode == Mode::Ep11)
+            .then(|| line.ask(self.apqn, "the master key", folder.open("mkvps")));
+        (state, text.flatten().map_or(MkvpState::NotRead, |text| MkvpState::parse(&text)), is_usable_in(&folder))
     }
 
     /// Where it stands between the guest and others.
@@ -71,6 +71,10 @@ impl Queue {
     }
 
     fn state_in(&self, folder: &Folder) -> SeState {
+        // CCA queues are of no use in a guest: they have no attributes of secure binding, and asking them can hang.
+        if self.mode == Mode::Cca {
+            return SeState::Unsupported;
+        }
         let text = |name: &str| folder.read(name).ok();
         // ap_functions first: an association that completes between the reads must not look like an unknown one.
         let functions = text("ap_functions");

@@ -4,7 +4,15 @@ use super::attributes::{Apqn, Mode, SeState};
 use super::bus::{Bus, Card};
 use super::mkvp::MkvpState;
 use super::queue::Queue;
-use fault::Result;
+use crate::codes;
+use crate::limited::Worker;
+use fault::{Fault, Result};
+use std::collections::BTreeMap;
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+/// What no card is asked for is read within this time.
+const READ_WITHIN: Duration = Duration::from_secs(120);
 
 /// A queue as it was observed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,24 +44,111 @@ pub struct Observed {
     pub seen: Seen,
 }
 
+/// What was read of the bus.
+#[derive(Debug, Default)]
+pub struct Reading {
+    /// The cards, by number. Those of a type that is not understood are left out.
+    pub cards: Vec<Card>,
+    /// All queues of these cards, by APQN.
+    pub queues: Vec<Observed>,
+    /// What could not be read. If there is any, cards or queues may be missing.
+    pub faults: Vec<Fault>,
+}
+
+/// So many cards are read at once.
+const AT_A_TIME: usize = 32;
+
+/// Reads cards and queues, cards at once. What a card must be asked for is waited for as long as `answer` says, and so is
+/// `whole` for all that is read of it: nothing of that should ever block, but who knows of a card that goes away.
+///
+/// # Errors
+/// `ap.attribute_unreadable` if not even the cards can be counted.
+pub fn read(bus: &Bus, answer: Duration, whole: Duration) -> Result<Reading> {
+    let mut reading = Reading::default();
+    for numbers in bus.card_numbers()?.chunks(AT_A_TIME) {
+        let until = Instant::now() + whole;
+        let begin = |number: &u8| {
+            let (number, worker, (tell, told)) = (*number, Worker::start(), mpsc::channel());
+            let queues = worker.begin(move || read_card(number, answer, &tell));
+            (number, worker, told, queues)
+        };
+        let begun: Vec<_> = numbers.iter().map(begin).collect();
+        for (number, worker, told, queues) in begun {
+            let queues = worker.end(&queues, until);
+            let mut card = told.try_recv().ok();
+            match queues {
+                Some(Ok(queues)) => {
+                    let serialnr = queues.first().and_then(|observed| observed.card.serialnr.clone());
+                    card.iter_mut().for_each(|card: &mut Card| card.serialnr.clone_from(&serialnr));
+                    reading.queues.extend(queues);
+                }
+                Some(Err(fault)) => reading.faults.push(fault),
+                None => reading.faults.push(too_slow(number, whole)),
+            }
+            // Of a card whose queues cannot be read at least the card is told.
+            reading.cards.extend(card);
+        }
+    }
+    Ok(reading)
+}
+
+/// Reads a card, tells it, and reads its queues; none if the card is gone or of a type that is not understood. The card is
+/// asked for its serial number once it is known that a queue is bound, for it answers by such a queue.
+fn read_card(number: u8, answer: Duration, tell: &mpsc::Sender<Card>) -> Result<Vec<Observed>> {
+    let Some(card) = Card::read(number, answer)? else { return Ok(Vec::new()) };
+    // Nobody listens any more if it took too long.
+    let _ = tell.send(card.clone());
+    let mut queues: Vec<_> = card.queues()?.into_iter().map(|queue| Observed::new(card.clone(), queue)).collect();
+    if queues.iter().any(|observed| observed.seen.state.is_held()) {
+        let serialnr = card.read_serialnr();
+        for observed in &mut queues {
+            observed.card.serialnr.clone_from(&serialnr);
+            observed.seen.serialnr.clone_from(&serialnr);
+        }
+    }
+    Ok(queues)
+}
+
+/// The fault of a card that was not read in time.
+pub fn too_slow(number: u8, limit: Duration) -> Fault {
+    Fault::new(
+        codes::CARD_TIMEOUT,
+        format!("Card {number:02x} and its queues were not read whole within {} s.", limit.as_secs()),
+    )
+    .hint("Look at the card with lszcrypt -V; raise timeout if it is merely slow.")
+}
+
+/// What is not known of queues because it would have to be waited for, or was waited for in vain: one fault for each queue
+/// whose association is under way, and one for each card that did not answer.
+pub fn unanswered(queues: &[Observed]) -> Vec<Fault> {
+    let pending = queues.iter().map(|observed| &observed.seen).filter(|seen| seen.state == SeState::Pending);
+    let pending = pending.map(|seen| {
+        Fault::new(
+            codes::ASSOCIATION_PENDING,
+            format!(
+                "The association of the queue {} is under way: until it is over the queue serves nothing, and its master key cannot be read.",
+                seen.apqn
+            ),
+        )
+        .hint("If it does not end (se_associate of the queue says), release the queue (seguest.pv.ap_bind with state=unbound and all=true, or exclusive=true), or write 0 to its se_bind.")
+    });
+    let cards: BTreeMap<u8, &Card> = queues.iter().map(|observed| (observed.card.number, &observed.card)).collect();
+    pending.chain(cards.into_values().filter_map(|card| card.line.fault())).collect()
+}
+
 impl Observed {
-    /// All queues, by APQN.
+    /// All queues, by APQN. An answer of a card is waited for so long.
     ///
     /// # Errors
-    /// `ap.attribute_unreadable`.
-    pub fn all(bus: &Bus) -> Result<Vec<Self>> {
-        let mut observed = Vec::new();
-        for card in bus.cards()? {
-            for queue in card.queues()? {
-                observed.push(Self::new(card.clone(), queue));
-            }
-        }
-        Ok(observed)
+    /// `ap.attribute_unreadable`, `ap.card_timeout` if attributes cannot be read for which no card is asked.
+    pub fn all(bus: &Bus, answer: Duration) -> Result<Vec<Self>> {
+        let Reading { queues, faults, .. } = read(bus, answer, READ_WITHIN)?;
+        faults.into_iter().next().map_or(Ok(queues), Err)
     }
 
     /// A queue of this card, as it is now.
     pub fn new(card: Card, queue: Queue) -> Self {
-        let seen = look(&card, &queue, card.serialnr.clone());
+        let seen = look(&card, &queue);
         Self { queue, card, seen }
     }
 
@@ -69,15 +164,18 @@ impl Observed {
         self.seen = seen;
     }
 
-    /// What is to be seen of it now. Its card is asked for its serial number until that is known.
+    /// What is to be seen of it now. Its card is asked for its serial number until that is known, if this queue is bound.
     pub fn look(&self) -> Seen {
-        let serialnr = self.card.serialnr.clone().or_else(|| self.card.read_serialnr());
-        look(&self.card, &self.queue, serialnr)
+        let mut seen = look(&self.card, &self.queue);
+        if seen.serialnr.is_none() && seen.state.is_held() {
+            seen.serialnr = self.card.read_serialnr();
+        }
+        seen
     }
 }
 
-fn look(card: &Card, queue: &Queue, serialnr: Option<String>) -> Seen {
-    let (state, mkvp, usable) = queue.look();
-    let usable = card.usable && usable;
+fn look(card: &Card, queue: &Queue) -> Seen {
+    let (state, mkvp, usable) = queue.look(&card.line);
+    let (usable, serialnr) = (card.usable && usable, card.serialnr.clone());
     Seen { apqn: queue.apqn, mode: card.mode, generation: card.generation, serialnr, mkvp, state, usable }
 }

@@ -239,20 +239,20 @@ fn try_associate(queue: &Queue, secret: Associate, manner: Manner) -> Result<()>
     let mut was_pending = false;
     let failed = |writes: &Writes, why: &str| {
         Err(writes.fault(codes::ASSOCIATE_FAILED, format!("The queue {} could not be associated with the secret of index {}{why}", queue.apqn, secret.0))
-            .hint("The secret may be no association secret, or one of its id is in the store twice; look at the store with the facts module."))
+            .hint("The secret may not be an association secret, or its id may be in the store twice; check the store with the facts module."))
     };
     loop {
         match queue.state() {
             SeState::Associated(index) if index == secret.0 => return Ok(()),
             SeState::Associated(_) | SeState::AssociatedUnknown => {
-                return failed(&writes, ", for it is associated with another");
+                return failed(&writes, ", because it is associated with another one");
             }
             SeState::Pending => was_pending = true,
             SeState::Unbound | SeState::Unusable | SeState::Unsupported => {
-                return failed(&writes, ", for it lost its binding");
+                return failed(&writes, ", because it lost its binding");
             }
             SeState::Bound | SeState::Failing if was_pending || writes.must_show() => {
-                return failed(&writes, ", for the adapter refused it");
+                return failed(&writes, ", because the adapter refused it");
             }
             SeState::Bound if !writes.attempt(|| queue.associate(secret)) => return failed(&writes, ""),
             SeState::Bound | SeState::Failing => {}

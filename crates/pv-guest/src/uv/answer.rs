@@ -75,7 +75,7 @@ pub(super) const ADD: Answers = &[
         0x010c,
         codes::SECRET_REFUSED,
         "the secret cannot be added",
-        "Something that the request or the image demands is not met, for example the extension secret or the CUID; the ultravisor does not report which.",
+        "The request or the image requires something that is not met, for example the extension secret or the CUID; the ultravisor does not report which.",
     ),
     (0x010d, codes::DUMP_IN_PROGRESS, "a dump of the guest is in progress", "Try again when the dump has ended."),
 ];

@@ -4,9 +4,10 @@ use super::{ProtectionKey, codes};
 use crate::ImageTags;
 use fault::{Fault, Result};
 use pv_wire::{
-    attestation::{AttestationRequest, SshHostKey, layout},
+    attestation::{AttestationRequest, Claims, SshHostKey, layout},
     layout::TAG_LEN,
 };
+use std::collections::HashMap;
 
 /// What a guest handed over. All of it may be forged.
 #[derive(Clone, Copy, Debug)]
@@ -46,6 +47,23 @@ pub struct ExpectedStore {
     pub requests: Vec<ExpectedRequest>,
     /// Whether the store is locked.
     pub locked: bool,
+}
+
+impl ExpectedStore {
+    /// Puts the requests into the order in which the guest says that it added them; those that it does not name come last. The
+    /// store's hash then shows whether that is so: the order is measured, whoever named it.
+    pub fn in_the_order_of(&mut self, claims: &Claims) {
+        let said: HashMap<_, _> = claims
+            .added_requests()
+            .unwrap_or_default()
+            .iter()
+            .enumerate()
+            .map(|(at, sha256)| (*sha256, at))
+            .rev()
+            .collect();
+        self.requests
+            .sort_by_key(|request| request.sha256.and_then(|sha256| said.get(&sha256).copied()).unwrap_or(usize::MAX));
+    }
 }
 
 /// What the guest is to say about itself.
@@ -112,5 +130,27 @@ impl Expected {
         }
         Err(Fault::new(codes::NOTHING_EXPECTED, "Nothing is given that the attestation could be compared with.")
             .hint("Name at least the image; secrets and host keys beside it show more."))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_are_put_into_the_order_that_the_guest_names_and_others_stay_behind() {
+        let request = |number: u8, is_known: bool| ExpectedRequest {
+            label: number.to_string(),
+            tag: [number; TAG_LEN],
+            sha256: is_known.then_some([number; 32]),
+        };
+        let mut store = ExpectedStore {
+            requests: vec![request(9, false), request(1, true), request(2, true), request(8, true), request(3, true)],
+            locked: true,
+        };
+        let claims = Claims::default().with_added_requests(vec![[3; 32], [7; 32], [1; 32], [2; 32], [3; 32]]).unwrap();
+        store.in_the_order_of(&claims);
+        let order: Vec<_> = store.requests.iter().map(|request| request.label.as_str()).collect();
+        assert_eq!(order, ["3", "1", "2", "9", "8"]);
     }
 }

@@ -274,3 +274,18 @@ fn more_data_than_the_flags_ask_for_are_not_affirmed() {
     assert_eq!(check(&result, "additional")["code"], "attest.additional_excess", "{result}");
     assert_eq!(result["failed"], true);
 }
+
+#[test]
+fn in_which_order_requests_were_added_counts_unless_it_is_said_not_to() {
+    let fleet = Fleet::new();
+    let said = claims(1, BOOT_ID, &[[0x13; 32], [0x11; 32], [0x12; 32]]);
+    let (user_data, tags) = (said.user_data().unwrap().to_vec(), vec![TAGS[2], TAGS[0], TAGS[1]]);
+    let guest = Guest { user_data, tags, ..fleet.guest(1) };
+    let more = |ordered: bool| json!({"secrets": secrets(), "claims": said.to_json().unwrap(), "ordered": ordered, "remove_key": false});
+    refused(&fleet.judge(&guest, more(true)), "contraindicated", "attest.store_mismatch");
+    let result = fleet.judge(&guest, more(false));
+    assert_eq!(result["responses"][0]["verdict"], "affirming", "{result}");
+    // What the guest says about the order is held against what was measured.
+    let liar = Guest { tags: TAGS.to_vec(), ..guest };
+    refused(&fleet.judge(&liar, more(false)), "contraindicated", "attest.store_mismatch");
+}

@@ -159,7 +159,7 @@ fn a_proxy_that_wants_a_login_says_so_and_gets_it_from_its_address() {
         serve(&world, &proxy);
         let host = proxy.uri("").replace("http://", "");
         let variable = if scheme == "http" { "http_proxy" } else { "HTTPS_PROXY" };
-        for (login, why) in [("", "gives none"), ("me:wr0ng@", "does not take the login")] {
+        for (login, why) in [("", "has none"), ("me:wr0ng@", "does not accept the login")] {
             let result = run_in(&world, (variable, &format!("http://{login}{host}")), &options(&world, "request"));
             assert_eq!(code(&result), "hkd.proxy_login", "{result}");
             let detail = result["error"]["detail"].as_str().unwrap();

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use fuser::{
     BsdFileFlags, Errno as FuseErrno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation, INodeNo,
@@ -17,6 +17,7 @@ use guest_sim::uv::driver::BLOCK_LEN;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use crate::caller::has_signal;
 use crate::memory::ProcessMemory;
 use crate::paths::Paths;
 use crate::shared::Shared;
@@ -24,6 +25,8 @@ use crate::shared::Shared;
 /// How long the kernel may take it that a path exists, unless it is [told](Paths::forget) otherwise. What attributes read
 /// as is never cached.
 const TTL: Duration = Duration::from_secs(3600);
+/// How often it is looked whether somebody still waits for an answer that does not come.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
 /// What stat(2) says of every attribute of sysfs.
 const SIZE: u64 = 4096;
 
@@ -103,8 +106,13 @@ impl Files {
 }
 
 /// Waits for as long as the answer takes, without holding up other callers, and replies.
-fn reply<T: Send + 'static>(pid: u32, answer: Answer<T>, send: impl FnOnce(Result<T, FuseErrno>) + Send + 'static) {
-    let Answer { result, takes, kill: deadly } = answer;
+fn reply<T: Send + 'static>(
+    pid: u32,
+    answer: Answer<T>,
+    shared: &Arc<Shared>,
+    send: impl FnOnce(Result<T, FuseErrno>) + Send + 'static,
+) {
+    let Answer { result, takes, kill: deadly, unanswered } = answer;
     let finish = move || {
         if let (true, Ok(pid)) = (deadly, i32::try_from(pid)) {
             // It may be gone already, which is what was wanted.
@@ -112,13 +120,27 @@ fn reply<T: Send + 'static>(pid: u32, answer: Answer<T>, send: impl FnOnce(Resul
         }
         send(result.map_err(|errno| FuseErrno::from_i32(errno.number())));
     };
-    if takes.is_zero() {
-        finish();
-    } else {
-        thread::spawn(move || {
+    match unanswered {
+        None if takes.is_zero() => finish(),
+        None => drop(thread::spawn(move || {
             thread::sleep(takes);
             finish();
-        });
+        })),
+        Some(request) => {
+            let shared = Arc::clone(shared);
+            thread::spawn(move || {
+                let started = Instant::now();
+                // The kernel would not wake a reader here that has a signal, as the driver's own wait does.
+                while started.elapsed() < takes
+                    && !has_signal(pid)
+                    && shared.with(|guest, now| guest.waits(request, now))
+                {
+                    thread::sleep(LOOK_AGAIN);
+                }
+                shared.with(|guest, _| guest.withdraw(request));
+                finish();
+            });
+        }
     }
 }
 
@@ -230,7 +252,7 @@ impl Filesystem for Files {
         let Some(path) = self.path(ino) else { return data.error(FuseErrno::ENOENT) };
         let answer = self.shared.with(|guest, now| guest.read(request.pid(), &path, now));
         let handles = Arc::clone(&self.handles);
-        reply(request.pid(), answer, move |result| match result {
+        reply(request.pid(), answer, &self.shared, move |result| match result {
             Ok(text) => {
                 let part = part(&text);
                 lock(&handles).texts.insert(handle.0, text);
@@ -255,7 +277,7 @@ impl Filesystem for Files {
         let Some(path) = self.path(ino) else { return written.error(FuseErrno::ENOENT) };
         let answer = self.shared.with(|guest, now| guest.write(request.pid(), &path, bytes, now));
         let size = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
-        reply(request.pid(), answer, move |result| match result {
+        reply(request.pid(), answer, &self.shared, move |result| match result {
             Ok(()) => written.written(size),
             Err(errno) => written.error(errno),
         });
@@ -329,7 +351,7 @@ impl Filesystem for Files {
         }
         let memory = ProcessMemory(Pid::from_raw(pid));
         let answer = self.shared.with(|guest, now| guest.ioctl(request.pid(), word, &mut block, &memory, now));
-        reply(request.pid(), answer, move |result| match result {
+        reply(request.pid(), answer, &self.shared, move |result| match result {
             Ok(()) => done.ioctl(0, &block),
             Err(errno) => done.error(errno),
         });

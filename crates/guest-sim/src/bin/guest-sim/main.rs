@@ -1,5 +1,6 @@
 //! The program `guest-sim`: simulated Secure Execution guests for tests and demonstrations.
 
+mod caller;
 mod control;
 mod create;
 mod enter;

@@ -6,7 +6,7 @@ use crate::queues::planning::fit;
 use crate::queues::wanted::Wanted;
 use fault::{Fault, Result};
 use pv_guest::ap::{self, Apqn, Fit, Look, Looked, Note, Observed, SeState, Seen};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What was bound only to be looked at.
 #[derive(Debug, Default)]
@@ -17,6 +17,8 @@ pub struct Looks {
     pub(super) looking: BTreeSet<Apqn>,
     /// Cards that refused a queue while others were bound: they may have only so many places.
     pub(super) tight: BTreeSet<u8>,
+    /// Queues that could not be looked at because their cards refused to have them bound, with what was answered.
+    pub refused: BTreeMap<Apqn, Fault>,
 }
 
 /// Binds queues to read their master keys and serial numbers: one of a card at a time, cards at once. Those
@@ -44,7 +46,14 @@ pub fn look_at(fleet: &mut Fleet<'_>, apqns: &[Apqn], wanted: &[Wanted], to_spar
             Looked::Skipped(fault)
                 if fault.code == pv_guest::codes::BIND_REFUSED
                     && make_room(fleet, apqn.card, to_spare, &mut faults) => {}
+            // What a card did not answer is told of all its queues at the end.
+            Looked::Skipped(fault) | Looked::Unread(fault) if fault.code == pv_guest::codes::CARD_TIMEOUT => {
+                fleet.see(apqn, |o| o.seen.state = SeState::Failing);
+            }
             Looked::Skipped(fault) => {
+                if fault.code == pv_guest::codes::BIND_REFUSED {
+                    fleet.looks.refused.insert(apqn, fault.clone());
+                }
                 fleet.warnings.push(Fault::new(pv_guest::codes::LOOK_SKIPPED, fault.detail).hint(fault.hint));
                 fleet.see(apqn, |o| o.seen.state = SeState::Failing);
             }

@@ -41,9 +41,9 @@ impl<'a> Fleet<'a> {
     /// Observes all queues.
     ///
     /// # Errors
-    /// `ap.attribute_unreadable`.
+    /// `ap.attribute_unreadable`, `ap.card_timeout`.
     pub fn observe(bus: &Bus, journal: Journal<'a>, manner: Manner) -> Result<Self> {
-        Ok(Self::of(Observed::all(bus)?, journal, manner))
+        Ok(Self::of(Observed::all(bus, manner.timeout)?, journal, manner))
     }
 
     /// These queues, just observed.

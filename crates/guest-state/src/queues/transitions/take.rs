@@ -127,7 +127,7 @@ fn complete(fleet: &Fleet<'_>, job: &Job, observed: &Observed, binding: Binding<
     }
     steps::release(queue, fleet.manner)?;
     if fits == Fit::Unknown {
-        return Err(ap::unreadable(job.apqn));
+        return Err(ap::unreadable(observed));
     }
     Err(Fault::new(
         codes::MKVP_MISMATCH,
