@@ -38,6 +38,17 @@ options:
     description:
     - The attestation request itself in base64, as M(seguest.pv.attest_request) returns it.
     type: str
+  in_check_mode:
+    default: false
+    description:
+    - Whether to answer in check mode, too. Attesting changes nothing.
+    type: bool
+  optional:
+    default: false
+    description:
+    - 'Whether it is no failure if this machine''s ultravisor does not attest: a warning says so, and there is no
+        response.'
+    type: bool
   path:
     description:
     - The attestation request, a file on the guest as M(seguest.pv.attest_request) or C(pvattest create) writes it. One
@@ -124,8 +135,8 @@ error:
   type: dict
 host_key_match:
   description:
-  - 'With code C(attest.no_host_key_slot): whether the request has a slot for this host''s key; null where the kernel
-      does not tell the host''s keys.'
+  - 'With code C(attest.no_host_key_slot): whether the request has a slot for this host''s key; null if the kernel does
+      not show the host''s keys.'
   returned: failure
   type: bool
 """

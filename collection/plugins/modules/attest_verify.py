@@ -113,6 +113,12 @@ options:
     description:
     - How old the request may be, in seconds.
     type: int
+  ordered:
+    default: true
+    description:
+    - 'Whether O(secrets) must have been added in this very order. V(false): in any, as O(claims) names it; that the
+        guest named the right one is proved with the store.'
+    type: bool
   path:
     description:
     - The guest's answer, a file as pvattest writes it. This or O(content).

@@ -45,8 +45,8 @@ options:
   attest:
     description:
     - 'An attestation request that the guest answers at the end, as M(seguest.pv.attest) does: a dictionary with
-        V(content), V(path) or V(src), and V(bind) or V(user_data). The response is in RV(attestation). At boot nothing
-        is attested.'
+        V(content), V(path) or V(src), and that module''s other options. The response is in RV(attestation). At boot
+        nothing is attested.'
     type: dict
   config_content:
     description:
@@ -695,7 +695,7 @@ error:
 host_key_match:
   description:
   - 'With codes C(uv.request_not_for_this_guest) and C(attest.no_host_key_slot): whether the request has a slot for this
-      host''s key; null where the kernel does not tell the host''s keys.'
+      host''s key; null if the kernel does not show the host''s keys.'
   returned: failure
   type: bool
 inspected:

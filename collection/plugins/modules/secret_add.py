@@ -135,7 +135,7 @@ error:
 host_key_match:
   description:
   - 'With codes C(uv.request_not_for_this_guest) and C(attest.no_host_key_slot): whether the request has a slot for this
-      host''s key; null where the kernel does not tell the host''s keys.'
+      host''s key; null if the kernel does not show the host''s keys.'
   returned: failure
   type: bool
 reboot_required:

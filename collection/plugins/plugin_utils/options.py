@@ -126,6 +126,8 @@ OPTIONS: dict[str, tuple[str, ...]] = {
     "attest": (
         "bind",
         "content",
+        "in_check_mode",
+        "optional",
         "path",
         "pending",
         "src",
@@ -165,6 +167,7 @@ OPTIONS: dict[str, tuple[str, ...]] = {
         "label",
         "locked",
         "max_age",
+        "ordered",
         "path",
         "remove_key",
         "report",
