@@ -11,7 +11,10 @@ mod scenario;
 
 use e2e::lab::Lab;
 use scenario::Run;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// A boot of a kernel with all steps, made once for all tests; none where there is no laboratory, or not this kernel.
 fn booted(kernel: &str) -> Option<&'static Run> {
@@ -21,10 +24,15 @@ fn booted(kernel: &str) -> Option<&'static Run> {
 }
 
 fn boot(kernel: &str) -> Option<Run> {
+    Some(Run::make(&laboratory(kernel)?, kernel).expect("the guest comes to the end of its steps"))
+}
+
+/// The laboratory, if it is there and has this kernel.
+fn laboratory(kernel: &str) -> Option<Lab> {
     let lab = match Lab::find() {
         Ok(lab) => lab,
         Err(why) => {
-            println!("skipped: NOTHING was tried on a real kernel: {why:#}");
+            println!("skipped: NOTHING was tried on the real kernel {kernel}: {why:#}");
             assert!(std::env::var(e2e::lab::WANTED).as_deref() != Ok("1"), "{why:#}");
             return None;
         }
@@ -33,5 +41,20 @@ fn boot(kernel: &str) -> Option<Run> {
         println!("skipped: nothing was tried on the kernel {kernel}: it is not in the laboratory");
         return None;
     }
-    Some(Run::make(&lab, kernel).expect("the guest comes to the end of its steps"))
+    Some(lab)
+}
+
+/// A new folder for what one boot needs. Nothing tells when the last test ends: what earlier runs left is removed here.
+fn new_folder() -> PathBuf {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let uid = std::fs::metadata("/proc/self").unwrap().uid();
+    // A socket lies in it, whose path must be short.
+    let all = std::env::temp_dir().join(format!("seguest-lab-{uid}"));
+    std::fs::create_dir_all(&all).unwrap();
+    for left in std::fs::read_dir(&all).unwrap().map(|entry| entry.unwrap().path()) {
+        if !Path::new("/proc").join(left.file_name().unwrap()).exists() {
+            std::fs::remove_dir_all(left).unwrap();
+        }
+    }
+    all.join(std::process::id().to_string()).join(COUNT.fetch_add(1, Ordering::Relaxed).to_string())
 }

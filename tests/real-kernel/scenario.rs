@@ -1,6 +1,7 @@
 //! What happens in a guest: from nothing to a locked store with queues in service, each step twice.
 
 use crate::evidence::Challenged;
+use crate::new_folder;
 use anyhow::{Context, Result, ensure};
 use e2e::lab::{Lab, Outcome, Step, simulate};
 use e2e::{Guest, WANTED_KEY, World, fleet_cards, place};
@@ -34,8 +35,7 @@ pub struct Run {
 impl Run {
     /// Boots the kernel and does everything.
     pub fn make(lab: &Lab, kernel: &str) -> Result<Self> {
-        let dir = std::env::temp_dir().join(format!("seguest-lab-{}-{kernel}", std::process::id()));
-        let world = World::new(&dir, &[MACHINE])?;
+        let world = World::new(&new_folder(), &[MACHINE])?;
         let challenged = Challenged::new(&world)?;
         let steps = steps(&requests(&world)?, &challenged)?;
         let plain: Vec<_> = steps.iter().map(|(_, step)| step.clone()).collect();
@@ -54,11 +54,59 @@ impl Run {
     }
 }
 
-/// What the simulator is told of a kernel.
+/// What the simulator is told of a kernel. Linux 6.12 does not show the hashes of host keys, and of the capacities one number:
+/// that of association secrets.
 fn kernel_of(kernel: &str) -> &'static str {
     match kernel {
-        "6.12" => "kernel: {retrieve: false}",
+        "6.12" => {
+            "kernel: {retrieve: false, failed_queue: removed}
+absent: [/sys/firmware/uv/keys, /sys/firmware/uv/query/max_assoc_secrets, /sys/firmware/uv/query/max_retr_secrets]
+attributes: {/sys/firmware/uv/query/max_secrets: \"30\\n\"}"
+        }
         _ => "kernel: {retrieve: true, list_pages: 2}",
+    }
+}
+
+/// Scenarios in which things take time, are refused or fail, each with the same steps.
+pub const FURTHER: [(&str, &str); 3] = [
+    ("slow firmware", "delays: {bind_ms: 150, associate_ms: 150, reset_ms: 150}\nswitches: {slow_bind_is_eio: true}"),
+    ("a queue that is never bound", "faults: [{on: bind, target: \"00.0005\", ap_rc: 0x33, times: 0}]"),
+    ("an association that is refused", "faults: [{on: associate, target: \"00.0005\", ap_rc: 0x34, times: 0}]"),
+];
+
+/// A boot for one of [`FURTHER`], and the same in a simulated guest.
+#[derive(Debug)]
+pub struct Further {
+    /// What was done.
+    pub steps: Vec<(&'static str, Step)>,
+    /// What came of it on the real kernel.
+    pub real: Vec<Outcome>,
+    /// And in the simulated guest.
+    pub simulated: Vec<Outcome>,
+}
+
+impl Further {
+    /// Boots the kernel and does everything.
+    pub fn make(lab: &Lab, kernel: &str, scenario: &str) -> Result<Self> {
+        let world = World::new(&new_folder(), &[MACHINE])?;
+        let requests = requests(&world)?;
+        let add =
+            json!({"requests": requests[..2].iter().map(|content| json!({"content": content})).collect::<Vec<_>>()});
+        let entry = |name: &str| json!({"name": name, "mode": "ep11", "mkvp": format!("0x{WANTED_KEY}")});
+        let queues = json!({"entries": [entry("first"), entry("second")], "timeout": 10});
+        let steps = vec![
+            ("add", Step::Module("secret_add", add)),
+            ("bind", Step::Module("ap_bind", queues.clone())),
+            ("bind, again", Step::Module("ap_bind", queues)),
+            ("facts", Step::Module("facts", json!({}))),
+            ("release", Step::Module("ap_bind", json!({"state": "unbound", "all": true}))),
+        ];
+        let plain: Vec<_> = steps.iter().map(|(_, step)| step.clone()).collect();
+        let scenario = format!("ultravisor: {{cuid: \"{CUID}\"}}\n{scenario}\n{}", fleet_cards());
+        let machine = Guest::start_machine(&world, "real", MACHINE, &scenario)?;
+        let real = lab.run(kernel, &machine, &plain)?;
+        let simulated = simulate(&world, "simulated", MACHINE, &format!("{}\n{scenario}", kernel_of(kernel)), &plain)?;
+        Ok(Self { steps, real, simulated })
     }
 }
 

@@ -139,8 +139,11 @@ impl Batch {
         self.modules.iter().copied().map(check).collect()
     }
 
-    /// Gives the folder that they are in.
-    fn compile(&self, tools: &Toolchain, traces: &Traces, openssl: Option<&OpenSsl>) -> Result<PathBuf> {
+    /// Only builds them, and gives the folder that they are in: for what tries them and does not ship them.
+    ///
+    /// # Errors
+    /// What the compiler said.
+    pub fn compile(&self, tools: &Toolchain, traces: &Traces, openssl: Option<&OpenSsl>) -> Result<PathBuf> {
         let mut command = tools.cargo_zigbuild()?;
         let folder = tools.work().join("cargo");
         let (major, minor) = elf::NEWEST_GLIBC;
