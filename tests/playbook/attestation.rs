@@ -18,8 +18,8 @@ fn summary(fleet: &e2e::Fleet, controller: &Controller, arguments: &[&str]) -> R
 }
 
 #[test]
-fn each_guest_of_a_run_proves_its_state_and_no_key_is_left() -> Result<()> {
-    if !can_simulate("each_guest_of_a_run_proves_its_state_and_no_key_is_left") {
+fn each_guest_of_a_run_proves_its_state_and_nothing_of_it_is_left() -> Result<()> {
+    if !can_simulate("each_guest_of_a_run_proves_its_state_and_nothing_of_it_is_left") {
         return Ok(());
     }
     let (fleet, _dir) = fleet()?;
@@ -28,9 +28,7 @@ fn each_guest_of_a_run_proves_its_state_and_no_key_is_left() -> Result<()> {
         assert!(ok && output.contains("proved by attestation: 2 of 2"), "{output}");
         assert_eq!((&told["proved"], &told["failed"]), (&json!(2), &json!([])));
         let kept = contents(&fleet.world.path("trusted/attestation"))?;
-        let mut names: Vec<_> = kept.iter().filter_map(|(path, _)| path.file_name()?.to_str()).collect();
-        names.sort_unstable();
-        assert_eq!(names, ["guest1.request", "guest2.request"]);
+        assert!(kept.is_empty(), "{kept:?}");
     }
     // The order of a description means nothing for a store that was filled before.
     let turned = json!({"provision_secrets": [{"name": "cluster key"}, {"name": "key of {{ inventory_hostname }}"}]});

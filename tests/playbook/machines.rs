@@ -73,7 +73,9 @@ fn only_requests_leave_the_trusted_machine() -> Result<()> {
         }
     }
     // The guests' tasks were not even told where: what came to them came as the request itself.
-    for record in play.records.iter().filter(|record| record.host != "trusted1") {
+    // What the trusted machine verifies is under a guest's name, for it is done once for all of them.
+    let of_guests = |record: &&e2e::Record| record.host != "trusted1" && record.task != "Verify the guests' answers";
+    for record in play.records.iter().filter(of_guests) {
         assert!(!record.result.to_string().contains(folder), "{}: {}", record.host, record.result);
     }
     let on_controller = contents(&world.path("controller"))?;

@@ -61,7 +61,7 @@ fn what_is_built_from_text_is_what_is_built_from_lists_and_booleans() -> Result<
     as_text["provision_host_key_hashes"] = "ab".repeat(32).into();
     let refused = built(single, &as_text)?;
     assert!(
-        !refused.ok && refused.result("localhost", BUILD)?["error"]["code"] == "hkd.not_listed",
+        !refused.ok && refused.result("localhost", BUILD)?["requests"][0]["error"]["code"] == "hkd.not_listed",
         "{}",
         refused.output
     );

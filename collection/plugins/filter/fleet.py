@@ -94,9 +94,9 @@ def fleet_documents(hosts: Any, hostvars: Any) -> list[dict[str, Any]]:
     return fleet.documents(hosts, hostvars)
 
 
-def fleet_challenges(hosts: Any, hostvars: Any) -> list[dict[str, Any]]:
+def fleet_challenges(hosts: Any, hostvars: Any, contents: Any = None) -> list[dict[str, Any]]:
     """See fleet_challenges.yml."""
-    return fleet_attestation.challenges(hosts, hostvars)
+    return fleet_attestation.challenges(hosts, hostvars, contents)
 
 
 def fleet_asked(hosts: Any, hostvars: Any, made: Any) -> dict[str, Any]:

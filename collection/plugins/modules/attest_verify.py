@@ -126,8 +126,9 @@ options:
   remove_key:
     default: true
     description:
-    - 'Whether to remove O(key_file) once the measurement is verified, whatever else the verdict is: a key is for one
-        answer. Without it, whoever gets the key later can forge another answer to this request.'
+    - 'Whether to remove O(key_file), and the file of O(request), once the measurement is verified, whatever else the
+        verdict is: a request is for one answer. Without it, whoever gets the key later can forge another answer to this
+        request.'
     type: bool
   report:
     description:

@@ -9,6 +9,7 @@ Nothing is judged here: attest_verify does that. A guest whose description canno
 from __future__ import annotations
 
 import contextlib
+import secrets
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -25,19 +26,24 @@ _FOLDER = "attestation"
 AFFIRMING = "affirming"
 
 
-def challenges(hosts: Iterable[str], hostvars: Any) -> list[Json]:
+def challenges(hosts: Iterable[str], hostvars: Any, contents: Mapping[str, Any] | None = None) -> list[Json]:
     """The option ``requests`` of attest_request: one for each guest that is to be attested.
 
+    Their files have names of their own in each run, so that two runs at once do not replace each other's.
+
     :param hosts: guests whose description could be read
+    :param contents: for each guest what its store must hold; a guest for which a request is missing fails before it could answer
     """
     found = []
+    run = secrets.token_hex(4)
     for host in hosts:
         described = Description(host, hostvars)
         with contextlib.suppress(Failure):
-            if _is_wanted(described) is False:
+            fails = any(mapping(entry).get("error") for entry in (contents or {}).get(host) or ())
+            if fails or _is_wanted(described) is False:
                 continue
             options = _options(described, ("host_keys", "host_key_hashes", *_OF_DOCUMENTS))
-            path = f"{described.folder(_FOLDER)}/{file_name({'name': host})}.request"
+            path = f"{described.folder(_FOLDER)}/{file_name({'name': host})}.{run}.request"
             found.append({"label": host, "path": path, **options})
     return found
 
@@ -79,7 +85,7 @@ def evidence(answers: Mapping[str, Any], hostvars: Any, made: Mapping[str, Any])
             continue
         described = Description(host, hostvars)
         with contextlib.suppress(Failure):
-            secrets = [
+            requests = [
                 {"path": entry["path"], "label": entry["label"]}
                 for entry in described.requests()
                 if isinstance(entry["path"], str)
@@ -93,10 +99,10 @@ def evidence(answers: Mapping[str, Any], hostvars: Any, made: Mapping[str, Any])
                     "claims": given.get("claims"),
                     "request": request["path"],
                     "image": described.get("image"),
-                    "secrets": secrets,
+                    "secrets": requests,
                     # They may have been added in the order of an earlier description.
                     "ordered": False,
-                    "locked": bool(secrets) and (True if locked is None else locked),
+                    "locked": bool(requests) and (True if locked is None else locked),
                     "image_host_keys": host_keys,
                     "attestation_host_keys": host_keys,
                     **_options(described, _OF_DOCUMENTS),

@@ -19,8 +19,8 @@ pub struct Files {
     pub ear: Option<PathBuf>,
     /// What was measured.
     pub yaml: Option<PathBuf>,
-    /// The request's key, if it is removed once it was used.
-    pub used_key: Option<PathBuf>,
+    /// The request's key and then the request, if they are removed once they were used.
+    pub used: Vec<PathBuf>,
 }
 
 /// What is asked of one answer; or its label, and why that cannot be meant.
@@ -50,7 +50,10 @@ impl Prepared {
         // Also of an answer that cannot be judged: an earlier result must not outlive it.
         let mut files = Files { ear: path(&options.ear_file), yaml: path(&options.yaml_file), ..Files::default() };
         let material = Wanted::from_options(&options).and_then(|wanted| {
-            files.used_key = wanted.remove_key.then(|| wanted.key_file.clone());
+            if wanted.remove_key {
+                files.used.push(wanted.key_file.clone());
+                files.used.extend(wanted.request.file().map(ToOwned::to_owned));
+            }
             if let CuidSource::Pinned(path) = &wanted.cuid {
                 files.pin = Some(path.clone());
             }

@@ -74,8 +74,8 @@ trusted::layered_options! {
         max_age: u32 = 600,
         /// For how many seconds from the making of its request an affirming verdict holds.
         valid_for: u32 = 86_400,
-        /// Whether to remove O(key_file) once the measurement is verified, whatever else the verdict is: a key is for one
-        /// answer. Without it, whoever gets the key later can forge another answer to this request.
+        /// Whether to remove O(key_file), and the file of O(request), once the measurement is verified, whatever else the
+        /// verdict is: a request is for one answer. Without it, whoever gets the key later can forge another answer to this request.
         remove_key: bool = true,
         /// A JSON file of all verdicts of the task, whatever they are, mode 0644. For the task only.
         report: PathText,

@@ -157,12 +157,15 @@ impl Task {
         self.fault = self.fault.take().or(written.err());
     }
 
-    /// Removes a key with which an answer was verified, once all that it proved is written.
+    /// Removes the key with which an answer was verified, and its request, once all that it proved is written.
     fn forget_key(&mut self, one: &Judged, entry: &Entry) {
         let used = one.verdict.as_ref().is_ok_and(Verdict::is_verified) && entry.error.is_none();
-        let Some(path) = one.files.used_key.as_deref().filter(|_| used && self.fault.is_none()) else { return };
-        let removed = self.remove(path, "content: the key of a request that was answered\n");
-        self.fault = self.fault.take().or(removed.err());
+        for path in one.files.used.iter().filter(|_| used) {
+            if self.fault.is_none() {
+                let removed = self.remove(path, "content: of a request that was answered\n");
+                self.fault = removed.err();
+            }
+        }
     }
 
     /// Writes a file, unless in check mode. `before` and `shown` are for the diff.

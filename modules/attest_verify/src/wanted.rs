@@ -7,7 +7,7 @@ use pv_request::attest::Expected;
 use pv_wire::attestation::SshHostKey;
 use pv_wire::decode_hex;
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use trusted::cuid::{self, Cuid};
 use trusted::{AskedHostKeys, HostKeyOptions, TrustFiles, missing, paths};
 
@@ -18,6 +18,16 @@ pub enum Bytes {
     Given(Vec<u8>),
     /// From a file.
     File(PathBuf),
+}
+
+impl Bytes {
+    /// The file that they are from.
+    pub fn file(&self) -> Option<&Path> {
+        match self {
+            Self::Given(_) => None,
+            Self::File(path) => Some(path),
+        }
+    }
 }
 
 /// An add-secret request that the store is to have taken.
