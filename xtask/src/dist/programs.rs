@@ -28,12 +28,12 @@ const KB: usize = 1000;
 
 /// All of them. A limit is what was measured and a little: what makes a program larger is to be seen.
 pub const PROGRAMS: [Program; 9] = [
-    Program { module: "guest", is_static: true, builds: &[("s390x", 1000 * KB), ("x86_64", 1000 * KB)] },
+    Program { module: "guest", is_static: true, builds: &[("s390x", 1080 * KB), ("x86_64", 1080 * KB)] },
     Program { module: "secret_add", is_static: true, builds: &[("s390x", 330 * KB), ("x86_64", 360 * KB)] },
     Program { module: "secret_lock", is_static: true, builds: &[("s390x", 265 * KB), ("x86_64", 295 * KB)] },
     Program { module: "secret_retrieve", is_static: true, builds: &[("s390x", 345 * KB), ("x86_64", 370 * KB)] },
     Program { module: "ap_bind", is_static: true, builds: &[("s390x", 690 * KB), ("x86_64", 690 * KB)] },
-    Program { module: "attest", is_static: true, builds: &[("s390x", 300 * KB), ("x86_64", 325 * KB)] },
+    Program { module: "attest", is_static: true, builds: &[("s390x", 350 * KB), ("x86_64", 380 * KB)] },
     Program {
         module: "facts",
         is_static: true,
