@@ -54,6 +54,12 @@ fn differences(path: &str, real: &Value, simulated: &Value, found: &mut Vec<Stri
 }
 
 fn the_simulator_says_the_same(steps: &[(&str, Step)], real: &[Outcome], simulated: &[Outcome]) {
+    let found = compared(steps, real, simulated);
+    assert!(found.is_empty(), "{} differences:\n{}", found.len(), found.join("\n"));
+}
+
+/// The differences of all steps.
+fn compared(steps: &[(&str, Step)], real: &[Outcome], simulated: &[Outcome]) -> Vec<String> {
     let mut found = Vec::new();
     for ((name, _), (real, simulated)) in steps.iter().zip(real.iter().zip(simulated)) {
         let (mut one, mut other) = (real.said.clone(), simulated.said.clone());
@@ -64,7 +70,7 @@ fn the_simulator_says_the_same(steps: &[(&str, Step)], real: &[Outcome], simulat
             found.push(format!("{name}: real exit code {}, simulated {}", real.code, simulated.code));
         }
     }
-    assert!(found.is_empty(), "{} differences:\n{}", found.len(), found.join("\n"));
+    found
 }
 
 #[test]
@@ -84,11 +90,14 @@ fn the_simulated_guest_says_what_kernel_7_2_says() {
 /// The further scenarios, each in a boot of its own.
 fn the_simulator_says_the_same_of_further_scenarios(kernel: &str) {
     let Some(lab) = laboratory(kernel) else { return };
+    let mut found = Vec::new();
     for (name, scenario) in FURTHER {
         println!("{name}");
         let further = Further::make(&lab, kernel, scenario).expect(name);
-        the_simulator_says_the_same(&further.steps, &further.real, &further.simulated);
+        let differences = compared(&further.steps, &further.real, &further.simulated);
+        found.extend(differences.into_iter().map(|difference| format!("{name}: {difference}")));
     }
+    assert!(found.is_empty(), "{} differences:\n{}", found.len(), found.join("\n"));
 }
 
 #[test]

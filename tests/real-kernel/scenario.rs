@@ -67,10 +67,23 @@ attributes: {/sys/firmware/uv/query/max_secrets: \"30\\n\"}"
     }
 }
 
-/// Scenarios in which things take time, are refused or fail, each with the same steps.
-pub const FURTHER: [(&str, &str); 3] = [
+/// Scenarios in which things take time, are refused or fail, each with the same steps. `WANTED` stands for the key of the
+/// entries. What a card says of its own state is what its first queue says, so no card has queues in several states here.
+pub const FURTHER: [(&str, &str); 5] = [
     ("slow firmware", "delays: {bind_ms: 150, associate_ms: 150, reset_ms: 150}\nswitches: {slow_bind_is_eio: true}"),
     ("a queue that is never bound", "faults: [{on: bind, target: \"00.0005\", ap_rc: 0x33, times: 0}]"),
+    ("an association that never ends", "faults: [{on: associate, target: \"00.0005\", stuck: true, times: 0}]"),
+    (
+        "cards that are deconfigured or checkstopped, and a queue that cannot be bound",
+        "\
+cards:
+  \"00\": {type: CEX8P, config: false, queues: {\"0005\": {mkvp: \"WANTED\"}}}
+  \"01\": {type: CEX8P, chkstop: true, queues: {\"0005\": {mkvp: \"WANTED\"}}}
+  \"02\":
+    type: CEX8P
+    queues: {\"0005\": {mkvp: \"WANTED\", unusable: true}, \"0006\": {mkvp: \"WANTED\"}, \"0007\": {new_key: \"committed 0x11\"}}
+",
+    ),
     ("an association that is refused", "faults: [{on: associate, target: \"00.0005\", ap_rc: 0x34, times: 0}]"),
 ];
 
@@ -102,7 +115,9 @@ impl Further {
             ("release", Step::Module("ap_bind", json!({"state": "unbound", "all": true}))),
         ];
         let plain: Vec<_> = steps.iter().map(|(_, step)| step.clone()).collect();
-        let scenario = format!("ultravisor: {{cuid: \"{CUID}\"}}\n{scenario}\n{}", fleet_cards());
+        let scenario = scenario.replace("WANTED", WANTED_KEY);
+        let cards = if scenario.contains("cards:") { String::new() } else { fleet_cards() };
+        let scenario = format!("ultravisor: {{cuid: \"{CUID}\"}}\n{scenario}\n{cards}");
         let machine = Guest::start_machine(&world, "real", MACHINE, &scenario)?;
         let real = lab.run(kernel, &machine, &plain)?;
         let simulated = simulate(&world, "simulated", MACHINE, &format!("{}\n{scenario}", kernel_of(kernel)), &plain)?;
