@@ -9,8 +9,8 @@ from typing import Any
 import lab
 from test_compliance import good, report
 
-ANSWER = {"attestation": {"content": "cmVzcG9uc2U=", "claims": "{}"}}
-AFFIRMED = {
+ANSWER: dict[str, Any] = {"attestation": {"content": "cmVzcG9uc2U=", "claims": "{}"}}
+AFFIRMED: dict[str, Any] = {
     "label": "guest1",
     "verdict": "affirming",
     "cuid": f"0x{'01' * 16}",
@@ -18,8 +18,18 @@ AFFIRMED = {
     "checks": [{"name": "measurement", "ok": True, "code": None, "detail": "It is good."}],
     "error": None,
 }
-STORE = {"name": "secret_store", "ok": False, "code": "attest.store_mismatch", "detail": "One request is missing."}
-REFUTED = {**AFFIRMED, "verdict": "contraindicated", "valid_until": None, "checks": [*AFFIRMED["checks"], STORE]}
+STORE: dict[str, Any] = {
+    "name": "secret_store",
+    "ok": False,
+    "code": "attest.store_mismatch",
+    "detail": "One request is missing.",
+}
+REFUTED: dict[str, Any] = {
+    **AFFIRMED,
+    "verdict": "contraindicated",
+    "valid_until": None,
+    "checks": [*AFFIRMED["checks"], STORE],
+}
 
 
 def setUpModule() -> None:

@@ -28,16 +28,16 @@ const KB: usize = 1000;
 
 /// All of them. A limit is what was measured and a little: what makes a program larger is to be seen.
 pub const PROGRAMS: [Program; 11] = [
-    Program { module: "guest", is_static: true, builds: &[("s390x", 1080 * KB), ("x86_64", 1080 * KB)] },
+    Program { module: "guest", is_static: true, builds: &[("s390x", 1150 * KB), ("x86_64", 1150 * KB)] },
     Program { module: "secret_add", is_static: true, builds: &[("s390x", 330 * KB), ("x86_64", 360 * KB)] },
     Program { module: "secret_lock", is_static: true, builds: &[("s390x", 265 * KB), ("x86_64", 295 * KB)] },
     Program { module: "secret_retrieve", is_static: true, builds: &[("s390x", 345 * KB), ("x86_64", 370 * KB)] },
-    Program { module: "ap_bind", is_static: true, builds: &[("s390x", 690 * KB), ("x86_64", 690 * KB)] },
+    Program { module: "ap_bind", is_static: true, builds: &[("s390x", 760 * KB), ("x86_64", 760 * KB)] },
     Program { module: "attest", is_static: true, builds: &[("s390x", 350 * KB), ("x86_64", 380 * KB)] },
     Program {
         module: "facts",
         is_static: true,
-        builds: &[("s390x", 415 * KB), ("x86_64", 415 * KB), ("aarch64", 385 * KB)],
+        builds: &[("s390x", 480 * KB), ("x86_64", 480 * KB), ("aarch64", 450 * KB)],
     },
     Program {
         module: "request_info",
