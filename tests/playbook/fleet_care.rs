@@ -34,6 +34,7 @@ fn a_rotation_builds_beside_the_old_requests_and_serves_guests_of_both_images() 
 
     let rotated = ok(controller, "rotate.yml", &rotation)?;
     assert!(rotated.changes().iter().all(|change| change.starts_with("localhost: ")), "{:?}", rotated.changes());
+    assert!(rotated.output.contains("1 guests: 1 changed, 0 unchanged, 0 failed"), "{}", rotated.output);
     let after = contents(&world.path("trusted"))?;
     assert!(before.iter().all(|file| after.contains(file)), "something that was there is not as it was");
     request_of(world, "image2.hdr", "key_of_guest1")?;
@@ -71,6 +72,7 @@ fn a_lost_secret_is_not_made_anew_by_a_rotation() -> Result<()> {
     let built = &play.result("localhost", "Build the requests")?["requests"];
     assert!(built.as_array().is_some_and(|all| all.iter().any(|one| one["error"]["code"] == "request.secret_missing")));
     assert!(play.output.contains("1 of 2 requests could not be built"), "{}", play.output);
+    assert!(play.output.contains("FAILED request.secret_missing, 1: guest1"), "{}", play.output);
     assert!(!world.path("trusted/secrets/cluster_key").exists());
     Ok(())
 }
@@ -208,13 +210,14 @@ impl Mixed {
         Ok(command)
     }
 
-    fn caching_playbook(&self, book: &str, arguments: &[&str]) -> Result<()> {
+    fn caching_playbook(&self, book: &str, arguments: &[&str]) -> Result<String> {
         let book = place::repository().join("playbooks").join(book);
         let output = self.caching("ansible-playbook")?.arg(book).args(arguments).output()?;
         // A guest that cannot be reached is none of the playbook's faults: 4 says only that.
         let said = [output.stdout, output.stderr].concat();
-        ensure!(matches!(output.status.code(), Some(0 | 4)), "{}", String::from_utf8_lossy(&said));
-        Ok(())
+        let said = String::from_utf8_lossy(&said).into_owned();
+        ensure!(matches!(output.status.code(), Some(0 | 4)), "{said}");
+        Ok(said)
     }
 
     fn report(&self) -> Result<Value> {
@@ -262,7 +265,8 @@ fn what_is_kept_makes_groups_and_counts_for_nothing_after_a_reboot() -> Result<(
     }
     let fleet = Mixed::new()?;
     fleet.caching_playbook("compliance.yml", &["-e", "compliance_report_only=true"])?;
-    fleet.caching_playbook("inventory.yml", &[])?;
+    let gathered = fleet.caching_playbook("inventory.yml", &[])?;
+    assert!(gathered.contains("3 guests: 0 changed, 2 unchanged, 1 failed"), "{gathered}");
     let groups = place::repository().join("playbooks/inventory/secure_execution.yml");
     let output = fleet.caching("ansible-inventory")?.arg("-i").arg(groups).arg("--list").output()?;
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

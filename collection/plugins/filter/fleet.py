@@ -50,6 +50,11 @@ def fleet_contents(planned: Any, built: Any) -> dict[str, Any]:
     return fleet.contents(planned, built)
 
 
+def fleet_built(planned: Any, built: Any) -> dict[str, Any]:
+    """See fleet_built.yml."""
+    return fleet.built_for(planned, built)
+
+
 def fleet_lost(built: Any) -> list[str]:
     """See fleet_lost.yml."""
     return fleet.lost(built)
@@ -111,7 +116,8 @@ def fleet_evidence(hosts: Any, hostvars: Any, made: Any, name: str) -> list[dict
 
 def fleet_summary(hosts: Any, hostvars: Any, name: Any, check_mode: bool = False) -> dict[str, Any]:
     """See fleet_summary.yml."""
-    results = _registered(hosts, hostvars, [name] if isinstance(name, str) else name)
+    named = [name] if isinstance(name, str) else name
+    results = named if isinstance(named, dict) else _registered(hosts, hostvars, named)
     verdicts = {host: fleet_attestation.verdict_in(host, hostvars) for host in hosts}
     return summary.summary(hosts, results, check_mode, verdicts)
 
@@ -132,6 +138,7 @@ class FilterModule:
             "fleet_plan": fleet_plan,
             "fleet_requests": fleet_requests,
             "fleet_contents": fleet_contents,
+            "fleet_built": fleet_built,
             "fleet_lost": fleet_lost,
             "fleet_held": fleet_held,
             "fleet_own": fleet_own,

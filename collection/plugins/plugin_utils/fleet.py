@@ -217,6 +217,22 @@ def _content(entry: Mapping[str, Any]) -> Json:
     return {"label": entry["label"], given: entry.get(given)}
 
 
+def built_for(planned: Mapping[str, Any], built: Mapping[str, Any]) -> dict[str, Json]:
+    """For each guest what came of its requests, as a task on it would return it: ``changed``, or ``failed`` with the first ``error``.
+
+    :param planned: what plan() returned
+    :param built: what secret_request returned for it
+    """
+    known = {entry["label"]: entry for entry in built.get("requests") or ()}
+    found: dict[str, Json] = {}
+    for host, secrets in planned["guests"].items():
+        entries = [known[secret["label"]] for secret in secrets]
+        error = next((entry.get("error") for entry in entries if entry.get("failed")), None)
+        changed = any(entry.get("changed") for entry in entries)
+        found[host] = {"changed": changed, **({"failed": True, "error": error} if error else {})}
+    return {**found, **{host: {"failed": True, "error": error} for host, error in planned["failed"].items()}}
+
+
 def lost(built: Mapping[str, Any]) -> list[str]:
     """The labels of requests that could not be built for the want of a secret."""
     entries = built.get("requests") or ()
