@@ -230,7 +230,7 @@ fn where_an_adapter_takes_fewer_queues_than_wanted_those_that_serve_stay() {
     assert_eq!(result["entries"][1]["reason"], "ap.bind_refused", "{result}");
     both["strict"] = true.into();
     let result = fails(&guest, MODULE, &both, "ap.bind_refused");
-    assert!(result["error"]["hint"].as_str().unwrap().ends_with("Of this card it holds 00.0006."), "{result}");
+    assert!(result["error"]["hint"].as_str().unwrap().ends_with("On this card it holds 00.0006."), "{result}");
 }
 
 #[test]

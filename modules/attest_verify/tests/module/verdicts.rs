@@ -250,10 +250,12 @@ fn a_key_that_verified_an_answer_is_removed_and_never_another() {
     let options = fleet.options("g1", &answer, json!({}));
     let before = fleet.files();
     let foreseen = fleet.run(&with(options.clone(), json!({"_ansible_check_mode": true, "_ansible_diff": true})));
-    assert_eq!((&foreseen["changed"], foreseen["diff"].as_array().unwrap().len()), (&json!(true), 1), "{foreseen}");
+    // The key, and the request that it belongs to.
+    assert_eq!((&foreseen["changed"], foreseen["diff"].as_array().unwrap().len()), (&json!(true), 2), "{foreseen}");
     assert_eq!(fleet.files(), before);
     let result = fleet.run(&options);
     assert_eq!((&result["changed"], fleet.path("g1.key").exists()), (&json!(true), false), "{result}");
+    assert!(!fleet.path("g1").exists(), "a request is for one answer");
     refused(&fleet.run(&options), "none", "file.missing");
 
     fleet.ask(&["g1"]);
