@@ -15,6 +15,7 @@ from typing import Any
 import browser
 import lab
 import test_compliance as rules
+from test_attestation import AFFIRMED, REFUTED
 
 NAMES = "[...document.querySelectorAll('#others tbody th')].map((cell) => cell.textContent)"
 
@@ -52,7 +53,10 @@ def large_fleet() -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """300 guests, of which every tenth fails and every tenth cannot be reached, and what is known beside."""
     guests = [rules.good(f"guest{at:03d}.prod-eu-west.example.com") for at in range(300)]
     names = [guest["host"] for guest in guests]
+    for guest in guests:
+        guest["proof"] = {"asked": True, "verdict": AFFIRMED}
     for at in range(0, 300, 10):
+        guests[at]["proof"]["verdict"] = REFUTED
         guests[at]["answer"]["steps"][2:4] = [
             rules.step("verify", "failed", False, "uv.secret_missing"),
             rules.step("lock", "failed", False, "uv.locked_incomplete"),
