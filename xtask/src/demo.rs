@@ -11,7 +11,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 
-/// Shows what guests refuse, provisions two of them, runs the same again, reboots one and runs it a third time.
+/// Shows what guests refuse, provisions two of them, runs the same again, reboots one and runs it a third time,
+/// and last finds out that somebody has tampered with one.
 ///
 /// # Errors
 /// If anything is not as it must be: the demonstration is checked, not only shown.
@@ -30,6 +31,7 @@ pub fn demo() -> Result<()> {
         show(&play);
         transcript.push(json!({"run": title, "tasks": tasks(&play)}));
         ensure!(play.ok, "the playbook failed:\n{}", play.output);
+        ensure!(play.output.contains("proved by attestation: 2 of 2"), "a guest is not proved:\n{}", play.output);
         Ok(play)
     };
     let fresh = provision("First run: playbooks/provision.yml on fresh guests")?;
@@ -47,6 +49,7 @@ pub fn demo() -> Result<()> {
     }
     table(&hardware);
     ensure!(hardware.values().all(|state| state["locked"] == true), "a store is not locked");
+    transcript.push(json!({"run": "tampered", "tasks": tampered(&fleet)?}));
     println!("\nWhat was shown, and checked on the way:");
     for (at, line) in SHOWN.iter().enumerate() {
         println!("    {}. {line}", at + 1);
@@ -59,7 +62,7 @@ pub fn demo() -> Result<()> {
 }
 
 /// What the demonstration shows; each is checked, or it fails.
-const SHOWN: [&str; 7] = [
+const SHOWN: [&str; 8] = [
     "A request opens only on the machine whose host key it was built for.",
     "A request is accepted only in a guest of the image that it was built for.",
     "A store is locked only when it holds the required secrets, because only a reboot unlocks it.",
@@ -67,7 +70,25 @@ const SHOWN: [&str; 7] = [
     "The guests share the cluster's key; each also has its own key.",
     "The same run again changed nothing.",
     "A rebooted guest was repaired, and the other one was left alone.",
+    "In each run both guests proved their state; a store that accepted one more request was found out, and what it accepted.",
 ];
+
+/// Somebody adds a secret to a guest before it is provisioned, where nothing else would object.
+fn tampered(fleet: &Fleet) -> Result<Vec<Value>> {
+    fleet.second.reboot()?;
+    let foreign = e2e::request_of(&fleet.world, "image.hdr", "key_of_guest1")?;
+    fleet.second.module("secret_add", &json!({"path": foreign}))?;
+    let title = "Fourth run: somebody has added a secret to guest2 first";
+    let play =
+        step(title, || fleet.controller.playbook("provision.yml", &["-e", "provision_lock_exact=false", "--diff"]))?;
+    ensure!(!play.ok && play.output.contains("proved by attestation: 1 of 2"), "nobody noticed:\n{}", play.output);
+    let lines = play.output.lines().map(|line| line.trim().trim_matches(['"', ',']));
+    let told: Vec<_> =
+        lines.skip_while(|line| !line.starts_with("proved by")).take_while(|line| *line != "]").collect();
+    ensure!(told.iter().any(|line| line.starts_with("FAILED attest.store_mismatch")), "{told:?}");
+    told.iter().for_each(|line| println!("    {line}"));
+    Ok(tasks(&play))
+}
 
 /// What guests refuse while they are still empty.
 fn refusals(fleet: &Fleet) -> Result<Vec<Value>> {
