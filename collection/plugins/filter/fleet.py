@@ -118,13 +118,12 @@ def fleet_summary(hosts: Any, hostvars: Any, name: Any, check_mode: bool = False
     """See fleet_summary.yml."""
     named = [name] if isinstance(name, str) else name
     results = named if isinstance(named, dict) else _registered(hosts, hostvars, named)
-    verdicts = {host: fleet_attestation.verdict_in(host, hostvars) for host in hosts}
-    return summary.summary(hosts, results, check_mode, verdicts)
+    return summary.summary(hosts, results, check_mode, fleet_attestation.verdicts_in(hosts, hostvars))
 
 
 def fleet_unproved(hosts: Any, hostvars: Any) -> list[str]:
     """See fleet_unproved.yml."""
-    verdicts = {host: fleet_attestation.verdict_in(host, hostvars) for host in hosts}
+    verdicts = fleet_attestation.verdicts_in(hosts, hostvars)
     return [host for host, verdict in verdicts.items() if verdict and fleet_attestation.fault_of(verdict)]
 
 

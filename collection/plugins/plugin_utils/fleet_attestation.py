@@ -54,7 +54,7 @@ def asked(hosts: Iterable[str], hostvars: Any, made: Mapping[str, Any]) -> dict[
     :param hosts: the guests
     :param made: what attest_request returned
     """
-    entries = {entry.get("label"): entry for entry in mapping(made).get("requests") or () if isinstance(entry, Mapping)}
+    entries = _by_label(made, "requests")
     found = {}
     for host in hosts:
         content = mapping(entries.get(host)).get("content")
@@ -77,7 +77,7 @@ def evidence(answers: Mapping[str, Any], hostvars: Any, made: Mapping[str, Any])
     :param answers: for each guest what the module guest returned
     :param made: what attest_request returned
     """
-    sent = {entry.get("label"): entry for entry in mapping(made).get("requests") or () if isinstance(entry, Mapping)}
+    sent = _by_label(made, "requests")
     found = []
     for host, answer in answers.items():
         given, request = attestation(answer), mapping(sent.get(host))
@@ -126,24 +126,43 @@ def verdict_on(host: str, answer: Any, judged: Any, made: Any) -> Json | None:
     :param judged: what attest_verify returned for all of them
     :param made: what attest_request returned for all of them
     """
-    request = _labelled(made, "requests", host)
+    requests, responses = _by_label(made, "requests"), _by_label(judged, "responses")
+    return _verdict(host, answer, judged, requests, responses)
+
+
+def _verdict(
+    host: str, answer: Any, judged: Any, requests: Mapping[Any, Any], responses: Mapping[Any, Any]
+) -> Json | None:
+    request = mapping(requests.get(host))
     if request.get("failed"):
         return _none(host, mapping(request.get("error")))
     if attestation(answer) is None:
         return None
-    found = _labelled(judged, "responses", host)
-    if found:
+    if found := responses.get(host):
         return dict(found)
     error = mapping(mapping(judged).get("error"))
     return _none(host, error or {"detail": mapping(judged).get("msg")})
 
 
-def verdict_in(host: str, hostvars: Any) -> Json | None:
-    """As verdict_on(), from what the playbooks have registered: of a guest that was part of a batch, in that batch."""
-    variables = hostvars.raw_get(host)
-    trusted = _trusted(variables, hostvars)
-    judged = variables.get("fleet_verdicts", trusted.get("fleet_verdicts"))
-    return verdict_on(host, variables.get("guest_result"), judged, trusted.get("fleet_challenged"))
+def verdicts_in(hosts: Iterable[str], hostvars: Any) -> dict[str, Json | None]:
+    """As verdict_on() for each host, from what the playbooks have registered: of a guest that was part of a batch, in that batch."""
+    found = {}
+    # Each result is put in order by label once, however many guests are in it. It is kept, so that its id stays its own.
+    ordered: dict[tuple[int, str], tuple[Any, Mapping[Any, Any]]] = {}
+
+    def by_label(result: Any, list_of: str) -> Mapping[Any, Any]:
+        key = (id(result), list_of)
+        if key not in ordered:
+            ordered[key] = (result, _by_label(result, list_of))
+        return ordered[key][1]
+
+    for host in hosts:
+        variables = hostvars.raw_get(host)
+        trusted = _trusted(variables, hostvars)
+        made, judged = trusted.get("fleet_challenged"), variables.get("fleet_verdicts", trusted.get("fleet_verdicts"))
+        requests, responses = by_label(made, "requests"), by_label(judged, "responses")
+        found[host] = _verdict(host, variables.get("guest_result"), judged, requests, responses)
+    return found
 
 
 def proofs(hosts: Iterable[str], hostvars: Any) -> tuple[list[str] | None, dict[str, Json | None]]:
@@ -152,8 +171,9 @@ def proofs(hosts: Iterable[str], hostvars: Any) -> tuple[list[str] | None, dict[
     made = _trusted(hostvars.raw_get(hosts[0]), hostvars).get("fleet_challenged") if hosts else None
     if made is None:
         return None, {}
-    asked = [host for host in hosts if _labelled(made, "requests", host)]
-    return asked, {host: verdict_in(host, hostvars) for host in asked}
+    requests = _by_label(made, "requests")
+    asked = [host for host in hosts if host in requests]
+    return asked, verdicts_in(asked, hostvars)
 
 
 def _trusted(variables: Mapping[str, Any], hostvars: Any) -> Mapping[str, Any]:
@@ -162,10 +182,11 @@ def _trusted(variables: Mapping[str, Any], hostvars: Any) -> Mapping[str, Any]:
     return hostvars.raw_get(names[0]) if names[0] else {}
 
 
-def _labelled(result: Any, list_of: str, label: str) -> Mapping[str, Any]:
+def _by_label(result: Any, list_of: str) -> dict[Any, Mapping[str, Any]]:
+    """The entries of a result by their labels, the first of each."""
     entries = mapping(result).get(list_of)
-    found = (mapping(entry) for entry in (entries if isinstance(entries, list) else ()))
-    return next((entry for entry in found if entry.get("label") == label), {})
+    found = [entry for entry in (entries if isinstance(entries, list) else ()) if isinstance(entry, Mapping)]
+    return {entry["label"]: entry for entry in reversed(found) if isinstance(entry.get("label"), str)}
 
 
 def _none(host: str, error: Mapping[str, Any]) -> Json:
