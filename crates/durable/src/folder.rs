@@ -297,14 +297,8 @@ pub fn settle(path: &Path) -> Result<()> {
 mod tests {
     use super::*;
     use crate::replace;
+    use crate::tests::names;
     use std::os::unix::fs::PermissionsExt as _;
-
-    fn names(dir: &Path) -> Vec<String> {
-        let mut names: Vec<_> =
-            fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
-        names.sort();
-        names
-    }
 
     #[test]
     fn folders_that_are_missing_are_made_private_and_those_that_exist_are_left() {

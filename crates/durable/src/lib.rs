@@ -147,7 +147,8 @@ mod tests {
 
     fault::codes! { NOT_OURS = "test.not_ours", "Something else is there."; }
 
-    fn names(dir: &Path) -> Vec<String> {
+    /// What is in a folder.
+    pub fn names(dir: &Path) -> Vec<String> {
         let mut names: Vec<_> =
             fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
         names.sort();
