@@ -79,10 +79,13 @@ echo "{\\"changed\\": true, \\"msg\\": \\"$c $d $n\\", \\"diff\\": [{\\"before\\
         ).stdout  # fmt: skip
         variables = self.root / "vars.yml"
         variables.write_text(f"it: {encrypted}")
-        arguments = self.echoed(
-            {ADD: {"content": "{{ it }}"}}, vars_files=[str(variables)], args=("--vault-password-file", str(password))
-        )
-        self.assertEqual(arguments, {"content": "hidden"})
+        # In words, because ansible-core 2.22 masks such values in all that it shows.
+        self.binary("secret_add", """args=$(cat)
+case $args in *'"content": "hidden"'*) w=arrived;; esac
+echo "{\\"changed\\": false, \\"msg\\": \\"$w\\"}"
+""")  # fmt: skip
+        options = {"vars_files": [str(variables)], "args": ("--vault-password-file", str(password))}
+        self.assertEqual(self.one({ADD: {"content": "{{ it }}"}}, **options)["msg"], "arrived")
 
     def test_arguments_never_lie_on_the_targets_disk(self) -> None:
         self.binary("secret_add", "cat >/dev/null\n" + 'echo "{\\"changed\\": false}"')

@@ -230,6 +230,8 @@ impl Controller {
             .envs(Self::plugins()?)
             .env("ANSIBLE_CALLBACK_PLUGINS", place::repository().join("tests/ansible/callback_plugins"))
             .env("ANSIBLE_CALLBACKS_ENABLED", "recorder")
+            // What reached a module is what tests look at; from 2.21 on, Ansible has to be asked for it.
+            .env("ANSIBLE_INJECT_INVOCATION", "true")
             .env("ANSIBLE_NOCOLOR", "true")
             .env("LC_ALL", "C.UTF-8");
         Ok(command)

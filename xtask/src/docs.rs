@@ -58,7 +58,7 @@ fn generate() -> Result<Vec<(PathBuf, String)>> {
     let collection = place::repository().join("collection");
     let mut codes: BTreeMap<_, _> =
         codes::CONTROLLER.map(|(code, meaning)| (code.to_owned(), meaning.to_owned())).into();
-    let (mut result_keys, mut options) = (String::new(), String::new());
+    let (mut result_keys, mut options, mut secrets) = (String::new(), String::new(), String::new());
     for (module, described) in MODULES.iter().zip(&modules) {
         let stub = stub(module, described)?;
         files.push(module_pages::page(module, &stub)?);
@@ -70,17 +70,26 @@ fn generate() -> Result<Vec<(PathBuf, String)>> {
             writeln!(result_keys, "        \"{key}\",")?;
         }
         writeln!(result_keys, "    ),")?;
+        let all = properties(&described["options"]);
+        let masked: Vec<_> = all.iter().filter(|(_, schema)| schema["no_log"] == true).collect();
         writeln!(options, "    \"{module}\": (")?;
-        for option in described["options"]["properties"].as_object().into_iter().flatten() {
-            writeln!(options, "        \"{}\",", option.0)?;
+        for (name, _) in &all {
+            writeln!(options, "        \"{name}\",")?;
         }
         writeln!(options, "    ),")?;
+        if !masked.is_empty() {
+            writeln!(secrets, "    \"{module}\": (")?;
+            for (name, _) in masked {
+                writeln!(secrets, "        \"{name}\",")?;
+            }
+            writeln!(secrets, "    ),")?;
+        }
         for code in list(&described["codes"]) {
             codes.insert(text(&code["code"]), text(&code["meaning"]));
         }
     }
     files.push((collection.join("plugins/plugin_utils/results.py"), results(&result_keys)));
-    files.push((collection.join("plugins/plugin_utils/options.py"), options_of(&options)));
+    files.push((collection.join("plugins/plugin_utils/options.py"), options_of(&options, &secrets)));
     files.push((collection.join("docs/error-codes.md"), error_codes(&codes)?));
     Ok(files)
 }
@@ -92,9 +101,11 @@ fn results(keys: &str) -> String {
     )
 }
 
-fn options_of(names: &str) -> String {
+fn options_of(names: &str, secrets: &str) -> String {
     format!(
-        "{HEAD}\"\"\"The options that each module has.\"\"\"\n\nfrom __future__ import annotations\n\nOPTIONS: dict[str, tuple[str, ...]] = {{\n{names}}}\n"
+        "{HEAD}\"\"\"The options that each module has.\"\"\"\n\nfrom __future__ import annotations\n\nOPTIONS: dict[str, tuple[str, ...]] = {{\n{names}}}\n\n\
+         # Those whose value is a secret, for a module that has any; entries of its lists may have them, too.\n\
+         SECRET_OPTIONS: dict[str, tuple[str, ...]] = {{\n{secrets}}}\n"
     )
 }
 

@@ -71,8 +71,9 @@ fn execution_environment(tools: &Tools) -> Result<()> {
     let (folder, dist) = (root.join("execution-environment"), root.join("target/dist"));
     fs::create_dir_all(&folder)?;
     fs::create_dir_all(&dist)?;
-    let name = "execution-environment.yml";
-    fs::copy(place::repository().join("execution-environment").join(name), folder.join(name))?;
+    for name in ["execution-environment.yml", "requirements.txt"] {
+        fs::copy(place::repository().join("execution-environment").join(name), folder.join(name))?;
+    }
     fs::copy(place::tarball()?, dist.join(place::tarball_name()))?;
     let context = root.join("context");
     tools.run("ansible-builder", &["create", "--context", context.to_str().context("not UTF-8")?], &folder)?;
@@ -80,7 +81,9 @@ fn execution_environment(tools: &Tools) -> Result<()> {
     let wanted = fs::read_to_string(context.join("_build/requirements.yml"))?;
     let tarball = format!("collection/{}", place::tarball_name());
     ensure!(wanted.contains(&tarball), "the execution environment does not install {tarball}: {wanted}");
-    ensure!(context.join("_build").join(&tarball).is_file(), "{tarball} is not in the build context");
+    for file in [tarball.as_str(), "python/requirements.txt"] {
+        ensure!(context.join("_build").join(file).is_file(), "{file} is not in the build context");
+    }
     Ok(())
 }
 

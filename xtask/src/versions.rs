@@ -16,7 +16,7 @@ struct Version {
 }
 
 static VERSIONS: [Version; 2] =
-    [Version { name: "oldest", pythons: (3, 11)..=(3, 13) }, Version { name: "newest", pythons: (3, 12)..=(3, 14) }];
+    [Version { name: "oldest", pythons: (3, 11)..=(3, 13) }, Version { name: "newest", pythons: (3, 13)..=(3, 15) }];
 
 /// What every run of `cargo xtask test` tries with each: the collection from its tarball, all the way over SSH where that
 /// can be; check mode; what a guest prints, which Ansible is not to obey; what Ansible itself refuses.
@@ -112,5 +112,6 @@ mod tests {
         assert!(text("collection/README.md").contains(&tested), "{tested}");
         let required = format!("requires_ansible: \">={oldest}\"\n");
         assert!(text("collection/meta/runtime.yml").contains(&required), "{required}");
+        assert_eq!(pinned("execution-environment/requirements.txt"), newest);
     }
 }

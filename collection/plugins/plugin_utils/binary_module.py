@@ -26,6 +26,7 @@ from . import target_output, target_script
 from .binaries import Build, builds_of
 from .controller_files import MISSING, as_list, with_contents
 from .failure import Failure
+from .masking import register_secrets_of
 from .options import OPTIONS
 from .results import RESULT_KEYS
 from .text import printable
@@ -72,6 +73,7 @@ class BinaryModule(ActionBase):
     def _arguments(self, task_vars: dict[str, Any], not_yet: list[Failure] | None) -> tuple[dict[str, Any], bytes]:
         """The options as they are given, and all that goes to the module."""
         given, variables = self._with_variables(dict(self._task.args), task_vars)
+        register_secrets_of(self.MODULE, given)
         args = with_contents(self.MODULE, given, self._find_file, not_yet)
         self._update_module_args(f"seguest.pv.{self.MODULE}", args, task_vars)
         if variables := {**self._variables_of_role(task_vars), **variables}:

@@ -184,3 +184,11 @@ OPTIONS: dict[str, tuple[str, ...]] = {
         "yaml_file",
     ),
 }
+
+# Those whose value is a secret, for a module that has any; entries of its lists may have them, too.
+SECRET_OPTIONS: dict[str, tuple[str, ...]] = {
+    "secret_request": (
+        "secret",
+        "secret_key_passphrase",
+    ),
+}

@@ -18,6 +18,9 @@ pub struct Context {
     pub check_mode: bool,
     /// The result should show what changes.
     pub diff: bool,
+    /// The result should repeat the options. ansible-core 2.21 and later say so for each task (setting `INJECT_INVOCATION`);
+    /// earlier ones always want it.
+    pub invocation: bool,
 }
 
 /// A JSON value that is wiped when dropped, for it may hold secrets.
@@ -36,6 +39,9 @@ pub(crate) struct Args {
     /// The names of the variables that options were taken from, by option.
     variables: BTreeMap<String, String>,
 }
+
+/// By this key ansible-core says [`Context::invocation`] (its `lib/ansible/plugins/action/__init__.py`).
+const INVOCATION: &str = "_ansible_inject_invocation";
 
 /// By this key the collection's action plugin hands over [`Args::variables`].
 const VARIABLES: &str = "_ansible_seguest_variables";
@@ -94,7 +100,11 @@ fn from_json(text: &[u8]) -> Result<Args> {
         .map_err(|e| no_object(format!("line {}, column {}", e.line(), e.column())))?;
     let Value::Object(map) = &mut options.0 else { return Err(no_object("they have another type".into())) };
     let word = |map: &Map<String, Value>, key: &str| map.get(key).is_some_and(|value| de::as_bool(value) == Some(true));
-    let context = Context { check_mode: word(map, "_ansible_check_mode"), diff: word(map, "_ansible_diff") };
+    let context = Context {
+        check_mode: word(map, "_ansible_check_mode"),
+        diff: word(map, "_ansible_diff"),
+        invocation: !map.contains_key(INVOCATION) || word(map, INVOCATION),
+    };
     let name = |(option, variable): (&String, &Value)| {
         Some((option.clone(), variable.as_str().filter(|text| is_a_name(text))?.to_owned()))
     };
@@ -138,7 +148,15 @@ mod tests {
         );
         let (options, context) = args.unwrap().parse::<Options>().unwrap();
         assert_eq!(options, Options { name: "x".into() });
-        assert_eq!(context, Context { check_mode: true, diff: true });
+        assert_eq!(context, Context { check_mode: true, diff: true, invocation: true });
+    }
+
+    #[test]
+    fn options_are_repeated_unless_ansible_asks_for_a_result_without_them() {
+        let wanted = |text: &str| from_json(text.as_bytes()).unwrap().context.invocation;
+        assert!(wanted("{}"));
+        assert!(wanted(r#"{"_ansible_inject_invocation": true}"#));
+        assert!(!wanted(r#"{"_ansible_inject_invocation": false}"#));
     }
 
     #[test]

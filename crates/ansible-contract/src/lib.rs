@@ -98,7 +98,7 @@ pub fn run<M: Module>() -> ExitCode {
         Err(fault) => (outcome::print(&Failure::<M::Report>::from(fault).printed(false, None)), true),
         Ok((options, context)) => {
             // As text, which is much smaller than the values that it is made of.
-            let invocation = serde_json::value::to_raw_value(&options).ok();
+            let invocation = context.invocation.then(|| serde_json::value::to_raw_value(&options).ok()).flatten();
             match M::run(options, &context) {
                 Ok(outcome) => (outcome::print(&outcome.printed(context.diff, invocation.as_deref())), false),
                 Err(failure) => {
