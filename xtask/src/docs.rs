@@ -1,9 +1,10 @@
 //! Documentation generated from the Rust types: what ansible-doc reads, which results the action plugins let pass,
-//! the list of error codes; and the pages of rows.
+//! the list of error codes; the pages of rows, and that of protections.
 
 use crate::chore::{quietly, step};
+use crate::named_tests::NamedTests;
 use crate::prepare::MODULES;
-use crate::{build, codes, module_pages, rows, yaml_lines};
+use crate::{build, codes, module_pages, protections, rows, yaml_lines};
 use anyhow::{Context, Result, bail, ensure};
 use e2e::place;
 use serde_json::{Map, Value, json};
@@ -47,7 +48,9 @@ pub fn check() -> Result<()> {
 
 fn generate() -> Result<Vec<(PathBuf, String)>> {
     // First, for they need no build.
-    let mut files = Vec::from(rows::pages()?);
+    let tests = NamedTests::of_repository(place::repository())?;
+    let mut files = Vec::from(rows::pages(&tests)?);
+    files.push(protections::page(&tests)?);
     codes::check()?;
     step("Building the program that describes the modules", build::for_tests)?;
     let output = quietly(&mut std::process::Command::new(place::binary("describe")?))?;

@@ -2,13 +2,14 @@
 //! that a side rests on, and the tests that show it. A row that nothing shows is an error, and so is a test that is named
 //! and does not exist.
 
-use anyhow::{Context, Result, bail, ensure};
+use crate::named_tests::{NamedTests, Test};
+use anyhow::{Context, Result, ensure};
 use e2e::place;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 const CATALOGUE: &str = "rows.yaml";
 const PAGE: &str = "ROWS.md";
@@ -35,32 +36,23 @@ verdicts, and of the files and options of IBM's pvsecret and pvattest, in the pr
 const SCENARIOS: &str = "tests/guest/scenarios.yaml";
 /// Its example names every switch, and a test of the simulator keeps it so.
 const SIMULATOR: &str = "crates/guest-sim/README.md";
-/// Folders with Rust sources.
-const SOURCES: [&str; 4] = ["crates", "modules", "tests", "xtask"];
 
 /// The pages of rows with their paths.
 ///
 /// # Errors
 /// Rows that nothing shows, tests and rows that are named and do not exist, and files that cannot be read.
-pub fn pages() -> Result<[(PathBuf, String); 2]> {
+pub fn pages(tests: &NamedTests) -> Result<[(PathBuf, String); 2]> {
     let root = place::repository();
     let read = |path: &str| fs::read_to_string(root.join(path)).with_context(|| path.to_owned());
-    let mut tests = Vec::new();
-    for folder in SOURCES {
-        collect_tests(root, &root.join(folder), &mut tests)?;
-    }
     let parse = |folder: &str, scenarios: &str| {
         let path = format!("{folder}/{CATALOGUE}");
-        Catalogue::parse(&read(&path)?, scenarios, &tests).context(path)
+        Catalogue::parse(&read(&path)?, scenarios, tests).context(path)
     };
     let (guest, request) = (parse(GUEST.0, &read(SCENARIOS)?)?, parse(REQUEST.0, "[]")?);
     guest.has_every_switch(&read(SIMULATOR)?)?;
     let path = |folder: &str| root.join(folder).join(PAGE);
     Ok([(path(GUEST.0), guest.page(GUEST.1)?), (path(REQUEST.0), request.page(REQUEST.1)?)])
 }
-
-/// A test: its file below the repository without `.rs`, and its name.
-type Test = (String, String);
 
 struct Row {
     id: String,
@@ -74,7 +66,7 @@ struct Catalogue {
 }
 
 impl Catalogue {
-    fn parse(catalogue: &str, scenarios: &str, tests: &[Test]) -> Result<Self> {
+    fn parse(catalogue: &str, scenarios: &str, tests: &NamedTests) -> Result<Self> {
         let mut cases = cases_by_row(scenarios)?;
         let sections: Vec<Value> = serde_yaml::from_str(catalogue)?;
         let (mut seen, mut wrong) = (BTreeSet::new(), Vec::new());
@@ -82,7 +74,7 @@ impl Catalogue {
             let [id, says] = ["id", "says"].map(|key| row[key].as_str().unwrap_or_default().to_owned());
             let mut found = Vec::new();
             for name in row["tests"].as_array().into_iter().flatten() {
-                match find(tests, name.as_str().unwrap_or_default()) {
+                match tests.find(name.as_str().unwrap_or_default()) {
                     Ok(test) => found.push(test.clone()),
                     Err(why) => wrong.push(format!("{id}: {why}")),
                 }
@@ -132,7 +124,7 @@ impl Catalogue {
         for (title, rows) in &self.sections {
             writeln!(page, "\n## {title}\n\n| row | rule | shown by |\n| --- | --- | --- |")?;
             for Row { id, says, tests, scenarios } in rows {
-                let tests = tests.iter().map(|(file, name)| format!("[{}](../../{file}.rs)::`{name}`", short(file)));
+                let tests = tests.iter().map(|test| test.link("../.."));
                 let scenarios = scenarios.iter().map(|case| format!("scenario `{case}`"));
                 let shown: Vec<_> = tests.chain(scenarios).collect();
                 writeln!(page, "| `{id}` | {} | {} |", says.replace('|', "\\|"), shown.join(", "))?;
@@ -162,70 +154,15 @@ fn cases_by_row(scenarios: &str) -> Result<BTreeMap<String, Vec<String>>> {
     Ok(by_row)
 }
 
-/// The end of a file's path that tells it from others of its name.
-fn short(file: &str) -> String {
-    let parts: Vec<_> = file.split('/').collect();
-    let crate_name = (parts.len() > 2 && parts[0] != "tests").then(|| parts[1]);
-    let last = parts.last().copied().unwrap_or_default();
-    crate_name.map_or_else(|| last.to_owned(), |name| format!("{name}/{last}"))
-}
-
-/// The one test of a name, or of a name behind the end of its file's path: `uv/tests::name`.
-fn find<'a>(tests: &'a [Test], wanted: &str) -> std::result::Result<&'a Test, String> {
-    let (file, name) = wanted.rsplit_once("::").unwrap_or(("", wanted));
-    let ends = |path: &str| {
-        file.is_empty() || path.strip_suffix(file).is_some_and(|rest| rest.is_empty() || rest.ends_with('/'))
-    };
-    let mut found = tests.iter().filter(|(path, test)| test == name && ends(path));
-    match (found.next(), found.next()) {
-        (Some(test), None) => Ok(test),
-        (None, _) => Err(format!("there is no test {wanted}")),
-        (Some((first, _)), Some((second, _))) => {
-            Err(format!("{wanted} is a test in {first} and in {second}: write the end of its file's path before it"))
-        }
-    }
-}
-
-fn collect_tests(root: &Path, folder: &Path, tests: &mut Vec<Test>) -> Result<()> {
-    let mut entries: Vec<_> = fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<Result<_>>()?;
-    entries.sort();
-    for path in entries {
-        if path.is_dir() {
-            collect_tests(root, &path, tests)?;
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            let Ok(file) = path.with_extension("").strip_prefix(root).map(|file| file.display().to_string()) else {
-                bail!("{} is outside the repository", path.display());
-            };
-            tests.extend(test_names(&fs::read_to_string(&path)?).into_iter().map(|name| (file.clone(), name)));
-        }
-    }
-    Ok(())
-}
-
-/// The functions of a source that are run as tests. One that is ignored shows nothing.
-fn test_names(source: &str) -> Vec<String> {
-    let (mut names, mut is_test, mut ignored) = (Vec::new(), false, false);
-    for line in source.lines().map(str::trim_start) {
-        is_test |= line == "#[test]";
-        ignored |= line.starts_with("#[ignore");
-        if let Some(rest) = line.strip_prefix("fn ") {
-            let name = rest.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or_default();
-            names.extend((is_test && !ignored).then(|| name.to_owned()));
-            (is_test, ignored) = (false, false);
-        }
-    }
-    names
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::named_tests::tests::made_up;
 
     fn parse(rows: &str, scenarios: &str) -> std::result::Result<Catalogue, String> {
-        let test = |(file, name): (&str, &str)| (file.to_owned(), name.to_owned());
-        let tests = [("crates/a/src/tests", "one"), ("crates/b/src/tests", "one"), ("tests/guest/c", "two")];
+        let tests = made_up([("crates/a/src/tests", "one"), ("crates/b/src/tests", "one"), ("tests/guest/c", "two")]);
         let catalogue = format!("- section: All\n  rows:\n{rows}");
-        Catalogue::parse(&catalogue, scenarios, &tests.map(test)).map_err(|error| format!("{error:#}"))
+        Catalogue::parse(&catalogue, scenarios, &tests).map_err(|error| format!("{error:#}"))
     }
 
     fn refused(rows: &str, scenarios: &str, why: &str) {
@@ -247,8 +184,6 @@ mod tests {
     fn a_row_that_nothing_shows_and_a_test_that_does_not_exist_are_refused() {
         refused("    - {id: x, says: A.}", "[]", "x: no test shows it");
         refused("    - {id: x, says: A., tests: [three]}", "[]", "there is no test three");
-        refused("    - {id: x, says: A., tests: [d::two]}", "[]", "there is no test d::two");
-        refused("    - {id: x, says: A., tests: [one]}", "[]", "one is a test in crates/a/src/tests and in");
         refused("    - {id: x, says: A., tests: [two]}\n    - {id: x, says: B., tests: [two]}", "[]", "two rows");
         refused("    - {id: x, says: A., test: [two]}", "[]", "a row has");
         refused("    - {id: x, says: A., tests: [two]}", "- {id: s, rows: [z]}", "s: there is no row z");
@@ -261,11 +196,5 @@ mod tests {
         let readme = |switches: &str| format!("# x\n```yaml\nswitches: {switches}\n```\n");
         assert!(catalogue.has_every_switch(&readme("{a: true}")).is_ok());
         assert!(catalogue.has_every_switch(&readme("{a: true, b: 1}")).unwrap_err().to_string().contains("\"b\""));
-    }
-
-    #[test]
-    fn what_is_no_test_or_ignored_is_not_counted() {
-        let source = "fn a() {}\n#[test]\n#[allow(x)]\nfn b() {}\nfn c() {}\n#[test]\n#[ignore]\nfn d() {}\n    #[test]\n    fn e() {}\n// #[test]\nfn f() {}";
-        assert_eq!(test_names(source), ["b", "e"]);
     }
 }
