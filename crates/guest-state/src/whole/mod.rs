@@ -2,12 +2,16 @@
 //! changed. In check mode the plan is the verdict on the guest.
 
 mod machine;
+#[cfg(test)]
+mod model;
 mod observe;
 mod plan;
 #[cfg(test)]
 mod properties;
 mod report;
 mod run;
+#[cfg(test)]
+mod schedules;
 mod steps;
 
 pub use machine::{Machine, codes};
