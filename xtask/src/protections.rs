@@ -16,7 +16,7 @@ const HEAD: &str = "\
 
 What somebody could try, what guards against it, and what remains. The tests named under *Shown by* are in the project's source;
 each shows its guard at work. Whatever depends on the real ultravisor was tested with a simulated one (see the project's
-README).
+README). Limits of size and number are on a [page of their own](limits.md).
 ";
 
 /// Those who could try the same things.

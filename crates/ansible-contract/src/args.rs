@@ -1,6 +1,6 @@
 //! The arguments file: one flat JSON object of options and Ansible's own `_ansible_*` keys.
 
-use crate::{codes, de};
+use crate::{codes, de, values};
 use fault::{Fault, Result};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -90,6 +90,10 @@ pub fn parse_arguments<O: DeserializeOwned>(text: &[u8]) -> Result<(O, Context)>
 }
 
 fn from_json(text: &[u8]) -> Result<Args> {
+    if values::are_too_many(text) {
+        return Err(Fault::new(codes::UNREADABLE, format!("The arguments contain more than {} values.", values::MAX))
+            .hint("Split the task into several."));
+    }
     let no_object = |what: String| {
         Fault::new(codes::UNREADABLE, format!("The arguments are not one JSON object: {what}."))
             .hint("Give the module's options as JSON, such as {\"name\": \"value\"}; Ansible does that automatically.")
@@ -141,6 +145,12 @@ mod tests {
         name: String,
     }
 
+    #[derive(Deserialize, Debug)]
+    struct Lists {
+        #[expect(dead_code, reason = "only refusals are looked at")]
+        a: Vec<Value>,
+    }
+
     #[test]
     fn ansibles_own_keys_set_the_context_and_are_never_options() {
         let args = from_json(
@@ -149,6 +159,15 @@ mod tests {
         let (options, context) = args.unwrap().parse::<Options>().unwrap();
         assert_eq!(options, Options { name: "x".into() });
         assert_eq!(context, Context { check_mode: true, diff: true, invocation: true });
+    }
+
+    #[test]
+    fn arguments_of_millions_of_values_are_refused_as_json_and_in_a_text() {
+        let list = format!("[{}0]", "0,".repeat(values::MAX));
+        for value in [list.clone(), format!("\"{list}\"")] {
+            let fault = parse_arguments::<Lists>(format!(r#"{{"a": {value}}}"#).as_bytes()).unwrap_err();
+            assert!(fault.detail.contains("more than 2000000 values"), "{fault}");
+        }
     }
 
     #[test]

@@ -22,6 +22,7 @@ mod nearest;
 mod outcome;
 mod path;
 mod types;
+mod values;
 
 pub use args::{Context, parse_arguments};
 pub use base64_text::{from_base64, to_base64};

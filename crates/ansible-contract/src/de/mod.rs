@@ -13,6 +13,7 @@ use crate::{
     args::Wiped,
     codes,
     types::{HEX_MARK, NAME_MARK},
+    values,
 };
 use serde::de::{self, DeserializeOwned, DeserializeSeed, Deserializer, IntoDeserializer, Visitor};
 use serde_json::Value;
@@ -118,6 +119,9 @@ impl<'a> Lenient<'a> {
 }
 
 fn from_json(text: &str) -> Result<Value, Error> {
+    if values::are_too_many(text.as_bytes()) {
+        return Err(Error::new(codes::INVALID, format!("contains more than {} values", values::MAX)));
+    }
     serde_json::from_str(text).map_err(|e| {
         let place = format!("line {}, column {}", e.line(), e.column());
         Error::new(

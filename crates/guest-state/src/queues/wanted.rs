@@ -56,12 +56,21 @@ impl Wanted {
     }
 }
 
+/// As many entries are taken. An AP bus has room for 65,536 queues, but no machine gives that many to one guest, and the best
+/// assignment takes time that grows with the square of the entries.
+const MOST: usize = 4096;
+
 /// Checks the entries of the option `option`. All fields are trimmed, as pvapconfig does it; of a field that is empty then
 /// nothing is known.
 ///
 /// # Errors
-/// [`codes::ENTRY_INVALID`], naming entry and field.
+/// [`codes::ENTRY_INVALID`], naming entry and field, or that there are too many.
 pub fn check(option: &str, entries: &[Entry]) -> Result<Vec<Wanted>> {
+    if entries.len() > MOST {
+        let detail = format!("{option} has {} entries; at most {MOST} are taken.", entries.len());
+        return Err(Fault::new(codes::ENTRY_INVALID, detail)
+            .hint("Remove the entries that are not for this guest: each entry is for one of its queues."));
+    }
     let check = |(at, entry): (usize, &Entry)| {
         let name = entry.name.as_ref().map_or_else(String::new, |name| format!(" ({})", name.trim()));
         let called = format!("{option}[{at}]{name}");
@@ -150,6 +159,14 @@ fn generation(text: &str) -> std::result::Result<u32, String> {
 mod tests {
     use super::*;
     use crate::queues::config::parse;
+
+    #[test]
+    fn thousands_of_entries_are_taken_and_one_more_than_that_is_refused() {
+        let accelerators = |count| vec![Entry { mode: Some("accel".into()), ..Entry::default() }; count];
+        assert_eq!(check("queues", &accelerators(MOST)).unwrap().len(), MOST);
+        let fault = check("queues", &accelerators(MOST + 1)).unwrap_err();
+        assert_eq!(fault.detail, "queues has 4097 entries; at most 4096 are taken.");
+    }
 
     /// The sample of IBM's book has these spellings.
     const SAMPLE: &str = "
