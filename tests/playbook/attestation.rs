@@ -28,8 +28,8 @@ fn left(fleet: &e2e::Fleet) -> Result<Vec<String>> {
 fn ssh_host_keys(play: &Play) -> Result<Value> {
     let judged = play.records.iter().rfind(|record| record.task == "Verify the guests' answers");
     let judged = judged.with_context(|| play.output.clone())?;
-    let checks = judged.result["responses"][0]["checks"].as_array().into_iter().flatten();
-    checks.filter(|check| check["name"] == "ssh_host_keys").next_back().cloned().context(play.output.clone())
+    let mut checks = judged.result["responses"][0]["checks"].as_array().into_iter().flatten();
+    checks.find(|check| check["name"] == "ssh_host_keys").cloned().context(play.output.clone())
 }
 
 #[test]
@@ -157,8 +157,8 @@ fn a_guest_has_the_keys_that_the_controller_knows_it_by_or_is_found_out() -> Res
     // OpenSSH's own program hashes the name.
     let hashed = world.path("hashed");
     fs::copy(&known, &hashed)?;
-    let made = std::process::Command::new("ssh-keygen").args(["-q", "-H", "-f"]).arg(&hashed).status()?;
-    assert!(made.success());
+    let made = std::process::Command::new("ssh-keygen").args(["-q", "-H", "-f"]).arg(&hashed).output()?;
+    assert!(made.status.success());
     for text in [own.clone(), fs::read_to_string(&hashed)?] {
         let play = provision(&text)?;
         assert!(play.ok && ssh_host_keys(&play)?["ok"] == true, "{text}: {}", play.output);
