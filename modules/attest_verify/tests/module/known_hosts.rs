@@ -33,7 +33,7 @@ fn the_keys_of_files_and_content_must_all_be_the_guests() {
     );
     let other = judge(&fleet, &[key(9)], files.clone());
     assert_eq!(code(&other), "attest.ssh_host_keys", "{other}");
-    let at_port = judge(&fleet, &[key(1)], with(files.clone(), json!({"ssh_port": 2222})));
+    let at_port = judge(&fleet, &[key(1)], with(files.clone(), json!({"ssh_port": "2222"})));
     assert_eq!(code(&at_port), "attest.ssh_host_keys", "{at_port}");
     let both = with(files, json!({"known_hosts_content": format!("g1 {}", key(3))}));
     assert_eq!(code(&judge(&fleet, &[key(1)], both.clone())), "attest.ssh_host_keys");
