@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import re
 import unittest
 from typing import Any
 
 import lab
 from test_compliance import good, report
+from test_fleet import HostVars, described
 
 ANSWER: dict[str, Any] = {"attestation": {"content": "cmVzcG9uc2U=", "claims": "{}"}}
 AFFIRMED: dict[str, Any] = {
@@ -65,6 +67,43 @@ class Verdicts(unittest.TestCase):
         for answer in (None, ANSWER):
             found = self.verdict(answer, {"responses": [AFFIRMED]}, made)
             self.assertEqual((found["verdict"], found["error"]["code"]), ("none", "hkd.expired"))
+
+
+class Evidence(unittest.TestCase):
+    """What an answer is compared with."""
+
+    def evidence(self, **variables: Any) -> Any:
+        from ansible_collections.seguest.pv.plugins.plugin_utils import fleet_attestation
+
+        made = {"requests": [{"label": "guest 1", "path": "/out/attestation/r"}]}
+        hostvars = HostVars({"guest 1": {**described(), **variables}})
+        return fleet_attestation.evidence({"guest 1": ANSWER}, hostvars, made)[0]
+
+    def ssh(self, **variables: Any) -> tuple[Any, Any]:
+        found = self.evidence(**variables)
+        return found.get("ssh_host"), found.get("ssh_port")
+
+    def test_a_guest_is_looked_up_as_ssh_reaches_it_and_no_other_guest_is(self) -> None:
+        self.assertEqual(self.ssh(), ("guest 1", None))
+        self.assertEqual(self.ssh(ansible_host="10.0.0.7", ansible_port=2222), ("10.0.0.7", 2222))
+        self.assertEqual(self.ssh(ansible_ssh_host="g1", ansible_ssh_port="22"), ("g1", "22"))
+        for connection in ("ssh", "ansible.builtin.ssh", "ansible.netcommon.libssh", "smart"):
+            self.assertEqual(self.ssh(ansible_connection=connection)[0], "guest 1", connection)
+        for connection in ("local", "community.libvirt.libvirt_qemu", "guest_sim"):
+            self.assertEqual(self.ssh(ansible_connection=connection, ansible_host="g1"), (None, None), connection)
+
+    def test_each_guest_has_a_pin_in_the_folder_of_its_requests(self) -> None:
+        self.assertEqual(self.evidence()["cuid_file"], "/out/attestation/guest_1.cuid")
+
+    def test_only_a_guests_own_files_go_with_it(self) -> None:
+        from ansible_collections.seguest.pv.plugins.plugin_utils.fleet_attestation import leftovers
+
+        found = leftovers(["g.1"], HostVars({"g.1": described()}))
+        self.assertEqual(found["folders"], ["/out/attestation"])
+        run = "0a1b2c3d.request"
+        own = ["g.1.cuid", f"g.1.{run}", f"g.1.{run}.key"]
+        others = ["gx1.cuid", "g.1.b.cuid", f"g.1.b.{run}", "g.1.request", f"xg.1.{run}", f"g.1.{run}.keys"]
+        self.assertEqual([name for name in own + others if re.search(found["names"][0], name)], own)
 
 
 class Summaries(unittest.TestCase):

@@ -4,7 +4,7 @@ use crate::support::{contents, fleet, secrets};
 use anyhow::{Context as _, Result};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use e2e::{Controller, Host, can_simulate, variables};
+use e2e::{Controller, Guest, Host, Play, Ssh, World, can_simulate, can_ssh, fleet_cards, variables};
 use serde_json::{Value, json};
 use std::fs;
 
@@ -17,9 +17,24 @@ fn summary(fleet: &e2e::Fleet, controller: &Controller, arguments: &[&str]) -> R
     Ok((play.ok, told, play.output))
 }
 
+/// The names of the files that attestations left.
+fn left(fleet: &e2e::Fleet) -> Result<Vec<String>> {
+    let kept = contents(&fleet.world.path("trusted/attestation"))?;
+    let names = kept.iter().filter_map(|(path, _)| path.file_name()?.to_str().map(str::to_owned));
+    Ok(names.collect())
+}
+
+/// What was found of the SSH host keys of the one guest of a run.
+fn ssh_host_keys(play: &Play) -> Result<Value> {
+    let judged = play.records.iter().rfind(|record| record.task == "Verify the guests' answers");
+    let judged = judged.with_context(|| play.output.clone())?;
+    let mut checks = judged.result["responses"][0]["checks"].as_array().into_iter().flatten();
+    checks.find(|check| check["name"] == "ssh_host_keys").cloned().context(play.output.clone())
+}
+
 #[test]
-fn each_guest_of_a_run_proves_its_state_and_nothing_of_it_is_left() -> Result<()> {
-    if !can_simulate("each_guest_of_a_run_proves_its_state_and_nothing_of_it_is_left") {
+fn each_guest_of_a_run_proves_its_state_and_only_its_pin_is_left() -> Result<()> {
+    if !can_simulate("each_guest_of_a_run_proves_its_state_and_only_its_pin_is_left") {
         return Ok(());
     }
     let (fleet, _dir) = fleet()?;
@@ -27,8 +42,7 @@ fn each_guest_of_a_run_proves_its_state_and_nothing_of_it_is_left() -> Result<()
         let (ok, told, output) = summary(&fleet, &fleet.controller, &[])?;
         assert!(ok && output.contains("proved by attestation: 2 of 2"), "{output}");
         assert_eq!((&told["proved"], &told["failed"]), (&json!(2), &json!([])));
-        let kept = contents(&fleet.world.path("trusted/attestation"))?;
-        assert!(kept.is_empty(), "{kept:?}");
+        assert_eq!(left(&fleet)?, ["guest1.cuid", "guest2.cuid"]);
     }
     // The order of a description means nothing for a store that was filled before.
     let turned = json!({"provision_secrets": [{"name": "cluster key"}, {"name": "key of {{ inventory_hostname }}"}]});
@@ -117,5 +131,96 @@ fn who_answers_for_another_guest_is_found_out() -> Result<()> {
     assert!(!ok && told["proved"] == 0, "{output}");
     assert_eq!(told["failed"][0]["code"], "attest.cuid_shared", "{told}");
     assert_eq!(told["failed"][0]["hosts"], json!(["guest1", "guest2"]));
+    Ok(())
+}
+
+#[test]
+fn a_guest_has_the_keys_that_the_controller_knows_it_by_or_is_found_out() -> Result<()> {
+    if !can_ssh("a_guest_has_the_keys_that_the_controller_knows_it_by_or_is_found_out") {
+        return Ok(());
+    }
+    let dir = tempfile::tempdir()?;
+    let world = World::new(dir.path(), &["machine1", "machine2"])?;
+    let guest = Guest::start(&world, "guest1", "machine1", &fleet_cards())?;
+    let ssh = Ssh::start(&world, &guest, 1)?;
+    let hosts = [ssh.host("guest1", "root")];
+    let controller = Controller::new(&world.path("c"), &Host::controller(), &hosts, &variables(&world))?;
+    let known = world.path("ssh1/known_hosts");
+    let own = fs::read_to_string(&known)?;
+    let (name, _) = own.split_once(' ').context("no name")?;
+    let file = world.path("known");
+    let provision = |text: &str| -> Result<Play> {
+        fs::write(&file, text)?;
+        let known = json!({"provision_known_hosts": [&file, world.path("missing")]}).to_string();
+        controller.playbook("provision.yml", &["-e", &known])
+    };
+    // OpenSSH's own program hashes the name.
+    let hashed = world.path("hashed");
+    fs::copy(&known, &hashed)?;
+    let made = std::process::Command::new("ssh-keygen").args(["-q", "-H", "-f"]).arg(&hashed).output()?;
+    assert!(made.status.success());
+    for text in [own.clone(), fs::read_to_string(&hashed)?] {
+        let play = provision(&text)?;
+        assert!(play.ok && ssh_host_keys(&play)?["ok"] == true, "{text}: {}", play.output);
+    }
+    let other = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAINtOaNa/a2hcojDLrN8TEN3clL2Qwtv95xewdu2aAqhf";
+    let play = provision(&format!("{own}{name} {other}\n"))?;
+    assert!(!play.ok && play.output.contains("attest.ssh_host_keys, 1: guest1"), "{}", play.output);
+    let play = provision(&format!("{own}@revoked {own}"))?;
+    assert!(!play.ok && ssh_host_keys(&play)?["detail"].to_string().contains("revoked"), "{}", play.output);
+    for unknown in ["", &format!("elsewhere {other}\n"), &format!("* {other}\n")] {
+        let play = provision(unknown)?;
+        let found = ssh_host_keys(&play)?;
+        assert!(play.ok && found["ok"].is_null(), "{found}: {}", play.output);
+        assert!(found["detail"].to_string().contains(name), "{found}");
+    }
+    // The report compares the same.
+    fs::write(&file, format!("{name} {other}\n"))?;
+    let known = json!({"provision_known_hosts": file, "compliance_folder": world.path("")}).to_string();
+    let play = controller.playbook("compliance.yml", &["-e", &known])?;
+    assert!(!play.ok && ssh_host_keys(&play)?["ok"] == false, "{}", play.output);
+    Ok(())
+}
+
+#[test]
+fn a_guest_is_held_to_its_id_until_its_next_boot_and_retiring_it_removes_what_is_left() -> Result<()> {
+    if !can_simulate("a_guest_is_held_to_its_id_until_its_next_boot_and_retiring_it_removes_what_is_left") {
+        return Ok(());
+    }
+    let (fleet, _dir) = fleet()?;
+    let pin = fleet.world.path("trusted/attestation/guest2.cuid");
+    let (ok, _, output) = summary(&fleet, &fleet.controller, &[])?;
+    assert!(ok, "{output}");
+    let first = fs::read_to_string(&pin)?;
+    assert!(first.contains(fleet.second.state()?["boot_id"].as_str().context("no boot id")?), "{first}");
+
+    // Another guest of its image answers, and says what this one would.
+    fleet.second.set("faults: [{on: attest, spoil: other_cuid, times: 0}]")?;
+    let (ok, told, output) = summary(&fleet, &fleet.controller, &[])?;
+    let failed = &told["failed"][0];
+    assert!(!ok && failed["code"] == "attest.cuid_changed" && failed["hosts"] == json!(["guest2"]), "{output}");
+    let hint = failed["first"]["hint"].as_str().context("no hint")?;
+    assert!(hint.contains(&pin.display().to_string()), "{hint}");
+    let folder = format!("compliance_folder={}", fleet.world.path("").display());
+    let play = fleet.controller.playbook("compliance.yml", &["-e", &folder])?;
+    assert!(!play.ok && play.output.contains("attest.cuid_changed"), "{}", play.output);
+    assert_eq!(fs::read_to_string(&pin)?, first);
+
+    // Its next boot is pinned as soon as it is proved.
+    fleet.second.set("faults: []")?;
+    fleet.second.reboot()?;
+    let (ok, told, output) = summary(&fleet, &fleet.controller, &[])?;
+    assert!(ok && told["proved"] == 2 && output.contains("attest.new_start"), "{output}");
+    let second = fs::read_to_string(&pin)?;
+    assert!(second != first && second.contains(fleet.second.state()?["boot_id"].as_str().context("no boot id")?));
+
+    let folder = fleet.world.path("trusted/attestation");
+    for name in ["guest2.0a1b2c3d.request", "guest2.0a1b2c3d.request.key", "guest2.b.0a1b2c3d.request", "guest2.b.cuid"]
+    {
+        fs::write(folder.join(name), "")?;
+    }
+    let play = fleet.controller.playbook("retire.yml", &["-e", "retire_guest=guest2"])?;
+    assert!(play.ok, "{}", play.output);
+    assert_eq!(left(&fleet)?, ["guest1.cuid", "guest2.b.0a1b2c3d.request", "guest2.b.cuid"]);
     Ok(())
 }

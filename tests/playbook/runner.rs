@@ -211,9 +211,9 @@ fn two_runners_at_once_share_a_fleet_by_slices_and_make_each_secret_once() -> Re
         return Ok(());
     }
     let (fleet, _dir) = fleet()?;
-    // Both build the request that the guests share, and one of the two stays: the other's guest has a secret of another request
-    // than the one that is kept, which is what attestation finds.
-    let data = |name| Data::new(name, &fleet.world, &fleet.controller, &json!({"provision_attest": false}));
+    // Both build the request that the guests share, and one of the two stays: both guests must get that one, or attestation would
+    // find that one of them holds another.
+    let data = |name| Data::new(name, &fleet.world, &fleet.controller, &json!({}));
     let (one, other) = (data("runner1")?, data("runner2")?);
     let slices = [(&one, "trusted,guest1"), (&other, "trusted,guest2")];
     // On a trusted machine where nothing is yet, not even a folder.

@@ -64,8 +64,8 @@ options:
     description:
     - 'The file in which this guest''s configuration unique id is pinned, instead of O(cuid). If there is none, it is
         written after an affirming verdict, mode 0644, as YAML that O(seguest.pv.secret_request#module:cuid_file) and
-        pvsecret read. The pinned one is held to until the next boot: if O(ssh_host_keys) is given and fits, and the
-        guest claims another boot id than was pinned, the new one is pinned, with a warning.'
+        pvsecret read. The pinned one is held to until the next boot: if the guest claims another boot id than was
+        pinned, and the SSH host keys by which it is known fit, an affirming verdict pins the new one, with a warning.'
     type: path
   download_crls:
     default: false
@@ -99,6 +99,18 @@ options:
     - The request's key, the file that M(seguest.pv.attest_request) wrote. O(request) and C(.key) if not given. Its time
         of modification is when the request was made.
     type: path
+  known_hosts:
+    description:
+    - 'Files C(known_hosts) on this machine, in which the SSH host keys of O(ssh_host) are looked up; one that is missing
+        is an empty one. The guest must claim each key that a line has for this name, in plain text or hashed, and none
+        that is marked C(@revoked). Lines that only a wildcard makes fit, C(@cert-authority), and those of the name
+        without its O(ssh_port) are not compared. If nothing else names it, the check is not made: its C(ok) is null.'
+    elements: path
+    type: list
+  known_hosts_content:
+    description:
+    - The text of such files, if they are on another machine; together with O(known_hosts) or instead of it.
+    type: str
   label:
     description:
     - Echoed in the results, to tell one guest from another.
@@ -172,12 +184,27 @@ options:
     - 'The private key that signs O(ear_file): on P-384 or P-256, in DER or PEM, not encrypted. File and folder as for
         O(seguest.pv.secret_request#module:secret_file).'
     type: path
+  ssh_host:
+    description:
+    - The name or address by which SSH reaches the guest, as O(known_hosts) has it. Not given, nothing is looked up.
+    type: str
   ssh_host_keys:
     description:
     - The SSH host keys by which the guest is known, each C(TYPE BASE64) or a line of a C(known_hosts) file; also several
         lines in one text. The guest must claim each of them.
     elements: str
     type: list
+  ssh_port:
+    default: 22
+    description:
+    - The port by which SSH reaches the guest.
+    type: int
+  trust_boot_id:
+    default: false
+    description:
+    - Whether the guest's word for its boot id is enough to pin a new one in O(cuid_file) where it is known by no SSH
+        host key. Another guest of the same image can then take its place once; the warning is all that shows it.
+    type: bool
   valid_for:
     default: 86400
     description:
@@ -267,6 +294,11 @@ responses:
         detail:
           description:
           - A sentence about what was found.
+          returned: always
+          type: str
+        hint:
+          description:
+          - What to do about it; null where nothing is wrong.
           returned: always
           type: str
         name:

@@ -25,7 +25,7 @@ from .fleet_description import OF_REQUESTS, PREFIX, Description, Json
 from .options import OPTIONS
 
 # Read by the playbooks where the requests are built, and not for each guest.
-_OF_PLAYBOOKS = ("create_secrets", "secret_key_passphrase", "summary")
+_OF_PLAYBOOKS = ("create_secrets", "known_hosts", "secret_key_passphrase", "summary")
 _NAMES = frozenset(
     f"{PREFIX}{name}"
     for name in (*OF_REQUESTS, *_OF_PLAYBOOKS, "output", "secrets", "serial", "max_fail_percentage", *OPTIONS["guest"])

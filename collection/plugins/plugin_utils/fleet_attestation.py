@@ -9,6 +9,7 @@ Nothing is judged here: attest_verify does that. A guest whose description canno
 from __future__ import annotations
 
 import contextlib
+import re
 import secrets
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -23,6 +24,9 @@ from .request_files import file_name
 # Options that attest_request and attest_verify share with secret_request.
 _OF_DOCUMENTS = ("certificates", "crls", "root_ca", "download_crls")
 _FOLDER = "attestation"
+_RUN = 4  # bytes by which the files of one run differ from those of another
+# Connections that look a host up in known_hosts.
+_SSH = ("ssh", "smart", "paramiko", "paramiko_ssh", "libssh")
 AFFIRMING = "affirming"
 
 
@@ -35,7 +39,7 @@ def challenges(hosts: Iterable[str], hostvars: Any, contents: Mapping[str, Any] 
     :param contents: for each guest what its store must hold; a guest for which a request is missing fails before it could answer
     """
     found = []
-    run = secrets.token_hex(4)
+    run = secrets.token_hex(_RUN)
     for host in hosts:
         described = Description(host, hostvars)
         with contextlib.suppress(Failure):
@@ -105,10 +109,26 @@ def evidence(answers: Mapping[str, Any], hostvars: Any, made: Mapping[str, Any])
                     "locked": bool(requests) and (True if locked is None else locked),
                     "image_host_keys": host_keys,
                     "attestation_host_keys": host_keys,
+                    "cuid_file": _pin(host, described),
+                    "trust_boot_id": True,
+                    **_ssh_host(described, host),
                     **_options(described, _OF_DOCUMENTS),
                 }
             )
     return found
+
+
+def leftovers(hosts: Iterable[str], hostvars: Any) -> Json:
+    """What attestations of some guests may have left: ``folders``, and ``names``, regular expressions for the files in them.
+
+    :raises Failure: if the description of a guest cannot be read
+    """
+    folders = {Description(host, hostvars).folder(_FOLDER): None for host in hosts}
+    files = (re.escape(file_name({"name": host})) for host in hosts)
+    return {
+        "folders": list(folders),
+        "names": [rf"^{file}\.(cuid|[0-9a-f]{{{2 * _RUN}}}\.request(\.key)?)$" for file in files],
+    }
 
 
 def attestation(answer: Any) -> Mapping[str, Any] | None:
@@ -220,6 +240,21 @@ def _is_wanted(described: Description) -> bool | None:
         return bool(boolean(value))
     except TypeError as fault:
         raise Failure("args.invalid", "The variable provision_attest must be true or false.") from fault
+
+
+def _pin(host: str, described: Description) -> str:
+    """The file in which the guest's configuration unique id is pinned."""
+    return f"{described.folder(_FOLDER)}/{file_name({'name': host})}.cuid"
+
+
+def _ssh_host(described: Description, host: str) -> Json:
+    """How SSH reaches a guest: what its host keys are looked up by. Empty for a guest that is reached in another way."""
+    connection = described.first("ansible_connection")
+    if connection is not None and str(connection).rpartition(".")[2] not in _SSH:
+        return {}
+    address = described.first("ansible_host", "ansible_ssh_host")
+    port = described.first("ansible_port", "ansible_ssh_port")
+    return {"ssh_host": str(address or host), **({} if port is None else {"ssh_port": port})}
 
 
 def _options(described: Description, names: Iterable[str]) -> Json:

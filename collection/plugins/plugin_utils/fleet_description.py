@@ -61,11 +61,13 @@ class Description:
         :param parts: of a list of dictionaries, the keys that are wanted; the others are not looked up
         :raises Failure: args.invalid, if a part of it is not defined
         """
-        variable = f"{PREFIX}{name}"
+        return self._value(f"{PREFIX}{name}", parts)
+
+    def _value(self, variable: str, parts: Iterable[str] | None = None) -> Any:
         value = self._raw.get(variable)
         try:
             value = value if value is None or _is_plain(value) else self._templated[variable]
-            if name == "secrets" and isinstance(value, str):
+            if variable == f"{PREFIX}secrets" and isinstance(value, str):
                 value = as_list(value, commas=False)
             if parts is not None and isinstance(value, (list, tuple)):
                 wanted = [each for each in value if isinstance(each, Mapping)]
@@ -78,6 +80,14 @@ class Description:
                 f"The variable {variable} of {self._host} cannot be evaluated: {fault}",
                 "Set the variables that it uses, for this guest or for its group.",
             ) from fault
+
+    def first(self, *names: str) -> Any:
+        """The value of the first of these variables that is set, None if none is.
+
+        :raises Failure: args.invalid, if a part of it is not defined
+        """
+        name = next((name for name in names if self._raw.get(name) is not None), None)
+        return None if name is None else self._value(name)
 
     def requests(self, instead: Mapping[str, Any] | None = None, whole: bool = False) -> list[Json]:
         """The options of secret_request for each secret; unless they are ``whole``, those that name and place it.

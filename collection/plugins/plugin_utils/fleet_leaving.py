@@ -10,6 +10,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from .failure import Failure
+from .fleet_attestation import leftovers
 from .fleet_description import Description, Json
 
 
@@ -22,7 +23,8 @@ def own_files(hosts: Iterable[str], everybody: Iterable[str], hostvars: Any, fol
     :param everybody: all guests of the inventory
     :param folders: the folders that are in the folder of requests, of whichever image
     :return: ``requests``, options of secret_request; ``secrets``, paths; ``shared``, names of secrets that others have, too;
-        ``unknown``, guests that stay and whose description cannot be read: then no secret is known to be nobody else's
+        ``unknown``, guests that stay and whose description cannot be read: then no secret is known to be nobody else's;
+        ``attestation``, what leftovers() returns
     :raises Failure: if the description of a guest that leaves cannot be read
     """
     leaving = list(hosts)
@@ -51,6 +53,7 @@ def own_files(hosts: Iterable[str], everybody: Iterable[str], hostvars: Any, fol
         "secrets": list(secrets),
         "shared": list(shared),
         "unknown": unknown,
+        "attestation": leftovers(leaving, hostvars),
     }
 
 

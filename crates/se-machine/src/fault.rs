@@ -32,6 +32,8 @@ pub enum Spoil {
     ShortAdditional,
     /// The CUID is another than was measured.
     Cuid,
+    /// The CUID is another than that of this start, and is what was measured: another guest of the same image answers.
+    OtherCuid,
     /// Success is told, and everything is zeros.
     Nothing,
 }

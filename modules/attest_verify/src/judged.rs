@@ -6,6 +6,7 @@ use crate::pin::Pin;
 use crate::wanted::{CuidSource, Wanted, label};
 use ansible_contract::PathText;
 use fault::Fault;
+use pv_request::attest::codes::CUID_CHANGED;
 use pv_request::attest::{Ear, EarKey, Expected, Status, Verdict};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -54,7 +55,7 @@ impl Prepared {
                 files.used.push(wanted.key_file.clone());
                 files.used.extend(wanted.request.file().map(ToOwned::to_owned));
             }
-            if let CuidSource::Pinned(path) = &wanted.cuid {
+            if let CuidSource::Pinned { path, .. } = &wanted.cuid {
                 files.pin = Some(path.clone());
             }
             Material::gather(&wanted, known)
@@ -97,8 +98,8 @@ pub struct Judged {
     pub files: Files,
     /// What is pinned already.
     pub pinned: Option<Pin>,
-    /// Its guest was started again since then.
-    pub started_again: bool,
+    /// Its guest was started again since then, by what it claims.
+    started_again: bool,
     /// What the operator should know.
     pub warnings: Vec<Fault>,
     signing: Option<Signing>,
@@ -129,10 +130,31 @@ impl Judged {
             }
             let (pinned, started_again) = material.pinned.unzip();
             judged.pinned = pinned;
+            judged.advise();
             judged.started_again = started_again.unwrap_or(false);
             judged.warnings = material.warnings;
         }
         judged
+    }
+
+    /// Says of another configuration unique id than the pinned one what the operator can do about that.
+    fn advise(&mut self) {
+        let (Ok(verdict), Some(pin), Some(path)) = (&mut self.verdict, &self.pinned, &self.files.pin) else { return };
+        let advice = pin.advice(path, verdict.proved.as_ref().and_then(|proved| proved.claims.as_ref()));
+        let changed = verdict.checks.iter_mut().find(|check| check.code == Some(CUID_CHANGED));
+        changed.into_iter().for_each(|check| check.hint.clone_from(&advice));
+    }
+
+    /// Whether its guest was started again since something was pinned, and has another configuration unique id now.
+    pub fn has_new_id(&self) -> bool {
+        let proved = self.affirming().and_then(|verdict| verdict.proved.as_ref());
+        self.started_again && proved.zip(self.pinned.as_ref()).is_some_and(|(proved, pin)| proved.cuid != pin.cuid)
+    }
+
+    /// Whether the guest has the SSH host keys by which it is known.
+    pub fn is_known(&self) -> bool {
+        let mut checks = self.verdict.iter().flat_map(|verdict| &verdict.checks);
+        checks.any(|check| check.name == "ssh_host_keys" && check.ok == Some(true))
     }
 
     /// The verdict, if it is affirming.

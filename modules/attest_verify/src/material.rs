@@ -1,11 +1,12 @@
 //! What an answer is judged by: the content of all files that the options name.
 
 use crate::pin::Pin;
-use crate::wanted::{Added, Bytes, CuidSource, Wanted};
+use crate::wanted::{Added, Bytes, CuidSource, SshHost, Wanted};
 use fault::{Fault, Result};
 use pv_request::Source;
 use pv_request::attest::{
-    self, EarKey, Evidence, Expected, ExpectedClaims, ExpectedRequest, ExpectedStore, ProtectionKey, Sent, Verdict,
+    self, EarKey, Evidence, Expected, ExpectedClaims, ExpectedRequest, ExpectedStore, ProtectionKey, Sent,
+    SshKnownHosts, Verdict,
 };
 use pv_wire::RequestView;
 use pv_wire::attestation::{Claims, ExchangeRequest};
@@ -25,6 +26,8 @@ pub struct Known {
     images: KnownImages,
     requests: HashMap<PathBuf, Result<Sums>>,
     signing_keys: HashMap<PathBuf, Result<Arc<EarKey>>>,
+    /// The last content and files of which it was read: a task has one of both, as a rule.
+    ssh: Option<(String, Vec<PathBuf>, SshKnownHosts)>,
 }
 
 /// Everything that was read of one answer.
@@ -68,11 +71,15 @@ impl Material {
                 added_requests: wanted.require_added_requests,
                 ssh_host_keys: wanted.ssh_host_keys.clone(),
                 boot_id: wanted.boot_id.clone(),
+                ..ExpectedClaims::default()
             },
             cuid: None,
             max_age: wanted.max_age,
             valid_for: wanted.valid_for,
         };
+        if let Some(host) = &wanted.ssh_host {
+            expected.claims.know(known.ssh(host)?.host(&host.name, host.port));
+        }
         let said = wanted.claims.as_deref().filter(|_| !wanted.ordered).and_then(|text| Claims::parse(text).ok());
         if let (Some(store), Some(claims)) = (&mut expected.store, said) {
             store.in_the_order_of(&claims);
@@ -81,9 +88,9 @@ impl Material {
         match &wanted.cuid {
             CuidSource::None => {}
             CuidSource::Given(cuid) => expected.cuid = Some(*cuid),
-            CuidSource::Pinned(path) => {
+            CuidSource::Pinned { path, trust_boot_id } => {
                 pinned = Pin::read(path)?.map(|pin| {
-                    let earlier = pin.is_of_an_earlier_start(wanted.claims.as_deref(), &expected);
+                    let earlier = pin.is_of_an_earlier_start(wanted.claims.as_deref(), &expected, *trust_boot_id);
                     (pin, earlier)
                 });
                 expected.cuid = pinned.as_ref().filter(|(_, earlier)| !earlier).map(|(pin, _)| pin.cuid);
@@ -119,6 +126,29 @@ impl Material {
         let evidence = Evidence { response: &self.response, claims: self.claims.as_deref() };
         let sent = Sent { request, key: &self.key, created: self.created };
         Ok(attest::verify(&evidence, &sent, &self.expected, now))
+    }
+}
+
+impl Known {
+    /// What SSH clients know, as the files of a guest have it.
+    fn ssh(&mut self, host: &SshHost) -> Result<&SshKnownHosts> {
+        let SshHost { content, files, .. } = host;
+        let known = match self.ssh.take() {
+            Some(known) if known.0 == *content && known.1 == *files => known,
+            _ => {
+                let mut text = content.clone().into_bytes();
+                for file in files {
+                    text.push(b'\n');
+                    match Source::read(file) {
+                        Ok(source) => text.extend(source.bytes),
+                        Err(fault) if fault.code == fault::file::MISSING => {}
+                        Err(fault) => return Err(fault),
+                    }
+                }
+                (content.clone(), files.clone(), SshKnownHosts::parse(&text))
+            }
+        };
+        Ok(&self.ssh.insert(known).2)
     }
 }
 

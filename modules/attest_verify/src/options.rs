@@ -61,15 +61,30 @@ trusted::layered_options! {
         /// The SSH host keys by which the guest is known, each C(TYPE BASE64) or a line of a C(known_hosts) file; also several
         /// lines in one text. The guest must claim each of them.
         ssh_host_keys: Vec<String>,
+        /// Files C(known_hosts) on this machine, in which the SSH host keys of O(ssh_host) are looked up; one that is missing is an
+        /// empty one. The guest must claim each key that a line has for this name, in plain text or hashed, and none that is marked
+        /// C(@revoked). Lines that only a wildcard makes fit, C(@cert-authority), and those of the name without its O(ssh_port) are
+        /// not compared. If nothing else names it, the check is not made: its C(ok) is null.
+        known_hosts: Vec<PathText>,
+        /// The text of such files, if they are on another machine; together with O(known_hosts) or instead of it.
+        #[serde(skip_serializing)]
+        known_hosts_content: String,
+        /// The name or address by which SSH reaches the guest, as O(known_hosts) has it. Not given, nothing is looked up.
+        ssh_host: String,
+        /// The port by which SSH reaches the guest.
+        ssh_port: u16 = 22,
         /// The boot id that the guest must claim.
         boot_id: String,
         /// The configuration unique id that this start of the guest must have, 32 hex digits.
         cuid: HexText<32, 32>,
         /// The file in which this guest's configuration unique id is pinned, instead of O(cuid). If there is none, it is written
         /// after an affirming verdict, mode 0644, as YAML that O(seguest.pv.secret_request#module:cuid_file) and pvsecret read.
-        /// The pinned one is held to until the next boot: if O(ssh_host_keys) is given and fits, and the guest claims another boot id
-        /// than was pinned, the new one is pinned, with a warning.
+        /// The pinned one is held to until the next boot: if the guest claims another boot id than was pinned, and the SSH host keys
+        /// by which it is known fit, an affirming verdict pins the new one, with a warning.
         cuid_file: PathText,
+        /// Whether the guest's word for its boot id is enough to pin a new one in O(cuid_file) where it is known by no SSH host key.
+        /// Another guest of the same image can then take its place once; the warning is all that shows it.
+        trust_boot_id: bool = false,
         /// How old the request may be, in seconds.
         max_age: u32 = 600,
         /// For how many seconds from the making of its request an affirming verdict holds.

@@ -38,7 +38,7 @@ impl Pin {
         let source = Source { name: path.display().to_string(), bytes: found.bytes };
         let cuid = cuid::from_source(&source).map_err(|mut fault| {
             fault.code = codes::PIN_NOT_OURS;
-            fault
+            fault.hint("Look who wrote it. Once it is removed, the next affirming verdict pins the guest as a new one.")
         })?;
         Ok(Some(Self { cuid, boot_id }))
     }
@@ -49,13 +49,32 @@ impl Pin {
         Self { cuid: proved.cuid, boot_id }
     }
 
-    /// Whether the guest claims another boot than that of the pin, and is known by its SSH host keys: then it was started again,
-    /// and has another id. The claims count only once they are found bound to the answer, as is what they are compared with.
-    pub fn is_of_an_earlier_start(&self, claims: Option<&str>, expected: &Expected) -> bool {
-        let known = expected.claims.ssh_host_keys.as_ref().is_some_and(|keys| !keys.is_empty());
+    /// Whether the guest claims another boot than that of the pin, and is known by its SSH host keys, or is believed where none is
+    /// known: then it was started again, and has another id. The claims count only once they are found bound to the answer, as is
+    /// what they are compared with.
+    pub fn is_of_an_earlier_start(&self, claims: Option<&str>, expected: &Expected, trust_boot_id: bool) -> bool {
+        let known = match &expected.claims.ssh_host_keys {
+            Some(keys) => !keys.is_empty(),
+            None => trust_boot_id,
+        };
         let claims = claims.filter(|_| known).and_then(|text| Claims::parse(text).ok());
         let said = claims.as_ref().and_then(Claims::boot_id);
         said.zip(self.boot_id.as_deref()).is_some_and(|(said, pinned)| said != pinned)
+    }
+
+    /// What to do about a guest that has another configuration unique id than this one, pinned in a file, and makes these claims.
+    pub fn advice(&self, path: &Path, claims: Option<&Claims>) -> String {
+        let said = claims.and_then(Claims::boot_id);
+        let why = match (self.boot_id.as_deref(), said) {
+            (Some(pinned), Some(said)) if pinned == said => {
+                "It claims the boot in which the other id was pinned, and no boot has two: look which guest answers at its address."
+            }
+            (Some(_), Some(_)) => {
+                "It claims another boot, but is known by no SSH host key: look whether it was rebooted, or another guest answers."
+            }
+            _ => "Nothing says in which boot it was pinned or answered: look whether the guest was rebooted.",
+        };
+        format!("{why} If the guest is the right one, remove {}, and attest it again.", path.display())
     }
 
     /// Its lines, as YAML that pvsecret reads.
@@ -65,13 +84,19 @@ impl Pin {
     }
 }
 
-/// The warning that a new start of a guest is pinned.
-pub fn new_start(path: &Path) -> Fault {
+/// The warning that a new start of a guest is pinned, known by its SSH host keys or only by its word.
+pub fn new_start(path: &Path, is_known: bool) -> Fault {
     let detail = format!(
-        "The guest was started again since {} was written; its new configuration unique id is pinned.",
-        path.display()
+        "The guest was started again since {} was written, {}; its new configuration unique id is pinned.",
+        path.display(),
+        if is_known { "and has the SSH host keys that it is known by" } else { "by nothing but its own word" }
     );
-    Fault::new(codes::NEW_START, detail).hint("Requests that are bound to the old one no longer open there.")
+    let hint = if is_known {
+        "Requests that are bound to the old one no longer open there."
+    } else {
+        "If nobody rebooted it, another guest of its image may have answered. Put its SSH host keys into known_hosts."
+    };
+    Fault::new(codes::NEW_START, detail).hint(hint)
 }
 
 #[cfg(test)]
@@ -97,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_guest_that_is_known_by_its_keys_may_be_started_again() {
+    fn only_a_guest_that_is_known_by_its_keys_or_believed_may_be_started_again() {
         let pin = Pin { cuid: [0x42; 16], boot_id: Some(BOOT.into()) };
         let claims = |boot: &str| Claims::default().with_boot_id(boot).unwrap().to_json().unwrap();
         let known = ExpectedClaims {
@@ -106,10 +131,16 @@ mod tests {
         };
         let (known, unknown) = (Expected { claims: known, ..Expected::default() }, Expected::default());
         let other = claims("1d3a1f6e-2b4c-4d5e-8f90-123456789abc");
-        assert!(pin.is_of_an_earlier_start(Some(&other), &known));
-        assert!(!pin.is_of_an_earlier_start(Some(&other), &unknown));
-        assert!(!pin.is_of_an_earlier_start(Some(&claims(BOOT)), &known));
-        assert!(!pin.is_of_an_earlier_start(None, &known));
-        assert!(!Pin { boot_id: None, ..pin }.is_of_an_earlier_start(Some(&other), &known));
+        let none = ExpectedClaims { ssh_host_keys: Some(Vec::new()), ..ExpectedClaims::default() };
+        let none = Expected { claims: none, ..Expected::default() };
+        for believed in [false, true] {
+            assert!(pin.is_of_an_earlier_start(Some(&other), &known, believed));
+            assert_eq!(pin.is_of_an_earlier_start(Some(&other), &unknown, believed), believed);
+            assert!(!pin.is_of_an_earlier_start(Some(&other), &none, believed));
+            assert!(!pin.is_of_an_earlier_start(Some(&claims(BOOT)), &known, believed));
+            assert!(!pin.is_of_an_earlier_start(None, &known, believed));
+            let nameless = Pin { boot_id: None, ..pin.clone() };
+            assert!(!nameless.is_of_an_earlier_start(Some(&other), &known, believed));
+        }
     }
 }

@@ -57,6 +57,8 @@ pub struct Check {
     pub code: Option<&'static str>,
     /// A sentence about what was found.
     pub detail: String,
+    /// What to do about it; null where nothing is wrong.
+    pub hint: Option<String>,
 }
 
 /// What was found of a secret store.
@@ -118,7 +120,8 @@ impl Entry {
 impl Check {
     fn new(check: &pv_request::attest::Check) -> Self {
         let (name, ok, code) = (check.name, check.ok, check.code.map(|code| code.name));
-        Self { name, ok, code, detail: check.detail.clone() }
+        let hint = Some(&check.hint).filter(|hint| !hint.is_empty()).cloned();
+        Self { name, ok, code, detail: check.detail.clone(), hint }
     }
 }
 

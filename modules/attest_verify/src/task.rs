@@ -90,8 +90,8 @@ impl Task {
                 Some(fault.clone())
             }
         };
-        if let (true, Some(_), Some(path)) = (one.started_again, one.affirming(), &one.files.pin) {
-            warnings.push(pin::new_start(path));
+        if let (true, Some(path)) = (one.has_new_id(), &one.files.pin) {
+            warnings.push(pin::new_start(path, one.is_known()));
         }
         self.told.entry(&one.called, &warnings, Vec::new());
         if let Some(fault) = fault.filter(|_| self.fail) {

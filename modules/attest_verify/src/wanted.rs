@@ -47,7 +47,25 @@ pub enum CuidSource {
     /// From the option itself.
     Given(Cuid),
     /// From a file, which is written if there is none.
-    Pinned(PathBuf),
+    Pinned {
+        /// The file.
+        path: PathBuf,
+        /// Whether a guest that is known by no SSH host key is believed that it was booted again.
+        trust_boot_id: bool,
+    },
+}
+
+/// Where what an SSH client knows of a guest is looked up.
+#[derive(Debug)]
+pub struct SshHost {
+    /// How the client reaches it.
+    pub name: String,
+    /// Its port.
+    pub port: u16,
+    /// The files.
+    pub files: Vec<PathBuf>,
+    /// What comes before them.
+    pub content: String,
 }
 
 /// An answer that is to be judged.
@@ -77,6 +95,8 @@ pub struct Wanted {
     pub require_added_requests: bool,
     /// By what the guest is known.
     pub ssh_host_keys: Option<Vec<SshHostKey>>,
+    /// How an SSH client reaches it, if that is looked up.
+    pub ssh_host: Option<SshHost>,
     /// Its boot id.
     pub boot_id: Option<String>,
     /// Its configuration unique id.
@@ -141,10 +161,13 @@ impl Wanted {
                 .require_added_requests
                 .unwrap_or(options.claims.is_some() && options.secrets.is_some()),
             ssh_host_keys: options.ssh_host_keys.as_deref().map(known_hosts).transpose()?,
+            ssh_host: ssh_host(options)?,
             boot_id: options.boot_id.clone(),
             cuid: match (&options.cuid, &options.cuid_file) {
                 (Some(text), _) => CuidSource::Given(cuid::from_option(text)?),
-                (None, Some(path)) => CuidSource::Pinned(path.as_path().to_owned()),
+                (None, Some(path)) => {
+                    CuidSource::Pinned { path: path.as_path().to_owned(), trust_boot_id: options.trust_boot_id() }
+                }
                 (None, None) => CuidSource::None,
             },
             max_age: options.max_age(),
@@ -254,6 +277,16 @@ fn document(claims: &serde_json::Value) -> String {
         serde_json::Value::String(text) => text.trim().to_owned(),
         other => other.to_string(),
     }
+}
+
+fn ssh_host(options: &Options) -> Result<Option<SshHost>> {
+    let Some(name) = &options.ssh_host else { return Ok(None) };
+    if options.known_hosts.is_none() && options.known_hosts_content.is_none() {
+        return Err(missing("known_hosts", "ssh_host is looked up there"));
+    }
+    let files = paths(options.known_hosts.as_deref()).unwrap_or_default();
+    let content = options.known_hosts_content.clone().unwrap_or_default();
+    Ok(Some(SshHost { name: name.clone(), port: options.ssh_port(), files, content }))
 }
 
 /// Keys in lines of `known_hosts`, or without the names before them.

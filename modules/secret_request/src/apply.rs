@@ -4,7 +4,7 @@ use crate::codes;
 use crate::manifest::{Hidden, Manifest};
 use crate::material::Material;
 use crate::plan::{Desired, Observed, Plan};
-use crate::present::Shared;
+use crate::present::{Shared, observe};
 use crate::progress::Progress;
 use crate::wanted::{Present, Proof};
 use ansible_contract::Diff;
@@ -21,6 +21,14 @@ use trusted::{Private, StateKey};
 
 /// Mode of an id file: it holds no secret.
 const ID_FILE_MODE: u32 = 0o644;
+
+/// What is at a request's path in the end.
+enum Written {
+    /// The request that was built, made of this.
+    Own(Hidden),
+    /// The same of another run.
+    Others(Vec<u8>),
+}
 
 /// One request that was planned, and what its changes are made of.
 pub struct Apply<'a> {
@@ -72,7 +80,13 @@ impl Apply<'_> {
         }
         let sha256 = encode_hex(&sha256(request));
         let hidden = match &self.wanted.path {
-            Some(path) if !self.shared.check_mode => self.write(path, request, &sha256)?,
+            Some(path) if !self.shared.check_mode => match self.write(path, request, &sha256)? {
+                Written::Own(hidden) => hidden,
+                Written::Others(there) => {
+                    tell_request(&there, true, self.wanted, self.progress);
+                    return Ok(());
+                }
+            },
             _ => self.desired.hidden.clone(),
         };
         tell_request(request, !self.shared.check_mode, self.wanted, self.progress);
@@ -82,7 +96,10 @@ impl Apply<'_> {
     }
 
     /// Manifest first: if the request does not follow, the next run finds that it does not fit and makes it again.
-    fn write(&mut self, path: &Path, request: &[u8], sha256: &str) -> Result<Hidden> {
+    ///
+    /// A request that another run has made of the same since this one looked is taken in place of the own one: it may have been
+    /// handed to a guest already, and what a guest proves is compared with what is here.
+    fn write(&mut self, path: &Path, request: &[u8], sha256: &str) -> Result<Written> {
         if self.shared.key.is_none() {
             self.shared.key = Some(StateKey::load_or_create(&self.shared.key_path)?);
         }
@@ -91,6 +108,9 @@ impl Apply<'_> {
 
         // Of two runs at once neither may come between the other's two files.
         let folder = Folder::lock(path)?;
+        if let Some(there) = self.made_meanwhile(path, &hidden)? {
+            return Ok(Written::Others(there));
+        }
         let changed = &mut self.progress.entry.changed;
         folder.replace(&Manifest::path(path), &sealed, &Attributes::mode(0o600), changed)?;
         if self.wanted.backup && self.observed.request.is_some() {
@@ -98,7 +118,18 @@ impl Apply<'_> {
             self.progress.entry.backup_file = Some(kept.display().to_string());
         }
         folder.replace(path, request, &self.desired.attributes, changed)?;
-        Ok(hidden)
+        Ok(Written::Own(hidden))
+    }
+
+    /// The request that is there, if it is another one than was found before, and made of all that this one is made of.
+    fn made_meanwhile(&self, path: &Path, hidden: &Hidden) -> Result<Option<Vec<u8>>> {
+        let now = observe(self.wanted, self.shared.key.as_ref())?;
+        let before = self.observed.request.as_ref().map(|found| &found.bytes);
+        let Some(found) = now.request.filter(|found| Some(&found.bytes) != before) else { return Ok(None) };
+        let id_file = self.wanted.id_file.as_deref().map(|id_file| relative(id_file, path));
+        let own =
+            Manifest::new(encode_hex(&sha256(&found.bytes)), self.desired.inputs.clone(), hidden.clone(), id_file);
+        Ok((now.recorded.trusted() == Some(&own)).then_some(found.bytes))
     }
 
     /// The text of the request's manifest.

@@ -171,7 +171,11 @@ impl Prepared {
     }
 }
 
-fn observe(wanted: &Present, key: Option<&StateKey>) -> Result<Observed> {
+/// What is there of a request.
+///
+/// # Errors
+/// `request.not_ours`, `file.unreadable`.
+pub fn observe(wanted: &Present, key: Option<&StateKey>) -> Result<Observed> {
     let limit = layout::MAX_REQUEST_LEN as u64;
     let (request, recorded) = match &wanted.path {
         Some(path) => (durable::read(path, limit, codes::NOT_OURS)?, Manifest::read(path, key)?),

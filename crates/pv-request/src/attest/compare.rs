@@ -1,7 +1,8 @@
 //! Comparing what was measured with what is expected.
 
 use super::{
-    Check, Expected, ExpectedRequest, ExpectedStore, StoreReport, codes, explain, explain::Difference, same, store_hash,
+    Check, Expected, ExpectedClaims, ExpectedRequest, ExpectedStore, StoreReport, codes, explain, explain::Difference,
+    same, store_hash,
 };
 use fault::{Code, Fault, Result};
 use pv_wire::{
@@ -140,10 +141,10 @@ pub(super) fn claims(claims: Option<&Result<Claims>>, expected: &Expected) -> [C
                 (None, _) if wanted.added_requests => missing(added),
                 _ => Check::skipped(added, "There is nothing to compare."),
             },
-            match (claims.ssh_host_keys(), &wanted.ssh_host_keys) {
-                (Some(said), Some(known)) => ssh_host_keys(keys, said, known),
-                (None, Some(_)) => missing(keys),
-                (_, None) => Check::skipped(keys, "No SSH host key is expected."),
+            match claims.ssh_host_keys() {
+                Some(said) => ssh_host_keys(keys, said, wanted),
+                None if looks_at_keys(wanted) => missing(keys),
+                None => Check::skipped(keys, no_key(wanted)),
             },
             match (claims.boot_id(), &wanted.boot_id) {
                 (Some(said), Some(known)) => boot_id(boot, said, known),
@@ -152,14 +153,11 @@ pub(super) fn claims(claims: Option<&Result<Claims>>, expected: &Expected) -> [C
             },
         ],
         Some(Err(_)) => [added, keys, boot].map(|name| Check::skipped(name, "The guest's claims are not bound.")),
-        None => {
-            [(added, wanted.added_requests), (keys, wanted.ssh_host_keys.is_some()), (boot, wanted.boot_id.is_some())]
-                .map(
-                    |(name, is_wanted)| {
-                        if is_wanted { missing(name) } else { Check::skipped(name, "It is not expected.") }
-                    },
-                )
-        }
+        None => [(added, wanted.added_requests), (keys, looks_at_keys(wanted)), (boot, wanted.boot_id.is_some())].map(
+            |(name, is_wanted)| {
+                if is_wanted { missing(name) } else { Check::skipped(name, "It is not expected.") }
+            },
+        ),
     }
 }
 
@@ -197,18 +195,32 @@ fn added_requests(name: &'static str, said: &[[u8; 32]], wanted: &[ExpectedReque
     }
 }
 
-fn ssh_host_keys(name: &'static str, said: &[SshHostKey], known: &[SshHostKey]) -> Check {
-    let failed = |detail: String| {
-        let hint = "If the guest was given new SSH host keys, put them into known_hosts. If not, another machine answers at its address.";
-        Check::failed(name, Fault::new(codes::SSH_HOST_KEYS, detail).hint(hint))
-    };
+/// Whether the guest must say which SSH host keys it has.
+fn looks_at_keys(wanted: &ExpectedClaims) -> bool {
+    wanted.ssh_host_keys.is_some() || !wanted.revoked_ssh_host_keys.is_empty()
+}
+
+fn no_key(wanted: &ExpectedClaims) -> &str {
+    wanted.not_known.as_deref().unwrap_or("No SSH host key is expected.")
+}
+
+fn ssh_host_keys(name: &'static str, said: &[SshHostKey], wanted: &ExpectedClaims) -> Check {
+    let kind = |key: &SshHostKey| key.as_str().split(' ').next().unwrap_or_default().to_owned();
+    let failed = |detail: String, hint: &str| Check::failed(name, Fault::new(codes::SSH_HOST_KEYS, detail).hint(hint));
+    let hint = "If the guest was given new SSH host keys, put them into known_hosts and remove the old ones. If not, another machine answers at its address.";
+    if let Some(key) = wanted.revoked_ssh_host_keys.iter().find(|key| said.contains(key)) {
+        let detail = format!("The attested guest has a key of type {} that is revoked in known_hosts.", kind(key));
+        return failed(detail, "Give the guest new SSH host keys: whoever has the revoked one can pass for it.");
+    }
+    let Some(known) = &wanted.ssh_host_keys else { return Check::skipped(name, no_key(wanted)) };
     if known.is_empty() {
-        return failed("The guest is known by no SSH host key, so none can be compared.".into());
+        return failed("The guest is known by no SSH host key, so none can be compared.".into(), hint);
     }
     match known.iter().find(|key| !said.contains(key)) {
         Some(key) => {
-            let kind = key.as_str().split(' ').next().unwrap_or_default();
-            failed(format!("The guest is known by a key of type {kind} that the attested guest does not have."))
+            let detail =
+                format!("The guest is known by a key of type {} that the attested guest does not have.", kind(key));
+            failed(detail, hint)
         }
         None => Check::passed(
             name,

@@ -1,6 +1,6 @@
 //! What a guest's answer is compared with.
 
-use super::{ProtectionKey, codes};
+use super::{KnownAs, ProtectionKey, codes};
 use crate::ImageTags;
 use fault::{Fault, Result};
 use pv_wire::{
@@ -49,6 +49,23 @@ pub struct ExpectedStore {
     pub locked: bool,
 }
 
+impl ExpectedClaims {
+    /// Takes over what an SSH client knows of the guest.
+    pub fn know(&mut self, host: KnownAs) {
+        let KnownAs { name, keys, revoked, otherwise } = host;
+        self.revoked_ssh_host_keys = revoked;
+        match &mut self.ssh_host_keys {
+            Some(known) => known.extend(keys),
+            None if keys.is_empty() => {
+                let why =
+                    if otherwise { "only by a wildcard, by an authority or without its port" } else { "by no key" };
+                self.not_known = Some(format!("known_hosts knows {name} {why}, so no SSH host key is compared."));
+            }
+            known => *known = Some(keys),
+        }
+    }
+}
+
 impl ExpectedStore {
     /// Puts the requests into the order in which the guest says that it added them; those that it does not name come last. The
     /// store's hash then shows whether that is so: the order is measured, whoever named it.
@@ -74,6 +91,10 @@ pub struct ExpectedClaims {
     pub added_requests: bool,
     /// The keys that the guest is known by, of which it must have each; none of them is a failure.
     pub ssh_host_keys: Option<Vec<SshHostKey>>,
+    /// Keys that the guest must not have.
+    pub revoked_ssh_host_keys: Vec<SshHostKey>,
+    /// Why it is known by no key, if that was looked up: a sentence for who reads the checks. Nothing is compared with it.
+    pub not_known: Option<String>,
     /// The boot id.
     pub boot_id: Option<String>,
 }

@@ -2,7 +2,7 @@
 
 use super::Expected;
 use openssl::sha::sha256;
-use pv_wire::encode_hex;
+use pv_wire::{attestation::SshHostKey, encode_hex};
 use serde_json::{Value, json};
 
 impl Expected {
@@ -17,13 +17,14 @@ impl Expected {
             });
             json!({ "locked": store.locked, "requests": requests.collect::<Vec<_>>() })
         });
-        let keys = self.claims.ssh_host_keys.as_ref();
+        let keys = |all: &[SshHostKey]| all.iter().map(ToString::to_string).collect::<Vec<_>>();
         json!({
             "attestation_host_keys": hashes(&self.attestation_host_keys),
             "claims": {
                 "added_requests": self.claims.added_requests,
                 "boot_id": self.claims.boot_id,
-                "ssh_host_keys": keys.map(|all| all.iter().map(ToString::to_string).collect::<Vec<_>>()),
+                "revoked_ssh_host_keys": keys(&self.claims.revoked_ssh_host_keys),
+                "ssh_host_keys": self.claims.ssh_host_keys.as_deref().map(keys),
             },
             "cuid": self.cuid.map(|cuid| encode_hex(&cuid)),
             "image": self.image.map(|image| encode_hex(&image.0)),

@@ -108,6 +108,9 @@ impl Ultravisor {
             additional.truncate(additional.len() / 2);
         }
         let mut cuid = self.start.cuid;
+        if spoil == Some(Spoil::OtherCuid) {
+            cuid[0] ^= 1;
+        }
         let user_data = ask.user_data.get(..usize::from(ask.user_data_len)).ok_or(Rc::ATTEST_USER_DATA)?;
         let (key, nonce) = secret.split_at_checked(MEASUREMENT_KEY_LEN).ok_or(Rc::ATTEST_ENCRYPTED_SIZE)?;
         let mut measurement = measurement(key, &self.binding, &cuid, user_data, nonce, &additional);
@@ -116,7 +119,7 @@ impl Ultravisor {
             Some(Spoil::GarbledAdditional) => additional.iter_mut().for_each(|byte| *byte ^= 0xa5),
             Some(Spoil::Cuid) => cuid[0] ^= 1,
             Some(Spoil::Nothing) => return Ok(Measured::default()),
-            Some(Spoil::ShortAdditional) | None => {}
+            Some(Spoil::ShortAdditional | Spoil::OtherCuid) | None => {}
         }
         Ok(Measured { measurement: measurement.to_vec(), additional, cuid })
     }

@@ -4,6 +4,7 @@
 
 mod fleet;
 mod killed;
+mod known_hosts;
 mod many;
 mod pins;
 mod results;

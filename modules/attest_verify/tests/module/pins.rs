@@ -1,6 +1,6 @@
 //! Configuration unique ids that are pinned.
 
-use crate::fleet::{BOOT_ID, Fleet, claims, ssh_host_key};
+use crate::fleet::{BOOT_ID, Fleet, check, claims, ssh_host_key};
 use crate::ultravisor::Guest;
 use crate::world::{code, mode, warns};
 use serde_json::{Value, json};
@@ -44,6 +44,29 @@ fn another_start_is_refused_unless_the_guest_is_known_and_was_booted_again() {
     let again = judge(&fleet, 2, 1, LATER, true);
     assert!(again["changed"] == true && warns(&again, "attest.new_start"), "{again}");
     assert!(fs::read_to_string(fleet.path("g1.cuid")).unwrap().contains(LATER));
+}
+
+#[test]
+fn where_no_key_is_known_the_guests_word_pins_another_boot_but_no_other_id_of_the_same() {
+    let fleet = Fleet::new();
+    let judge = |start: u8, boot_id: &str, key: u8| {
+        let said = claims(key, boot_id, &[]);
+        let guest = Guest { user_data: said.user_data().unwrap().to_vec(), ..fleet.guest(start) };
+        let more = json!({"cuid_file": fleet.text("g1.cuid"), "claims": said.to_json().unwrap(), "trust_boot_id": true,
+                          "ssh_host": "g1", "known_hosts_content": ""});
+        fleet.judge(&guest, more)
+    };
+    assert_eq!(judge(1, BOOT_ID, 1)["changed"], true);
+    let other = judge(2, BOOT_ID, 1);
+    assert_eq!(code(&other), "attest.cuid_changed", "{other}");
+    let hint = check(&other, "cuid")["hint"].as_str().unwrap();
+    assert!(hint.starts_with("It claims the boot") && hint.contains(&fleet.text("g1.cuid")), "{hint}");
+    let again = judge(2, LATER, 2);
+    assert!(again["changed"] == true && warns(&again, "attest.new_start"), "{again}");
+    assert!(again["warnings"][0].as_str().unwrap().contains("its own word"), "{again}");
+    // Another boot with the same id is nothing to warn of.
+    let same = judge(2, BOOT_ID, 2);
+    assert!(same["changed"] == true && !warns(&same, "attest.new_start"), "{same}");
 }
 
 #[test]

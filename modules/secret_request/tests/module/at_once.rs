@@ -37,12 +37,16 @@ fn assert_unchanged(world: &World, options: &Value) {
 }
 
 #[test]
-fn sixteen_runs_at_once_on_one_request_leave_a_request_that_fits_its_manifest() {
+fn sixteen_runs_at_once_on_one_request_make_one_and_all_hand_it_on() {
     let world = World::new();
-    let options = world.options("request", json!({}));
+    let options = world.options("request", json!({"return_content": true}));
     let runs: Vec<_> = (0..16).map(|at| start(&world, &format!("arguments{at}"), &options)).collect();
-    for run in runs {
-        assert!(run.wait_with_output().unwrap().status.success());
+    let results: Vec<Value> =
+        runs.into_iter().map(|run| serde_json::from_slice(&run.wait_with_output().unwrap().stdout).unwrap()).collect();
+    let there = fs::read(world.path("request")).unwrap();
+    for entry in results.iter().map(|result| &result["requests"][0]) {
+        assert_eq!(entry["content"], openssl::base64::encode_block(&there), "{entry}");
+        assert_eq!(entry["sha256"], pv_wire::encode_hex(&openssl::sha::sha256(&there)), "{entry}");
     }
     assert_eq!(world.secret_in(&world.path("request")), fs::read(world.path("secret")).unwrap());
     assert_unchanged(&world, &options);

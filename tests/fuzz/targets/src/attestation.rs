@@ -3,7 +3,7 @@
 use crate::choice;
 use pv_request::{
     ImageTags,
-    attest::{Evidence, Expected, ExpectedRequest, ExpectedStore, ProtectionKey, Sent, Status, verify},
+    attest::{Evidence, Expected, ExpectedRequest, ExpectedStore, ProtectionKey, Sent, SshKnownHosts, Status, verify},
 };
 use pv_wire::attestation::{AttestationRequest, Claims, ExchangeRequest, ExchangeResponse, Item, SshHostKey, layout};
 
@@ -58,6 +58,28 @@ pub fn claims(data: &[u8]) {
         let bound = Claims::default().with_ssh_host_keys(vec![key]).and_then(|claims| claims.to_json());
         assert!(bound.is_ok_and(|text| Claims::parse(&text).is_ok()), "a key that no claims can hold");
     }
+}
+
+/// Files `known_hosts`: the first line is the host that is looked up, and its port behind a blank.
+pub fn known_hosts(data: &[u8]) {
+    let (first, text) = data.split_at(data.iter().position(|byte| *byte == b'\n').unwrap_or(data.len()));
+    let first = String::from_utf8_lossy(first);
+    let (host, port) = first.split_once(' ').unwrap_or((&first, ""));
+    let found = SshKnownHosts::parse(text).host(host, port.parse().unwrap_or(22));
+    for key in &found.keys {
+        assert!(!found.revoked.contains(key), "a revoked key that a host is trusted by");
+        assert_eq!(key.as_str().parse(), Ok(key.clone()));
+    }
+    // What is known can be written in plain lines.
+    let special = |c: char| c.is_ascii_whitespace() || ",*?!#@|".contains(c);
+    if found.name.is_empty() || found.name.contains(special) {
+        return;
+    }
+    let line = |marker: &str, key: &SshHostKey| format!("{marker}{} {key}\n", found.name);
+    let keys = found.keys.iter().map(|key| line("", key));
+    let lines: String = keys.chain(found.revoked.iter().map(|key| line("@revoked ", key))).collect();
+    let again = SshKnownHosts::parse(lines.as_bytes()).host(host, port.parse().unwrap_or(22));
+    assert_eq!((&again.keys, &again.revoked), (&found.keys, &found.revoked));
 }
 
 /// A verdict over an answer. Nobody who does not hold the key can make one that is affirmed. The first byte says whether the

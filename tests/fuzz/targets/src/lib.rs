@@ -22,6 +22,7 @@ pub const TARGETS: &[Target] = &[
     ("attestation_request", attestation::attestation_request),
     ("exchange_file", attestation::exchange_file),
     ("claims", attestation::claims),
+    ("known_hosts", attestation::known_hosts),
     ("verdict", attestation::verdict),
     ("image", files::image),
     ("certificates", files::certificates),
