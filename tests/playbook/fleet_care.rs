@@ -26,7 +26,8 @@ fn a_rotation_builds_beside_the_old_requests_and_serves_guests_of_both_images() 
     world.image("image2", &[])?;
     let rotation = json!({"rotate_image": world.path("image2.hdr")});
 
-    for refused in [json!({}), json!({"rotate_image": world.path("image.hdr")}), json!({"rotate_image": ["a"]})] {
+    let wrong_kinds = [json!(["a"]), json!({"a": 1}), json!(7)].map(|wrong| json!({"rotate_image": wrong}));
+    for refused in [json!({}), json!({"rotate_image": world.path("image.hdr")})].iter().chain(&wrong_kinds) {
         let play = controller.playbook("rotate.yml", &["--extra-vars", &refused.to_string()])?;
         assert!(!play.ok && play.output.contains("Give the new image"), "{}", play.output);
     }
@@ -94,6 +95,11 @@ fn a_retired_guest_loses_its_queues_and_requests_and_its_secret_only_on_demand()
     ] {
         let play = controller.playbook("retire.yml", &["--extra-vars", &refused.to_string()])?;
         assert!(!play.ok && play.output.contains("names of guests"), "{}", play.output);
+    }
+    for wrong_kind in [json!(7), json!({"guest1": true}), json!([["guest1"]])] {
+        let refused = json!({"retire_guest": wrong_kind}).to_string();
+        let play = controller.playbook("retire.yml", &["--extra-vars", &refused])?;
+        assert!(!play.ok && play.output.contains("retire_guest"), "{refused}: {}", play.output);
     }
     let check = controller.playbook("retire.yml", &["--check", "-e", "retire_guest=guest1"])?;
     assert!(check.ok, "{}", check.output);
