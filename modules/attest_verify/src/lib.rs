@@ -8,6 +8,7 @@ mod pin;
 mod published;
 mod report;
 mod task;
+mod user_data;
 mod wanted;
 
 use ansible_contract::{Context, Failure, Module, Outcome};

@@ -1,6 +1,7 @@
 //! What an answer is judged by: the content of all files that the options name.
 
 use crate::pin::Pin;
+use crate::user_data;
 use crate::wanted::{Added, Bytes, CuidSource, Wanted};
 use fault::{Fault, Result};
 use pv_request::Source;
@@ -63,7 +64,7 @@ impl Material {
             store: wanted.secrets.as_deref().map(|all| store(all, wanted.locked, known)).transpose()?,
             image_host_keys: allowed(wanted.image_host_keys.as_ref(), known, &mut warnings)?,
             attestation_host_keys: allowed(wanted.attestation_host_keys.as_ref(), known, &mut warnings)?,
-            user_data: None,
+            user_data: wanted.user_data.as_ref().map(user_data::read).transpose()?,
             claims: ExpectedClaims {
                 added_requests: wanted.require_added_requests,
                 ssh_host_keys: wanted.ssh_host_keys.clone(),

@@ -58,6 +58,13 @@ trusted::layered_options! {
         claims: Value,
         /// Whether the guest must say which requests it added. V(true) if not given where O(claims) and O(secrets) are.
         require_added_requests: bool,
+        /// What the guest is to have bound instead of O(claims), base64 of up to 256 bytes: the option O(seguest.pv.attest#module:user_data)
+        /// that its operator gave it. The user data that were measured must be exactly these. They are the guest's word, so they
+        /// are compared and never enough: O(image), O(secrets) or host keys are needed as well. Without this option nothing is said
+        /// about user data.
+        user_data: String,
+        /// The file with these bytes, instead of O(user_data).
+        user_data_file: PathText,
         /// The SSH host keys by which the guest is known, each C(TYPE BASE64) or a line of a C(known_hosts) file; also several
         /// lines in one text. The guest must claim each of them.
         ssh_host_keys: Vec<String>,

@@ -1,6 +1,7 @@
 //! What the options of one answer ask for, checked as far as that goes without reading any file.
 
 use crate::options::{Options, Secret};
+use crate::user_data;
 use ansible_contract::{HexText, PathText, codes as args, from_base64};
 use fault::{Fault, Result};
 use pv_request::attest::Expected;
@@ -75,6 +76,8 @@ pub struct Wanted {
     pub claims: Option<String>,
     /// Whether the guest must say which requests it added.
     pub require_added_requests: bool,
+    /// What the guest is to have bound instead of claims.
+    pub user_data: Option<Bytes>,
     /// By what the guest is known.
     pub ssh_host_keys: Option<Vec<SshHostKey>>,
     /// Its boot id.
@@ -123,10 +126,11 @@ impl Wanted {
             return conflict("The option cuid cannot be given together with cuid_file.");
         }
         let wanted = Self {
-            response: bytes(("path", options.path.as_ref()), ("content", options.content.as_deref()))?,
-            request: bytes(
+            response: bytes_of(("path", options.path.as_ref()), ("content", options.content.as_deref()), HANDED_OVER)?,
+            request: bytes_of(
                 ("request", options.request.as_ref()),
                 ("request_content", options.request_content.as_deref()),
+                HANDED_OVER,
             )?,
             key_file: key_file(options)
                 .ok_or_else(|| missing("key_file", "with request_content nothing says where the key is"))?,
@@ -140,6 +144,7 @@ impl Wanted {
             require_added_requests: options
                 .require_added_requests
                 .unwrap_or(options.claims.is_some() && options.secrets.is_some()),
+            user_data: user_data::asked(options)?,
             ssh_host_keys: options.ssh_host_keys.as_deref().map(known_hosts).transpose()?,
             boot_id: options.boot_id.clone(),
             cuid: match (&options.cuid, &options.cuid_file) {
@@ -204,17 +209,27 @@ fn allowed(
     Ok(Some(AskedHostKeys { documents, accepted: None, trust: trust()? }))
 }
 
-fn bytes((file, path): (&str, Option<&PathText>), (text, content): (&str, Option<&str>)) -> Result<Bytes> {
+/// Where base64 of answers and requests comes from.
+const HANDED_OVER: &str = "Hand over what attest or attest_request returned as content.";
+
+/// The bytes that one of two options gives, a file or base64. `hint` says where the base64 comes from.
+///
+/// # Errors
+/// `args.conflict`, `args.invalid`, `args.missing`.
+pub fn bytes_of(
+    (file, path): (&str, Option<&PathText>),
+    (text, content): (&str, Option<&str>),
+    hint: &str,
+) -> Result<Bytes> {
     match (path, content) {
         (Some(_), Some(_)) => {
             Err(Fault::new(args::CONFLICT, format!("The options {file} and {text} cannot be given together."))
                 .hint("Leave one of them out: it would be ignored."))
         }
         (Some(path), None) => Ok(Bytes::File(path.as_path().to_owned())),
-        (None, Some(content)) => from_base64(content).map(|bytes| Bytes::Given(bytes.to_vec())).ok_or_else(|| {
-            Fault::new(args::INVALID, format!("The option {text} is not base64."))
-                .hint("Hand over what attest or attest_request returned as content.")
-        }),
+        (None, Some(content)) => from_base64(content)
+            .map(|bytes| Bytes::Given(bytes.to_vec()))
+            .ok_or_else(|| Fault::new(args::INVALID, format!("The option {text} is not base64.")).hint(hint)),
         (None, None) => Err(missing(file, &format!("it, or {text}"))),
     }
 }

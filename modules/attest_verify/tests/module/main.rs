@@ -9,6 +9,7 @@ mod pins;
 mod results;
 mod schema;
 mod ultravisor;
+mod user_data;
 mod verdicts;
 #[path = "../../../attest_request/tests/module/world.rs"]
 mod world;
