@@ -299,7 +299,7 @@ fn a_server_can_neither_delay_nor_fill_nor_lead_elsewhere() {
     let trust = world.trust(&world.chain_lists());
     let verifier = verifier(&trust, Outdated::Refuse, limits).unwrap();
     for (uri, reason) in [
-        (server.uri("/large"), "is larger than 64 KiB"),
+        (server.uri("/large"), "gave an answer larger than 64 KiB"),
         (server.uri("/silence"), "gave no complete answer within 0.300 s"),
         (server.uri("/loop"), "redirects more than 3 times"),
         (server.uri("/ftp"), "is or redirects to an address that is neither http nor https"),

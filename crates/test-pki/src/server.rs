@@ -1,4 +1,5 @@
-//! A web server on this machine from which revocation lists are fetched, and which knows what it was asked.
+//! A web server on this machine from which revocation lists are fetched, to which questions are posted, and which knows what it
+//! was asked.
 
 use anyhow::Result;
 use openssl::{
@@ -32,12 +33,24 @@ pub enum Reply {
     Silence,
 }
 
+/// A question that was posted.
+#[derive(Clone, Debug)]
+pub struct Posted {
+    /// The second word of the request.
+    pub path: String,
+    /// All lines before the body.
+    pub head: String,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
 #[derive(Debug, Default)]
 struct State {
     replies: HashMap<String, Reply>,
     /// What a proxy demands as Proxy-Authorization.
     login: Option<String>,
     asked: Vec<String>,
+    posted: Vec<Posted>,
     ended: bool,
 }
 
@@ -98,6 +111,11 @@ impl CrlServer {
     pub fn asked(&self) -> Vec<String> {
         lock(&self.state).asked.clone()
     }
+
+    /// What was posted so far, in order; it is also among what was asked for.
+    pub fn posted(&self) -> Vec<Posted> {
+        lock(&self.state).posted.clone()
+    }
 }
 
 impl Drop for CrlServer {
@@ -152,11 +170,18 @@ fn answer<S: Read + Write>(mut stream: S, state: &Mutex<State>) -> Option<S> {
         stream.write_all(format!("HTTP/1.1 {status} -\r\n\r\n").as_bytes()).ok()?;
         request = asked_for(&mut stream).filter(|_| status == 200)?;
     }
-    if request.method != "GET" {
-        return None;
-    }
+    let posted = match request.method.as_str() {
+        "GET" => None,
+        "POST" => {
+            let mut body = vec![0; request.length];
+            stream.read_exact(&mut body).ok()?;
+            Some(Posted { path: request.path.clone(), head: request.head, body })
+        }
+        _ => return None,
+    };
     let reply = {
         let mut state = lock(state);
+        state.posted.extend(posted);
         // Of a whole address the path counts.
         let path = request.path.splitn(4, '/').nth(3).filter(|_| is_of_a_proxy).map(|path| format!("/{path}"));
         let reply = state.replies.get(path.as_ref().unwrap_or(&request.path)).cloned().unwrap_or(Reply::Status(404));
@@ -181,6 +206,9 @@ struct Asked {
     method: String,
     path: String,
     login: Option<String>,
+    /// Of the body, in bytes.
+    length: usize,
+    head: String,
 }
 
 fn asked_for(stream: &mut impl Read) -> Option<Asked> {
@@ -192,11 +220,13 @@ fn asked_for(stream: &mut impl Read) -> Option<Asked> {
         head.extend(byte);
     }
     let head = String::from_utf8(head).ok()?;
+    let header = |wanted: &str| {
+        let mut headers = head.lines().filter_map(|line| line.split_once(": "));
+        headers.find(|(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, value)| value.to_owned())
+    };
+    let login = header("proxy-authorization");
+    let length = header("content-length").and_then(|text| text.parse().ok()).filter(|length| *length < LONGEST_REQUEST);
     let mut words = head.split(' ').map(str::to_owned);
-    let headers = head.lines().filter_map(|line| line.split_once(": "));
-    let login = headers
-        .filter(|(name, _)| name.eq_ignore_ascii_case("proxy-authorization"))
-        .map(|(_, value)| value.to_owned())
-        .next();
-    Some(Asked { method: words.next()?, path: words.next()?, login })
+    let (method, path) = (words.next()?, words.next()?);
+    Some(Asked { method, path, login, length: length.unwrap_or(0), head })
 }

@@ -117,7 +117,7 @@ impl Material {
     /// Those of reading the request: it is our own file.
     pub fn verdict(&self, now: i64) -> Result<Verdict> {
         let request = ExchangeRequest::parse(&self.request)?.attestation_request()?;
-        let evidence = Evidence { response: &self.response, claims: self.claims.as_deref() };
+        let evidence = Evidence { response: &self.response, claims: self.claims.as_deref(), firmware: None };
         let sent = Sent { request, key: &self.key, created: self.created };
         Ok(attest::verify(&evidence, &sent, &self.expected, now))
     }

@@ -1,5 +1,6 @@
 //! What is found of a guest's answer.
 
+use super::{FirmwareState, firmware};
 use fault::{Code, Fault};
 use pv_wire::attestation::{AdditionalData, Claims, layout};
 
@@ -143,7 +144,15 @@ impl Verdict {
         })
     }
 
-    /// Adds what was looked at elsewhere, such as what a service says about the firmware.
+    /// The firmware's state, if its service's word is all that is missing: then it is worth asking.
+    pub fn firmware_question(&self) -> Option<&FirmwareState> {
+        let mut others = self.checks.iter().filter(|check| check.name != firmware::NAME);
+        let is_missing = self.checks.iter().any(|check| check.name == firmware::NAME && check.voids);
+        let proved = self.proved.as_ref().filter(|_| is_missing && others.all(|check| check.ok != Some(false)))?;
+        proved.additional.firmware_state.as_ref()
+    }
+
+    /// Adds what was looked at elsewhere, such as in the other answers of a batch.
     pub fn add(&mut self, mut check: Check) {
         if self.proved.is_none() {
             check.without_proof();

@@ -1,7 +1,7 @@
 //! Judging a guest's answer.
 
 use super::{
-    Check, Evidence, Expected, Measured, Opened, Proved, Sent, StoreReport, Verdict, codes, compare, same,
+    Check, Evidence, Expected, Measured, Opened, Proved, Sent, StoreReport, Verdict, codes, compare, firmware, same,
     verdict::MEASUREMENT,
 };
 use fault::{Fault, Result};
@@ -48,6 +48,16 @@ pub fn verify(evidence: &Evidence<'_>, sent: &Sent<'_>, expected: &Expected, now
     checks.push(claims_are_bound(response.is_ok(), claims.as_ref()));
     checks.extend(compare::claims(claims.as_ref(), expected));
     checks.push(cuid(response.as_ref().ok(), expected));
+    if let Some(service) = &expected.firmware {
+        let state = additional.as_ref().and_then(|data| data.firmware_state);
+        let is_affirmed = is_good && checks.iter().all(|check| check.ok != Some(false));
+        let known = firmware::Known {
+            is_asked_for: sent.request.items().contains(Item::FirmwareState),
+            state: state.filter(|_| is_affirmed),
+            answer: evidence.firmware,
+        };
+        checks.push(firmware::check(service, known));
+    }
 
     let proved = response.ok().filter(|_| is_good).map(|read| Proved {
         cuid: read.cuid,

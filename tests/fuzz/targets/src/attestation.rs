@@ -74,7 +74,7 @@ pub fn verdict(data: &[u8]) {
     let file = if which % 2 == 0 { Some(answer.to_vec()) } else { made(answer) };
     let Some(response) = file else { return };
     let sent = Sent { request, key: &key, created: NOW - 10 };
-    let verdict = verify(&Evidence { response: &response, claims }, &sent, &expected(), NOW);
+    let verdict = verify(&Evidence { response: &response, claims, firmware: None }, &sent, &expected(), NOW);
     assert!(verdict.status() != Status::Affirming && verdict.proved.is_none() && verdict.store.is_none());
     assert!(verdict.fault().is_some() && verdict.valid_until().is_none());
     assert_eq!(verdict.checks.len(), 16);
