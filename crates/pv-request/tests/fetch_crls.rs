@@ -388,9 +388,7 @@ fn each_missing_list_of_the_chain_names_where_it_was_looked_for() {
 #[test]
 fn a_server_of_https_must_be_trusted() {
     let world = World::new();
-    let key = host_key(Nid::X9_62_PRIME256V1).unwrap();
-    let issue = world.pki.root.usual(world.pki.root.certificate.subject_name(), Role::Host, 10).unwrap();
-    let server = CrlServer::start_tls(&key, &world.pki.root.issue(&issue, &key).unwrap()).unwrap();
+    let server = CrlServer::start_tls(&world.pki.root).unwrap();
     let verifier = verifier(&world.trust(&world.chain_lists()), Outdated::Refuse, limits()).unwrap();
     let fault = verify(&verifier, &world.document_with(&[server.uri("/ibm.crl")])).unwrap_err();
     assert_eq!(fault.code, codes::CRL_DOWNLOAD);

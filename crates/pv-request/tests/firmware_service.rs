@@ -6,19 +6,13 @@ mod answering;
 
 use answering::{Guest, names};
 use fault::Code;
-use openssl::{
-    asn1::Asn1Time,
-    hash::MessageDigest,
-    nid::Nid,
-    x509::{X509, extension::SubjectAlternativeName},
-};
 use pv_request::{
     FirmwareClient, Limits, Source,
     attest::{Expected, FirmwareAnswer, FirmwareInterface, FirmwareOpinion, FirmwareService, Status, Verdict, codes},
 };
 use pv_wire::attestation::Item;
 use std::time::Duration;
-use test_pki::{Authority, CrlServer, Pki, Reply, host_key};
+use test_pki::{CrlServer, Pki, Reply};
 
 const V1: &str = "/hmrs/firmware/attestation/v1/verify";
 const V2: &str = "/hmrs/firmware/attestation/v2/verify";
@@ -36,8 +30,7 @@ struct Service {
 impl Service {
     fn start() -> Self {
         let web = Pki::new("Armonk").unwrap().root;
-        let key = host_key(Nid::X9_62_PRIME256V1).unwrap();
-        let server = CrlServer::start_tls(&key, &certificate(&web, &key)).unwrap();
+        let server = CrlServer::start_tls(&web).unwrap();
         Self { server, roots: Source { name: "web.crt".into(), bytes: web.certificate.to_pem().unwrap() } }
     }
 
@@ -57,20 +50,6 @@ impl Service {
     fn ask(&self, client: &FirmwareClient) -> fault::Result<FirmwareOpinion> {
         client.ask(&self.named(FirmwareInterface::V1), &STATE).said.clone()
     }
-}
-
-fn certificate(authority: &Authority, key: &openssl::pkey::PKeyRef<openssl::pkey::Private>) -> X509 {
-    let mut builder = X509::builder().unwrap();
-    builder.set_version(2).unwrap();
-    builder.set_subject_name(authority.certificate.subject_name()).unwrap();
-    builder.set_issuer_name(authority.certificate.subject_name()).unwrap();
-    builder.set_not_before(&Asn1Time::days_from_now(0).unwrap()).unwrap();
-    builder.set_not_after(&Asn1Time::days_from_now(9).unwrap()).unwrap();
-    builder.set_pubkey(key).unwrap();
-    let name = SubjectAlternativeName::new().ip("127.0.0.1").build(&builder.x509v3_context(None, None)).unwrap();
-    builder.append_extension(name).unwrap();
-    builder.sign(&authority.key, MessageDigest::sha256()).unwrap();
-    builder.build()
 }
 
 fn unreachable(said: fault::Result<FirmwareOpinion>, words: &str) {

@@ -1,11 +1,16 @@
 //! A web server on this machine from which revocation lists are fetched, to which questions are posted, and which knows what it
 //! was asked.
 
+use crate::authority::{Authority, host_key};
 use anyhow::Result;
 use openssl::{
+    asn1::Asn1Time,
+    error::ErrorStack,
+    hash::MessageDigest,
+    nid::Nid,
     pkey::{PKeyRef, Private},
     ssl::{SslAcceptor, SslMethod},
-    x509::X509Ref,
+    x509::{X509, extension::SubjectAlternativeName},
 };
 use std::{
     collections::HashMap,
@@ -72,14 +77,15 @@ impl CrlServer {
         Self::listen(None)
     }
 
-    /// Starts one for `https`.
+    /// Starts one for `https`, with a certificate for 127.0.0.1 that `authority` issues.
     ///
     /// # Errors
     /// What the system or OpenSSL answers.
-    pub fn start_tls(key: &PKeyRef<Private>, certificate: &X509Ref) -> Result<Self> {
+    pub fn start_tls(authority: &Authority) -> Result<Self> {
+        let key = host_key(Nid::X9_62_PRIME256V1)?;
         let mut acceptor = SslAcceptor::mozilla_intermediate_v5(SslMethod::tls_server())?;
-        acceptor.set_private_key(key)?;
-        acceptor.set_certificate(certificate)?;
+        acceptor.set_private_key(&key)?;
+        acceptor.set_certificate(&*certificate(authority, &key)?)?;
         Self::listen(Some(acceptor.build()))
     }
 
@@ -127,6 +133,21 @@ impl Drop for CrlServer {
             let _ = thread.join();
         }
     }
+}
+
+/// A server's certificate for 127.0.0.1.
+fn certificate(authority: &Authority, key: &PKeyRef<Private>) -> Result<X509, ErrorStack> {
+    let mut builder = X509::builder()?;
+    builder.set_version(2)?;
+    builder.set_subject_name(authority.certificate.subject_name())?;
+    builder.set_issuer_name(authority.certificate.subject_name())?;
+    builder.set_not_before(&*Asn1Time::days_from_now(0)?)?;
+    builder.set_not_after(&*Asn1Time::days_from_now(9)?)?;
+    builder.set_pubkey(key)?;
+    let name = SubjectAlternativeName::new().ip("127.0.0.1").build(&builder.x509v3_context(None, None))?;
+    builder.append_extension(name)?;
+    builder.sign(&authority.key, MessageDigest::sha256())?;
+    Ok(builder.build())
 }
 
 fn lock(state: &Mutex<State>) -> std::sync::MutexGuard<'_, State> {

@@ -1,6 +1,7 @@
 //! `attest_verify`: judges what guests answered to attestation requests, on the trusted machine.
 
 pub mod codes;
+mod firmware;
 mod judged;
 mod material;
 pub mod options;

@@ -1,5 +1,6 @@
 //! What the options of one answer ask for, checked as far as that goes without reading any file.
 
+use crate::firmware::{self, AskedService};
 use crate::options::{Options, Secret};
 use crate::user_data;
 use ansible_contract::{HexText, PathText, codes as args, from_base64};
@@ -84,6 +85,8 @@ pub struct Wanted {
     pub boot_id: Option<String>,
     /// Its configuration unique id.
     pub cuid: CuidSource,
+    /// The service that must find the firmware valid.
+    pub firmware: Option<AskedService>,
     /// In seconds.
     pub max_age: u32,
     /// In seconds.
@@ -152,6 +155,7 @@ impl Wanted {
                 (None, Some(path)) => CuidSource::Pinned(path.as_path().to_owned()),
                 (None, None) => CuidSource::None,
             },
+            firmware: firmware::asked(options)?,
             max_age: options.max_age(),
             valid_for: options.valid_for(),
             signing_key: match (&options.ear_file, &options.signing_key) {
