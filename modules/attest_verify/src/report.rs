@@ -5,6 +5,7 @@ use pv_request::attest::{Status, StoreReport, Verdict};
 use pv_wire::{encode_hex, iso8601};
 use serde::Serialize;
 use serde_json::Value;
+use std::borrow::Cow;
 
 /// Results of `attest_verify`.
 #[derive(Debug, Serialize)]
@@ -56,7 +57,7 @@ pub struct Check {
     /// The code of what is wrong.
     pub code: Option<&'static str>,
     /// A sentence about what was found.
-    pub detail: String,
+    pub detail: Cow<'static, str>,
 }
 
 /// What was found of a secret store.
@@ -90,10 +91,9 @@ impl Entry {
     }
 
     /// Enters what was found.
-    pub fn judge(&mut self, verdict: &Verdict, policy_sha256: &[u8; 32], created: i64) {
+    pub fn judge(&mut self, verdict: Verdict, policy_sha256: &[u8; 32], created: i64) {
         let hex = |hash: Option<[u8; 32]>| hash.map(|hash| encode_hex(&hash));
         self.verdict = verdict.status().as_str();
-        self.checks = verdict.checks.iter().map(Check::new).collect();
         self.secret_store = verdict.store.as_ref().map(SecretStore::new);
         self.policy_sha256 = Some(encode_hex(policy_sha256));
         self.created = Some(iso8601(created));
@@ -105,6 +105,7 @@ impl Entry {
             let document = proved.claims.as_ref().and_then(|claims| claims.to_json().ok());
             self.claims = document.and_then(|text| serde_json::from_str(&text).ok());
         }
+        self.checks = verdict.checks.into_iter().map(Check::new).collect();
     }
 
     /// Enters why nothing is known.
@@ -116,9 +117,9 @@ impl Entry {
 }
 
 impl Check {
-    fn new(check: &pv_request::attest::Check) -> Self {
-        let (name, ok, code) = (check.name, check.ok, check.code.map(|code| code.name));
-        Self { name, ok, code, detail: check.detail.clone() }
+    fn new(check: pv_request::attest::Check) -> Self {
+        let pv_request::attest::Check { name, ok, code, detail, .. } = check;
+        Self { name, ok, code: code.map(|code| code.name), detail }
     }
 }
 

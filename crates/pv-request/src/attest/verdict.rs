@@ -3,6 +3,7 @@
 use super::{FirmwareState, firmware};
 use fault::{Code, Fault};
 use pv_wire::attestation::{AdditionalData, Claims, layout};
+use std::borrow::Cow;
 
 /// What a verdict comes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,27 +36,28 @@ pub struct Check {
     pub ok: Option<bool>,
     /// The code of what is wrong.
     pub code: Option<Code>,
-    /// A sentence about what was found.
-    pub detail: String,
+    /// A sentence about what was found. Most are always the same: a fleet has hundreds of thousands of them.
+    pub detail: Cow<'static, str>,
     /// What to do about it, or empty.
-    pub hint: String,
+    pub hint: Cow<'static, str>,
     voids: bool,
 }
 
 impl Check {
     /// It is as expected.
-    pub fn passed(name: &'static str, detail: impl Into<String>) -> Self {
-        Self { name, ok: Some(true), code: None, detail: detail.into(), hint: String::new(), voids: false }
+    pub fn passed(name: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self { name, ok: Some(true), code: None, detail: detail.into(), hint: Cow::default(), voids: false }
     }
 
     /// It was not compared.
-    pub fn skipped(name: &'static str, detail: impl Into<String>) -> Self {
+    pub fn skipped(name: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
         Self { ok: None, ..Self::passed(name, detail) }
     }
 
     /// It is not as expected.
     pub fn failed(name: &'static str, fault: Fault) -> Self {
-        Self { name, ok: Some(false), code: Some(fault.code), detail: fault.detail, hint: fault.hint, voids: false }
+        let (detail, hint) = (fault.detail.into(), fault.hint.into());
+        Self { name, ok: Some(false), code: Some(fault.code), detail, hint, voids: false }
     }
 
     /// It is not as expected, and so nothing is known of the guest: the status is then [`Status::None`].
@@ -67,7 +69,7 @@ impl Check {
     fn without_proof(&mut self) {
         if self.ok == Some(true) {
             self.ok = None;
-            self.detail = format!("{} Nothing proves it, for the measurement is not good.", self.detail);
+            self.detail.to_mut().push_str(" Nothing proves it, for the measurement is not good.");
         }
     }
 }

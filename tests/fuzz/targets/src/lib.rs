@@ -23,6 +23,7 @@ pub const TARGETS: &[Target] = &[
     ("exchange_file", attestation::exchange_file),
     ("claims", attestation::claims),
     ("verdict", attestation::verdict),
+    ("firmware_answer", attestation::firmware_answer),
     ("image", files::image),
     ("certificates", files::certificates),
     ("revocation_lists", files::revocation_lists),
