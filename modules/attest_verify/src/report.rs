@@ -106,6 +106,8 @@ impl Entry {
             self.claims = document.and_then(|text| serde_json::from_str(&text).ok());
         }
         self.checks = verdict.checks.into_iter().map(Check::new).collect();
+        // These are smaller, and would keep the room of those.
+        self.checks.shrink_to_fit();
     }
 
     /// Enters why nothing is known.

@@ -40,7 +40,8 @@ pub fn run(options: Options, context: &Context) -> std::result::Result<Outcome<R
         entries.each(Options::laid_over),
         |options| Prepared::new(options, &mut known, now),
         Prepared::judge,
-        |prepared, verdict| judged.push(Judged::new(prepared, verdict)),
+        // Each in a box: it is freed when its entry is made, and there may be thousands.
+        |prepared, verdict| judged.push(Box::new(Judged::new(prepared, verdict))),
     );
     let mut all: Vec<_> =
         judged.iter_mut().filter_map(|one| Some((one.called.as_str(), one.verdict.as_mut().ok()?))).collect();
@@ -52,7 +53,7 @@ pub fn run(options: Options, context: &Context) -> std::result::Result<Outcome<R
     let mut used = Vec::new();
     let mut concluded = Vec::with_capacity(judged.len());
     for one in judged {
-        let (entry, files) = task.conclude(one);
+        let (entry, files) = task.conclude(*one);
         concluded.push(entry);
         used.extend(files);
     }
