@@ -69,7 +69,7 @@ fn asked(guest: &Guest) -> usize {
 /// What the production verifier says.
 fn verdict(challenge: &Challenge, result: &Value, expected: &Expected) -> Verdict {
     let response = response(result);
-    let evidence = Evidence { response: &response, claims: result["claims"].as_str() };
+    let evidence = Evidence { response: &response, claims: result["claims"].as_str(), firmware: None };
     let request = AttestationRequest::parse(&challenge.request).unwrap();
     verify(&evidence, &Sent { request, key: &challenge.key, created: CREATED }, expected, CREATED + 1)
 }

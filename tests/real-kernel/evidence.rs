@@ -42,7 +42,7 @@ impl Challenged {
     fn verdict(&self, run: &Run, step: &str) -> Verdict {
         let said = &run.of(step).said;
         let response = STANDARD.decode(said["content"].as_str().expect("an answer")).unwrap();
-        let evidence = Evidence { response: &response, claims: said["claims"].as_str() };
+        let evidence = Evidence { response: &response, claims: said["claims"].as_str(), firmware: None };
         let request = AttestationRequest::parse(&self.challenge.request).unwrap();
         let image = Some(ImageTags::read(&run.world.path("image.hdr")).unwrap());
         let expected = Expected { image, ..Expected::default() };

@@ -83,6 +83,32 @@ options:
     description:
     - Whether the task fails if any verdict is not V(affirming). For the task only.
     type: bool
+  firmware:
+    choices:
+    - none
+    - v1
+    - v2
+    default: none
+    description:
+    - 'Whether IBM''s service must find the firmware of the guest''s machine valid, and by which of its interfaces.
+        V(none): nobody is asked, and nothing is said about firmware. V(v1) and V(v2) send the firmware''s state, 320
+        opaque bytes that were measured, over the internet to IBM, once for each state in the task, also in check mode,
+        and only of guests that are else affirmed. Nothing else is sent: no name, no key, no answer. If the service
+        cannot be asked, the verdict is V(none). The request must ask for V(firmware_state), see
+        O(seguest.pv.attest_request#module:add_data). Proxies are used as for
+        O(seguest.pv.secret_request#module:download_crls).'
+    type: str
+  firmware_ca:
+    description:
+    - The certificates of the only authorities that may vouch for this service's server, in PEM or DER. The system's if
+        not given, or those that C(SSL_CERT_FILE) names.
+    type: path
+  firmware_url:
+    default: https://esupport.ibm.com/eccedge/ent/z
+    description:
+    - 'The service that is asked instead of IBM''s: what comes before C(/hmrs/firmware/attestation) in its address, which
+        must be one of C(https), without a login. It is part of what the answer is compared with.'
+    type: str
   image:
     description:
     - The image that the guest is to run, or the Secure Execution header cut out of it. Without it no answer can be

@@ -1,5 +1,7 @@
-//! Revocation lists from the network.
+//! What comes from the network: revocation lists, and what the firmware's service says.
 
+mod client;
+mod firmware;
 mod plain;
 mod proxy;
 mod redirect;
@@ -8,25 +10,19 @@ use crate::{
     codes,
     verify::{Fetch, LIST_LIMIT},
 };
+use client::{Client, Patience};
 use fault::Code;
-use proxy::{Proxies, Via};
 use redirect::joined;
 use std::{
     collections::HashMap,
-    io::{self, ErrorKind},
     result::Result,
     sync::{Arc, Mutex, OnceLock, PoisonError},
     time::{Duration, Instant},
 };
-use ureq::{
-    Agent, Error,
-    http::Uri,
-    tls::{RootCerts, TlsConfig, TlsProvider},
-};
+use ureq::{http::Uri, tls::RootCerts};
 
+pub use firmware::FirmwareClient;
 pub use plain::{Answer as ProxyAnswer, read as read_proxy_answer};
-
-const USER_AGENT: &str = "seguest-pv";
 
 /// How far a download may go.
 #[derive(Clone, Copy, Debug)]
@@ -80,8 +76,7 @@ type Answer = Result<Arc<[u8]>, NotFetched>;
 /// in memory.
 #[derive(Debug)]
 pub struct Downloads {
-    agent: Agent,
-    proxies: Option<Proxies>,
+    client: Client,
     limits: Limits,
     asked: Mutex<HashMap<String, Arc<OnceLock<Answer>>>>,
     spent: Mutex<Duration>,
@@ -90,19 +85,8 @@ pub struct Downloads {
 impl Downloads {
     /// Nothing is fetched yet.
     pub fn new(limits: Limits) -> Self {
-        let tls = TlsConfig::builder().provider(TlsProvider::NativeTls).root_certs(RootCerts::PlatformVerifier).build();
-        // Redirects are followed here: each may be asked for in another way.
-        let agent = Agent::config_builder()
-            .tls_config(tls)
-            .proxy(None)
-            .max_redirects(0)
-            .max_redirects_will_error(false)
-            .http_status_as_error(false)
-            .user_agent(USER_AGENT)
-            .build()
-            .new_agent();
-        let proxies = limits.proxy_from_environment.then(|| Proxies::new(|name| std::env::var(name).ok()));
-        Self { agent, proxies, limits, asked: Mutex::default(), spent: Mutex::default() }
+        let client = Client::new(&limits, RootCerts::PlatformVerifier);
+        Self { client, limits, asked: Mutex::default(), spent: Mutex::default() }
     }
 
     fn ask(&self, uri: &str) -> Answer {
@@ -126,11 +110,11 @@ impl Downloads {
             if !matches!(address.scheme_str(), Some("http" | "https")) {
                 return Err(BAD_ADDRESS.into());
             }
-            let via = self.proxies.as_ref().map(|proxies| proxies.through(&address)).transpose()?.flatten();
-            let left = time.saturating_sub(since.elapsed());
-            let (status, location, content) = self.get(&address, via, left, time)?;
-            match (status, location, via) {
-                (200, ..) => return Ok(content),
+            let via = self.client.via(&address)?;
+            let time = Patience { left: time.saturating_sub(since.elapsed()), whole: time };
+            let reply = self.client.get(&address, via, time)?;
+            match (reply.status, reply.location, via) {
+                (200, ..) => return Ok(reply.content),
                 (301 | 302 | 303 | 307 | 308, Some(to), _) => address = joined(&address, &to).ok_or(BAD_ADDRESS)?,
                 (407, _, Some(via)) => return Err(via.wants_login()),
                 (status, ..) => return Err(format!("answered {status}").into()),
@@ -138,78 +122,9 @@ impl Downloads {
         }
         Err(format!("redirects more than {} times", self.limits.redirects).into())
     }
-
-    /// Status, where else it is, and content. `time` is what was there for all steps together.
-    fn get(
-        &self,
-        address: &Uri,
-        via: Option<&Via>,
-        left: Duration,
-        time: Duration,
-    ) -> Result<(u16, Option<String>, Vec<u8>), NotFetched> {
-        if left.is_zero() {
-            return Err(too_slow(time));
-        }
-        if let Some(via) = via.filter(|via| via.takes_whole_addresses() && address.scheme_str() == Some("http")) {
-            let answer = plain::get(via, address, left, self.limits.bytes)
-                .map_err(|error| self.of_io(&error, Some(via), time))?;
-            return Ok((answer.status, answer.location, answer.content));
-        }
-        let refused = |error: Error| self.reason(&error, via, time);
-        let request =
-            self.agent.get(address).config().timeout_global(Some(left)).proxy(via.map(|via| via.proxy.clone()));
-        let mut answer = request.build().call().map_err(refused)?;
-        let location = answer.headers().get("location").and_then(|to| to.to_str().ok()).map(str::to_owned);
-        let status = answer.status().as_u16();
-        let content = match status {
-            200 => answer.body_mut().with_config().limit(self.limits.bytes).read_to_vec().map_err(refused)?,
-            _ => Vec::new(),
-        };
-        Ok((status, location, content))
-    }
-
-    /// Words that follow the address.
-    fn reason(&self, error: &Error, via: Option<&Via>, time: Duration) -> NotFetched {
-        match (error, via) {
-            (Error::Timeout(_), _) => too_slow(time),
-            (Error::HostNotFound, None) => "is on a host whose name cannot be resolved".into(),
-            (Error::HostNotFound, Some(via)) => format!(
-                "was not tried, because the host of the proxy in the variable {} cannot be resolved",
-                via.variable
-            )
-            .into(),
-            (Error::BadUri(_), _) => BAD_ADDRESS.into(),
-            (Error::BodyExceedsLimit(_), _) => self.too_large(),
-            // It may quote what the environment says of the proxy.
-            (Error::ConnectProxyFailed(why), Some(via)) if why.contains("responded 407") => via.wants_login(),
-            (Error::ConnectProxyFailed(_), _) => {
-                "was refused by the proxy, which must let CONNECT through to this port".into()
-            }
-            (Error::Io(error), _) => self.of_io(error, via, time),
-            (other, _) => format!("could not be fetched ({})", other.to_string().escape_debug()).into(),
-        }
-    }
-
-    fn of_io(&self, error: &io::Error, via: Option<&Via>, time: Duration) -> NotFetched {
-        let through =
-            via.map_or_else(String::new, |via| format!(" through the proxy of the variable {}", via.variable));
-        match error.kind() {
-            ErrorKind::TimedOut => too_slow(time),
-            ErrorKind::FileTooLarge => self.too_large(),
-            _ => format!("could not be reached{through} ({})", error.to_string().escape_debug()).into(),
-        }
-    }
-
-    fn too_large(&self) -> NotFetched {
-        format!("is larger than {} KiB", self.limits.bytes >> 10).into()
-    }
 }
 
 const BAD_ADDRESS: &str = "is or redirects to an address that is neither http nor https";
-
-fn too_slow(time: Duration) -> NotFetched {
-    format!("gave no complete answer within {}", seconds(time)).into()
-}
 
 impl Fetch for Downloads {
     fn fetch(&self, uri: &str) -> Answer {

@@ -132,7 +132,7 @@ pub(crate) fn certificates(source: &Source) -> Result<Vec<X509>> {
 
 const PEM_BEGIN: &[u8] = b"-----BEGIN CERTIFICATE-----";
 
-fn damaged(name: &str) -> Fault {
+pub(crate) fn damaged(name: &str) -> Fault {
     Fault::new(codes::NOT_A_CERTIFICATE, format!("A certificate in {name} is damaged."))
         .hint("Get the file again from its source.")
 }

@@ -2,7 +2,7 @@
 //! header says ([`ImageTags`]), verifying that host key documents come from IBM ([`verify::Verifier`]) and that a
 //! request's user data are signed by a certificate's key ([`Signer`]). What proves the state of a guest is in [`attest`].
 //!
-//! Nothing here knows Ansible, writes a file or talks to a device; only [`Downloads`] uses the network. Formats that readers share, and reading a
+//! Nothing here knows Ansible, writes a file or talks to a device; only [`Downloads`] and [`FirmwareClient`] use the network. Formats that readers share, and reading a
 //! request back, are in `pv_wire`. Facts: IBM Secure Execution documentation and s390-tools 2.43 (`rust/pv`).
 
 pub mod attest;
@@ -23,7 +23,7 @@ mod user_data;
 pub mod verify;
 
 pub use build::{AddSecret, Extension};
-pub use download::{Downloads, Limits, NotFetched, ProxyAnswer, read_proxy_answer};
+pub use download::{Downloads, FirmwareClient, Limits, NotFetched, ProxyAnswer, read_proxy_answer};
 pub use envelope::RequestKeys;
 pub use host_key::{HostKey, HostKeyDocument};
 pub use id_file::IdFile;

@@ -172,7 +172,7 @@ fn a_request_and_its_answer_are_those_of_the_reference_from_end_to_end() {
         assert_eq!(encode_hex(&sha256(&response)), hashes[3]);
 
         let sent = Sent { request, key: &built.key, created: 0 };
-        let verdict = verify(&Evidence { response: &response, claims: None }, &sent, &expected, 1);
+        let verdict = verify(&Evidence { response: &response, claims: None, firmware: None }, &sent, &expected, 1);
         assert_eq!((verdict.status(), verdict.fault()), (Status::Affirming, None), "{verdict:#?}");
         let yaml = verdict.proved.unwrap().to_pvattest_yaml().unwrap();
         assert_eq!(yaml, pvattests_yaml(additional, user_data));

@@ -16,4 +16,4 @@ pub use authority::{
 pub use der::{Pss, pretending, with_pss};
 pub use keys::rsa_key;
 pub use pki::{Flaw, Pki, REVOKED_SERIAL, write_file};
-pub use server::{CrlServer, Reply};
+pub use server::{CrlServer, Posted, Reply};

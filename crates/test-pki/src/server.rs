@@ -1,10 +1,16 @@
-//! A web server on this machine from which revocation lists are fetched, and which knows what it was asked.
+//! A web server on this machine from which revocation lists are fetched, to which questions are posted, and which knows what it
+//! was asked.
 
+use crate::authority::{Authority, host_key};
 use anyhow::Result;
 use openssl::{
+    asn1::Asn1Time,
+    error::ErrorStack,
+    hash::MessageDigest,
+    nid::Nid,
     pkey::{PKeyRef, Private},
     ssl::{SslAcceptor, SslMethod},
-    x509::X509Ref,
+    x509::{X509, extension::SubjectAlternativeName},
 };
 use std::{
     collections::HashMap,
@@ -32,12 +38,24 @@ pub enum Reply {
     Silence,
 }
 
+/// A question that was posted.
+#[derive(Clone, Debug)]
+pub struct Posted {
+    /// The second word of the request.
+    pub path: String,
+    /// All lines before the body.
+    pub head: String,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
 #[derive(Debug, Default)]
 struct State {
     replies: HashMap<String, Reply>,
     /// What a proxy demands as Proxy-Authorization.
     login: Option<String>,
     asked: Vec<String>,
+    posted: Vec<Posted>,
     ended: bool,
 }
 
@@ -59,14 +77,15 @@ impl CrlServer {
         Self::listen(None)
     }
 
-    /// Starts one for `https`.
+    /// Starts one for `https`, with a certificate for 127.0.0.1 that `authority` issues.
     ///
     /// # Errors
     /// What the system or OpenSSL answers.
-    pub fn start_tls(key: &PKeyRef<Private>, certificate: &X509Ref) -> Result<Self> {
+    pub fn start_tls(authority: &Authority) -> Result<Self> {
+        let key = host_key(Nid::X9_62_PRIME256V1)?;
         let mut acceptor = SslAcceptor::mozilla_intermediate_v5(SslMethod::tls_server())?;
-        acceptor.set_private_key(key)?;
-        acceptor.set_certificate(certificate)?;
+        acceptor.set_private_key(&key)?;
+        acceptor.set_certificate(&*certificate(authority, &key)?)?;
         Self::listen(Some(acceptor.build()))
     }
 
@@ -98,6 +117,11 @@ impl CrlServer {
     pub fn asked(&self) -> Vec<String> {
         lock(&self.state).asked.clone()
     }
+
+    /// What was posted so far, in order; it is also among what was asked for.
+    pub fn posted(&self) -> Vec<Posted> {
+        lock(&self.state).posted.clone()
+    }
 }
 
 impl Drop for CrlServer {
@@ -109,6 +133,21 @@ impl Drop for CrlServer {
             let _ = thread.join();
         }
     }
+}
+
+/// A server's certificate for 127.0.0.1.
+fn certificate(authority: &Authority, key: &PKeyRef<Private>) -> Result<X509, ErrorStack> {
+    let mut builder = X509::builder()?;
+    builder.set_version(2)?;
+    builder.set_subject_name(authority.certificate.subject_name())?;
+    builder.set_issuer_name(authority.certificate.subject_name())?;
+    builder.set_not_before(&*Asn1Time::days_from_now(0)?)?;
+    builder.set_not_after(&*Asn1Time::days_from_now(9)?)?;
+    builder.set_pubkey(key)?;
+    let name = SubjectAlternativeName::new().ip("127.0.0.1").build(&builder.x509v3_context(None, None))?;
+    builder.append_extension(name)?;
+    builder.sign(&authority.key, MessageDigest::sha256())?;
+    Ok(builder.build())
 }
 
 fn lock(state: &Mutex<State>) -> std::sync::MutexGuard<'_, State> {
@@ -152,11 +191,18 @@ fn answer<S: Read + Write>(mut stream: S, state: &Mutex<State>) -> Option<S> {
         stream.write_all(format!("HTTP/1.1 {status} -\r\n\r\n").as_bytes()).ok()?;
         request = asked_for(&mut stream).filter(|_| status == 200)?;
     }
-    if request.method != "GET" {
-        return None;
-    }
+    let posted = match request.method.as_str() {
+        "GET" => None,
+        "POST" => {
+            let mut body = vec![0; request.length];
+            stream.read_exact(&mut body).ok()?;
+            Some(Posted { path: request.path.clone(), head: request.head, body })
+        }
+        _ => return None,
+    };
     let reply = {
         let mut state = lock(state);
+        state.posted.extend(posted);
         // Of a whole address the path counts.
         let path = request.path.splitn(4, '/').nth(3).filter(|_| is_of_a_proxy).map(|path| format!("/{path}"));
         let reply = state.replies.get(path.as_ref().unwrap_or(&request.path)).cloned().unwrap_or(Reply::Status(404));
@@ -181,6 +227,9 @@ struct Asked {
     method: String,
     path: String,
     login: Option<String>,
+    /// Of the body, in bytes.
+    length: usize,
+    head: String,
 }
 
 fn asked_for(stream: &mut impl Read) -> Option<Asked> {
@@ -192,11 +241,13 @@ fn asked_for(stream: &mut impl Read) -> Option<Asked> {
         head.extend(byte);
     }
     let head = String::from_utf8(head).ok()?;
+    let header = |wanted: &str| {
+        let mut headers = head.lines().filter_map(|line| line.split_once(": "));
+        headers.find(|(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, value)| value.to_owned())
+    };
+    let login = header("proxy-authorization");
+    let length = header("content-length").and_then(|text| text.parse().ok()).filter(|length| *length < LONGEST_REQUEST);
     let mut words = head.split(' ').map(str::to_owned);
-    let headers = head.lines().filter_map(|line| line.split_once(": "));
-    let login = headers
-        .filter(|(name, _)| name.eq_ignore_ascii_case("proxy-authorization"))
-        .map(|(_, value)| value.to_owned())
-        .next();
-    Some(Asked { method: words.next()?, path: words.next()?, login })
+    let (method, path) = (words.next()?, words.next()?);
+    Some(Asked { method, path, login, length: length.unwrap_or(0), head })
 }

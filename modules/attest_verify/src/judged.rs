@@ -102,7 +102,7 @@ pub struct Judged {
     started_again: bool,
     /// What the operator should know.
     pub warnings: Vec<Fault>,
-    signing: Option<Signing>,
+    signing: Option<Box<Signing>>,
 }
 
 impl Judged {
@@ -126,7 +126,7 @@ impl Judged {
             judged.policy_sha256 = material.expected.policy_sha256();
             if let (Some(key), Ok(request_sha256)) = (&material.signing_key, material.request_sha256()) {
                 let (key, expected) = (Arc::clone(key), material.expected);
-                judged.signing = Some(Signing { key, expected, request_sha256, issued: now });
+                judged.signing = Some(Box::new(Signing { key, expected, request_sha256, issued: now }));
             }
             let (pinned, started_again) = material.pinned.unzip();
             judged.pinned = pinned;
@@ -142,7 +142,7 @@ impl Judged {
         let (Ok(verdict), Some(pin), Some(path)) = (&mut self.verdict, &self.pinned, &self.files.pin) else { return };
         let advice = pin.advice(path, verdict.proved.as_ref().and_then(|proved| proved.claims.as_ref()));
         let changed = verdict.checks.iter_mut().find(|check| check.code == Some(CUID_CHANGED));
-        changed.into_iter().for_each(|check| check.hint.clone_from(&advice));
+        changed.into_iter().for_each(|check| check.hint = advice.clone().into());
     }
 
     /// Whether its guest was started again since something was pinned, and has another configuration unique id now.
@@ -168,7 +168,7 @@ impl Judged {
     /// `request.crypto`.
     pub fn ear(&self) -> fault::Result<Option<String>> {
         let (Ok(verdict), Some(signing)) = (&self.verdict, &self.signing) else { return Ok(None) };
-        let Signing { key, expected, request_sha256, issued } = signing;
+        let Signing { key, expected, request_sha256, issued } = signing.as_ref();
         let (request_sha256, issued) = (*request_sha256, *issued);
         let ear = Ear { guest: &self.called, verdict, expected, request_sha256, raw_evidence: None, issued };
         ear.sign(key).map(Some)

@@ -1,6 +1,7 @@
 //! `attest_verify`: judges what guests answered to attestation requests, on the trusted machine.
 
 pub mod codes;
+mod firmware;
 mod judged;
 mod material;
 pub mod options;
@@ -8,6 +9,7 @@ mod pin;
 mod published;
 mod report;
 mod task;
+mod user_data;
 mod wanted;
 
 use ansible_contract::{Context, Failure, Module, Outcome};

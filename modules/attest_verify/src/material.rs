@@ -1,13 +1,15 @@
 //! What an answer is judged by: the content of all files that the options name.
 
+use crate::firmware::Clients;
 use crate::pin::Pin;
+use crate::user_data;
 use crate::wanted::{Added, Bytes, CuidSource, SshHost, Wanted};
 use fault::{Fault, Result};
-use pv_request::Source;
 use pv_request::attest::{
     self, EarKey, Evidence, Expected, ExpectedClaims, ExpectedRequest, ExpectedStore, ProtectionKey, Sent,
     SshKnownHosts, Verdict,
 };
+use pv_request::{FirmwareClient, Source};
 use pv_wire::RequestView;
 use pv_wire::attestation::{Claims, ExchangeRequest};
 use sha2::{Digest as _, Sha256};
@@ -28,6 +30,7 @@ pub struct Known {
     signing_keys: HashMap<PathBuf, Result<Arc<EarKey>>>,
     /// The last content and files of which it was read: a task has one of both, as a rule.
     ssh: Option<(String, Vec<PathBuf>, SshKnownHosts)>,
+    firmware: Clients,
 }
 
 /// Everything that was read of one answer.
@@ -45,6 +48,8 @@ pub struct Material {
     pub created: i64,
     /// What it is compared with.
     pub expected: Expected,
+    /// Who asks the firmware's service, if it is to be asked.
+    firmware: Option<Arc<FirmwareClient>>,
     /// What was pinned, and whether that was at an earlier start of the guest.
     pub pinned: Option<(Pin, bool)>,
     /// What signs its attestation result, if there is to be one.
@@ -66,7 +71,7 @@ impl Material {
             store: wanted.secrets.as_deref().map(|all| store(all, wanted.locked, known)).transpose()?,
             image_host_keys: allowed(wanted.image_host_keys.as_ref(), known, &mut warnings)?,
             attestation_host_keys: allowed(wanted.attestation_host_keys.as_ref(), known, &mut warnings)?,
-            user_data: None,
+            user_data: wanted.user_data.as_ref().map(user_data::read).transpose()?,
             claims: ExpectedClaims {
                 added_requests: wanted.require_added_requests,
                 ssh_host_keys: wanted.ssh_host_keys.clone(),
@@ -74,6 +79,7 @@ impl Material {
                 ..ExpectedClaims::default()
             },
             cuid: None,
+            firmware: wanted.firmware.as_ref().map(|asked| asked.service.clone()),
             max_age: wanted.max_age,
             valid_for: wanted.valid_for,
         };
@@ -102,6 +108,7 @@ impl Material {
             request: read(&wanted.request)?,
             key,
             created,
+            firmware: wanted.firmware.as_ref().map(|asked| known.firmware.get(asked)).transpose()?,
             signing_key: wanted.signing_key.as_deref().map(|key| signing_key(key, known, &mut warnings)).transpose()?,
             expected,
             pinned,
@@ -117,15 +124,19 @@ impl Material {
         Ok(ExchangeRequest::parse(&self.request)?.attestation_request()?.sha256())
     }
 
-    /// Judges the answer.
+    /// Judges the answer; where all else is as expected, by the word of the firmware's service, too.
     ///
     /// # Errors
     /// Those of reading the request: it is our own file.
     pub fn verdict(&self, now: i64) -> Result<Verdict> {
         let request = ExchangeRequest::parse(&self.request)?.attestation_request()?;
-        let evidence = Evidence { response: &self.response, claims: self.claims.as_deref() };
+        let evidence = Evidence { response: &self.response, claims: self.claims.as_deref(), firmware: None };
         let sent = Sent { request, key: &self.key, created: self.created };
-        Ok(attest::verify(&evidence, &sent, &self.expected, now))
+        let verdict = attest::verify(&evidence, &sent, &self.expected, now);
+        let question = verdict.firmware_question().zip(self.expected.firmware.as_ref());
+        let Some(((state, service), client)) = question.zip(self.firmware.as_deref()) else { return Ok(verdict) };
+        let answer = client.ask(service, state);
+        Ok(attest::verify(&Evidence { firmware: Some(&answer), ..evidence }, &sent, &self.expected, now))
     }
 }
 

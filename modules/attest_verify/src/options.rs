@@ -58,6 +58,13 @@ trusted::layered_options! {
         claims: Value,
         /// Whether the guest must say which requests it added. V(true) if not given where O(claims) and O(secrets) are.
         require_added_requests: bool,
+        /// What the guest is to have bound instead of O(claims), base64 of up to 256 bytes: the option O(seguest.pv.attest#module:user_data)
+        /// that its operator gave it. The user data that were measured must be exactly these. They are the guest's word, so they
+        /// are compared and never enough: O(image), O(secrets) or host keys are needed as well. Without this option nothing is said
+        /// about user data.
+        user_data: String,
+        /// The file with these bytes, instead of O(user_data).
+        user_data_file: PathText,
         /// The SSH host keys by which the guest is known, each C(TYPE BASE64) or a line of a C(known_hosts) file; also several
         /// lines in one text. The guest must claim each of them.
         ssh_host_keys: Vec<String>,
@@ -85,6 +92,21 @@ trusted::layered_options! {
         /// Whether the guest's word for its boot id is enough to pin a new one in O(cuid_file) where it is known by no SSH host key.
         /// Another guest of the same image can then take its place once; the warning is all that shows it.
         trust_boot_id: bool = false,
+        /// Whether IBM's service must find the firmware of the guest's machine valid, and by which of its interfaces.
+        /// V(none): nobody is asked, and nothing is said about firmware.
+        /// V(v1) and V(v2) send the firmware's state, 320 opaque bytes that were measured, over the internet to IBM, once for each
+        /// state in the task, also in check mode, and only of guests that are else affirmed. Nothing else is sent: no name,
+        /// no key, no answer. If the service cannot be asked, the verdict is V(none).
+        /// The request must ask for V(firmware_state), see O(seguest.pv.attest_request#module:add_data). Proxies are used as for
+        /// O(seguest.pv.secret_request#module:download_crls).
+        firmware: Firmware = Firmware::None,
+        /// The service that is asked instead of IBM's: what comes before C(/hmrs/firmware/attestation) in its address, which must
+        /// be one of C(https), without a login. It is part of what the answer is compared with.
+        #[cfg_attr(feature = "docs", schemars(extend("default" = "https://esupport.ibm.com/eccedge/ent/z")))]
+        firmware_url: String,
+        /// The certificates of the only authorities that may vouch for this service's server, in PEM or DER. The system's if not
+        /// given, or those that C(SSL_CERT_FILE) names.
+        firmware_ca: PathText,
         /// How old the request may be, in seconds.
         max_age: u32 = 600,
         /// For how many seconds from the making of its request an affirming verdict holds.
@@ -112,6 +134,19 @@ trusted::layered_options! {
     /// Several answers, one of each guest. Each is a dictionary of the options of this module, which are laid over those of
     /// the task; lists replace. All configuration unique ids must differ: no guest answers for another.
     list responses
+}
+
+/// Whether and how the firmware's service is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(feature = "docs", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Firmware {
+    /// Not at all.
+    None,
+    /// By its first interface.
+    V1,
+    /// By its second interface.
+    V2,
 }
 
 /// One add-secret request that a store is to have taken.

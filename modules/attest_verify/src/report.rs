@@ -5,6 +5,7 @@ use pv_request::attest::{Status, StoreReport, Verdict};
 use pv_wire::{encode_hex, iso8601};
 use serde::Serialize;
 use serde_json::Value;
+use std::borrow::Cow;
 
 /// Results of `attest_verify`.
 #[derive(Debug, Serialize)]
@@ -56,9 +57,9 @@ pub struct Check {
     /// The code of what is wrong.
     pub code: Option<&'static str>,
     /// A sentence about what was found.
-    pub detail: String,
+    pub detail: Cow<'static, str>,
     /// What to do about it; null where nothing is wrong.
-    pub hint: Option<String>,
+    pub hint: Option<Cow<'static, str>>,
 }
 
 /// What was found of a secret store.
@@ -92,10 +93,9 @@ impl Entry {
     }
 
     /// Enters what was found.
-    pub fn judge(&mut self, verdict: &Verdict, policy_sha256: &[u8; 32], created: i64) {
+    pub fn judge(&mut self, verdict: Verdict, policy_sha256: &[u8; 32], created: i64) {
         let hex = |hash: Option<[u8; 32]>| hash.map(|hash| encode_hex(&hash));
         self.verdict = verdict.status().as_str();
-        self.checks = verdict.checks.iter().map(Check::new).collect();
         self.secret_store = verdict.store.as_ref().map(SecretStore::new);
         self.policy_sha256 = Some(encode_hex(policy_sha256));
         self.created = Some(iso8601(created));
@@ -107,6 +107,9 @@ impl Entry {
             let document = proved.claims.as_ref().and_then(|claims| claims.to_json().ok());
             self.claims = document.and_then(|text| serde_json::from_str(&text).ok());
         }
+        self.checks = verdict.checks.into_iter().map(Check::new).collect();
+        // These are smaller, and would keep the room of those.
+        self.checks.shrink_to_fit();
     }
 
     /// Enters why nothing is known.
@@ -118,10 +121,9 @@ impl Entry {
 }
 
 impl Check {
-    fn new(check: &pv_request::attest::Check) -> Self {
-        let (name, ok, code) = (check.name, check.ok, check.code.map(|code| code.name));
-        let hint = Some(&check.hint).filter(|hint| !hint.is_empty()).cloned();
-        Self { name, ok, code, detail: check.detail.clone(), hint }
+    fn new(check: pv_request::attest::Check) -> Self {
+        let pv_request::attest::Check { name, ok, code, detail, hint, .. } = check;
+        Self { name, ok, code: code.map(|code| code.name), detail, hint: Some(hint).filter(|hint| !hint.is_empty()) }
     }
 }
 

@@ -14,7 +14,7 @@ use durable::Attributes;
 use fault::{Fault, Result};
 use pv_request::attest::{Status, Verdict, demand_distinct_cuids};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 use trusted::{Entries, Layered, Told, refuse_same_files};
 
@@ -40,7 +40,8 @@ pub fn run(options: Options, context: &Context) -> std::result::Result<Outcome<R
         entries.each(Options::laid_over),
         |options| Prepared::new(options, &mut known, now),
         Prepared::judge,
-        |prepared, verdict| judged.push(Judged::new(prepared, verdict)),
+        // Each in a box: it is freed when its entry is made, and there may be thousands.
+        |prepared, verdict| judged.push(Box::new(Judged::new(prepared, verdict))),
     );
     let mut all: Vec<_> =
         judged.iter_mut().filter_map(|one| Some((one.called.as_str(), one.verdict.as_mut().ok()?))).collect();
@@ -48,14 +49,19 @@ pub fn run(options: Options, context: &Context) -> std::result::Result<Outcome<R
         demand_distinct_cuids(&mut all);
     }
     let mut task = Task { check_mode: context.check_mode, fail, told: Told::new(context), changed: false, fault: None };
-    let mut entries: Vec<_> = judged.iter().map(|one| task.conclude(one)).collect();
     // A verdict is never told before what it rests on is durable; nor is a key given up before the verdict is.
-    judged.iter().zip(&mut entries).for_each(|(one, entry)| task.results(one, entry));
-    if let Some(path) = &report {
-        task.publish(path.as_path(), &entries, now);
+    let mut used = Vec::new();
+    let mut concluded = Vec::with_capacity(judged.len());
+    for one in judged {
+        let (entry, files) = task.conclude(*one);
+        concluded.push(entry);
+        used.extend(files);
     }
-    judged.iter().zip(&entries).for_each(|(one, entry)| task.forget_key(one, entry));
-    task.told(entries)
+    if let Some(path) = &report {
+        task.publish(path.as_path(), &concluded, now);
+    }
+    used.iter().for_each(|path| task.forget(path));
+    task.told(concluded)
 }
 
 /// What comes of all of them.
@@ -69,48 +75,57 @@ struct Task {
 }
 
 impl Task {
-    /// The entry of an answer, with what is wrong.
-    fn conclude(&mut self, one: &Judged) -> Entry {
+    /// Writes what comes of an answer. Gives its entry, and the files that were used up if all of that is durable.
+    fn conclude(&mut self, one: Judged) -> (Entry, Vec<PathBuf>) {
+        let written = self.results(&one);
         let mut entry = Entry::new(one.label.clone());
         let mut warnings = one.warnings.clone();
-        let fault = match &one.verdict {
+        if let (true, Some(path)) = (one.has_new_id(), &one.files.pin) {
+            warnings.push(pin::new_start(path, one.is_known()));
+        }
+        let Judged { called, verdict, created, policy_sha256, files, .. } = one;
+        let is_verified = verdict.as_ref().is_ok_and(Verdict::is_verified);
+        let fault = match verdict {
             Ok(verdict) => {
-                entry.judge(verdict, &one.policy_sha256, one.created);
-                one.affirming().is_none().then(|| verdict.fault().unwrap_or_else(not_affirmed))
+                let affirmed = verdict.status() == Status::Affirming;
+                let fault = (!affirmed).then(|| verdict.fault().unwrap_or_else(not_affirmed));
+                entry.judge(verdict, &policy_sha256, created);
+                fault
             }
             // In check mode an earlier task may still make what is missing.
             Err(fault) if self.check_mode && fault.code == fault::file::MISSING => {
-                warnings.push(fault.clone());
+                warnings.push(fault);
                 self.told.partial();
                 self.changed = true;
                 None
             }
             Err(fault) => {
-                entry.fail(fault);
-                Some(fault.clone())
+                entry.fail(&fault);
+                Some(fault)
             }
         };
-        if let (true, Some(path)) = (one.has_new_id(), &one.files.pin) {
-            warnings.push(pin::new_start(path, one.is_known()));
-        }
-        self.told.entry(&one.called, &warnings, Vec::new());
+        self.told.entry(&called, &warnings, Vec::new());
         if let Some(fault) = fault.filter(|_| self.fail) {
-            self.told.failed(&one.called, &fault);
+            self.told.failed(&called, &fault);
         }
-        entry
+        if let Err(fault) = &written {
+            entry.fail(fault);
+            self.told.failed(&called, fault);
+        }
+        let used = if is_verified && written.is_ok() { files.used } else { Vec::new() };
+        (entry, used)
     }
 
     /// Writes what others get of an answer, and takes away what is no longer true.
-    fn results(&mut self, one: &Judged, entry: &mut Entry) {
+    fn results(&mut self, one: &Judged) -> Result<()> {
         let written = self.pin(one).and_then(|()| self.yaml(one)).and_then(|()| self.ear(one));
-        if let Err(fault) = written {
+        if written.is_err() {
             // What was found could not be told; then nothing older may be told in its place.
             for path in one.files.ear.iter().chain(&one.files.yaml) {
                 let _ = self.remove(path, "content: an earlier result\n");
             }
-            entry.fail(&fault);
-            self.told.failed(&one.called, &fault);
         }
+        written
     }
 
     /// Pins the configuration unique id of a guest that was affirmed.
@@ -157,14 +172,10 @@ impl Task {
         self.fault = self.fault.take().or(written.err());
     }
 
-    /// Removes the key with which an answer was verified, and its request, once all that it proved is written.
-    fn forget_key(&mut self, one: &Judged, entry: &Entry) {
-        let used = one.verdict.as_ref().is_ok_and(Verdict::is_verified) && entry.error.is_none();
-        for path in one.files.used.iter().filter(|_| used) {
-            if self.fault.is_none() {
-                let removed = self.remove(path, "content: of a request that was answered\n");
-                self.fault = removed.err();
-            }
+    /// Removes a key with which an answer was verified, or its request, once all that it proved is written.
+    fn forget(&mut self, path: &Path) {
+        if self.fault.is_none() {
+            self.fault = self.remove(path, "content: of a request that was answered\n").err();
         }
     }
 

@@ -1,6 +1,8 @@
 //! What the options of one answer ask for, checked as far as that goes without reading any file.
 
+use crate::firmware::{self, AskedService};
 use crate::options::{Options, Secret};
+use crate::user_data;
 use ansible_contract::{HexText, PathText, codes as args, from_base64};
 use fault::{Fault, Result};
 use pv_request::attest::Expected;
@@ -93,6 +95,8 @@ pub struct Wanted {
     pub claims: Option<String>,
     /// Whether the guest must say which requests it added.
     pub require_added_requests: bool,
+    /// What the guest is to have bound instead of claims.
+    pub user_data: Option<Bytes>,
     /// By what the guest is known.
     pub ssh_host_keys: Option<Vec<SshHostKey>>,
     /// How an SSH client reaches it, if that is looked up.
@@ -101,6 +105,8 @@ pub struct Wanted {
     pub boot_id: Option<String>,
     /// Its configuration unique id.
     pub cuid: CuidSource,
+    /// The service that must find the firmware valid.
+    pub firmware: Option<AskedService>,
     /// In seconds.
     pub max_age: u32,
     /// In seconds.
@@ -143,10 +149,11 @@ impl Wanted {
             return conflict("The option cuid cannot be given together with cuid_file.");
         }
         let wanted = Self {
-            response: bytes(("path", options.path.as_ref()), ("content", options.content.as_deref()))?,
-            request: bytes(
+            response: bytes_of(("path", options.path.as_ref()), ("content", options.content.as_deref()), HANDED_OVER)?,
+            request: bytes_of(
                 ("request", options.request.as_ref()),
                 ("request_content", options.request_content.as_deref()),
+                HANDED_OVER,
             )?,
             key_file: key_file(options)
                 .ok_or_else(|| missing("key_file", "with request_content nothing says where the key is"))?,
@@ -160,6 +167,7 @@ impl Wanted {
             require_added_requests: options
                 .require_added_requests
                 .unwrap_or(options.claims.is_some() && options.secrets.is_some()),
+            user_data: user_data::asked(options)?,
             ssh_host_keys: options.ssh_host_keys.as_deref().map(known_hosts).transpose()?,
             ssh_host: ssh_host(options)?,
             boot_id: options.boot_id.clone(),
@@ -170,6 +178,7 @@ impl Wanted {
                 }
                 (None, None) => CuidSource::None,
             },
+            firmware: firmware::asked(options)?,
             max_age: options.max_age(),
             valid_for: options.valid_for(),
             signing_key: match (&options.ear_file, &options.signing_key) {
@@ -227,17 +236,27 @@ fn allowed(
     Ok(Some(AskedHostKeys { documents, accepted: None, trust: trust()? }))
 }
 
-fn bytes((file, path): (&str, Option<&PathText>), (text, content): (&str, Option<&str>)) -> Result<Bytes> {
+/// Where base64 of answers and requests comes from.
+const HANDED_OVER: &str = "Hand over what attest or attest_request returned as content.";
+
+/// The bytes that one of two options gives, a file or base64. `hint` says where the base64 comes from.
+///
+/// # Errors
+/// `args.conflict`, `args.invalid`, `args.missing`.
+pub fn bytes_of(
+    (file, path): (&str, Option<&PathText>),
+    (text, content): (&str, Option<&str>),
+    hint: &str,
+) -> Result<Bytes> {
     match (path, content) {
         (Some(_), Some(_)) => {
             Err(Fault::new(args::CONFLICT, format!("The options {file} and {text} cannot be given together."))
                 .hint("Leave one of them out: it would be ignored."))
         }
         (Some(path), None) => Ok(Bytes::File(path.as_path().to_owned())),
-        (None, Some(content)) => from_base64(content).map(|bytes| Bytes::Given(bytes.to_vec())).ok_or_else(|| {
-            Fault::new(args::INVALID, format!("The option {text} is not base64."))
-                .hint("Hand over what attest or attest_request returned as content.")
-        }),
+        (None, Some(content)) => from_base64(content)
+            .map(|bytes| Bytes::Given(bytes.to_vec()))
+            .ok_or_else(|| Fault::new(args::INVALID, format!("The option {text} is not base64.")).hint(hint)),
         (None, None) => Err(missing(file, &format!("it, or {text}"))),
     }
 }

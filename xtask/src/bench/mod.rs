@@ -1,5 +1,6 @@
 //! Benchmarks: ratios of two things measured in one run, on the binaries that ship. No test depends on a time.
 
+mod attest;
 mod bind;
 mod facts;
 mod fleet;
@@ -24,12 +25,18 @@ struct Benchmark {
     run: fn(&[&str]) -> Result<()>,
 }
 
-const BENCHMARKS: [Benchmark; 5] = [
+const BENCHMARKS: [Benchmark; 6] = [
     Benchmark {
         name: "request",
         compares: "requests built in one task, beside what OpenSSL's P-521 allows",
         takes: "",
         run: |_| request::request(),
+    },
+    Benchmark {
+        name: "attest",
+        compares: "attestation requests and verdicts, beside the operations of OpenSSL that they need",
+        takes: "",
+        run: |_| attest::attest(),
     },
     Benchmark { name: "ssh", compares: "one task over SSH, beside `raw true`", takes: "", run: |_| ssh::ssh() },
     Benchmark {

@@ -1,16 +1,16 @@
 //! Requests built in one task of `secret_request`.
 
-use super::measured::Run;
+use super::measured::{Run, task};
 use super::{fresh_world, median, request_options};
 use crate::chore::{cargo, openssl_features, quietly, step};
 use crate::{build, machine};
 use anyhow::{Context, Result, ensure};
-use e2e::{World, place};
+use e2e::World;
 use serde_json::{Value, json};
 use std::fs::{self, File};
-use std::io::{Read, Write};
+use std::io::Write;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::Instant;
 
 /// Requests in memory in one task, and how often that is measured.
@@ -113,34 +113,12 @@ fn files(world: &World) -> Result<f64> {
     Ok(run(world, &options(world, (0..FILES).map(request).collect()), FILES)?.seconds / FILES as f64)
 }
 
-/// Runs the module; its peak of memory is read when it begins to print, for then all is done. It prints more than a
-/// pipe holds, so it is still there.
+/// Runs the module; it must build all of them.
 fn run(world: &World, options: &Value, count: usize) -> Result<Run> {
-    let started = Instant::now();
-    let mut child = Command::new(place::binary("secret_request")?)
-        .arg("-")
-        .env("XDG_STATE_HOME", world.path("state"))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()?;
-    child.stdin.take().context("no standard input")?.write_all(options.to_string().as_bytes())?;
-    let mut stdout = child.stdout.take().context("no standard output")?;
-    let mut answer = vec![0];
-    stdout.read_exact(&mut answer)?;
-    let of_child = |what: &str| fs::read_to_string(format!("/proc/{}/{what}", child.id()));
-    let (status, stat) = (of_child("status")?, of_child("stat")?);
-    stdout.read_to_end(&mut answer)?;
-    child.wait()?;
-    let seconds = started.elapsed().as_secs_f64();
-    let result: Value = serde_json::from_slice(&answer)?;
+    let (run, result) = task("secret_request", world, options)?;
     let changed = result["requests"].as_array().map_or(0, |list| list.iter().filter(|e| e["changed"] == true).count());
     ensure!(changed == count, "secret_request built {changed} of {count} requests: {}", result["msg"]);
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no peak of memory")?;
-    let peak_kb = peak.trim().trim_end_matches(" kB").parse()?;
-    // Fields 14 and 15 of proc(5), in hundredths of a second; the name before them may hold blanks.
-    let fields = stat.rsplit_once(')').context("no name in stat")?.1.split_whitespace().skip(11).take(2);
-    let ticks = fields.map(str::parse::<f64>).sum::<std::result::Result<f64, _>>()?;
-    Ok(Run { seconds, cpu_seconds: ticks / 100.0, peak_kb })
+    Ok(run)
 }
 
 /// What the file system takes for two files of a request's size: written, synced, renamed, their folder synced.

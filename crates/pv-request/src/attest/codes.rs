@@ -21,6 +21,8 @@ fault::codes! {
     BOOT_ID = "attest.boot_id", "The attested guest has another boot id than expected: it was rebooted, or another guest has answered.";
     CUID_CHANGED = "attest.cuid_changed", "The attested guest has another configuration unique id than the pinned one: it was started again, or another guest has answered.";
     CUID_SHARED = "attest.cuid_shared", "Several responses of one batch have the same configuration unique id, so one guest has answered for several.";
+    FIRMWARE_INVALID = "attest.firmware_invalid", "The firmware's service says that the firmware of the guest's machine is not valid.";
+    FIRMWARE_UNREACHABLE = "attest.firmware_unreachable", "The firmware's service could not be asked, or what it answered cannot be read: nothing is known of the machine's firmware.";
     SIGNING_KEY = "attest.signing_key", "The key that is to sign an attestation result cannot be read, or is not on the curve P-256 or P-384.";
     RESULT = "attest.result", "An attestation result could not be written as JSON or YAML.";
 }

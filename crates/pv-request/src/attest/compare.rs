@@ -10,6 +10,7 @@ use pv_wire::{
     encode_hex,
     layout::TAG_LEN,
 };
+use std::borrow::Cow;
 
 /// That the request did not ask for what is to be compared.
 pub(super) fn not_asked(item: &str) -> Fault {
@@ -200,8 +201,8 @@ fn looks_at_keys(wanted: &ExpectedClaims) -> bool {
     wanted.ssh_host_keys.is_some() || !wanted.revoked_ssh_host_keys.is_empty()
 }
 
-fn no_key(wanted: &ExpectedClaims) -> &str {
-    wanted.not_known.as_deref().unwrap_or("No SSH host key is expected.")
+fn no_key(wanted: &ExpectedClaims) -> Cow<'static, str> {
+    wanted.not_known.clone().map_or(Cow::Borrowed("No SSH host key is expected."), Cow::Owned)
 }
 
 fn ssh_host_keys(name: &'static str, said: &[SshHostKey], wanted: &ExpectedClaims) -> Check {

@@ -1,6 +1,6 @@
 //! What a guest's answer is compared with.
 
-use super::{KnownAs, ProtectionKey, codes};
+use super::{FirmwareAnswer, FirmwareService, KnownAs, ProtectionKey, codes};
 use crate::ImageTags;
 use fault::{Fault, Result};
 use pv_wire::{
@@ -16,6 +16,8 @@ pub struct Evidence<'a> {
     pub response: &'a [u8],
     /// The claims document that the guest says it has bound, if it says so.
     pub claims: Option<&'a str>,
+    /// What a service says about the firmware's state that is in the response, if one was asked.
+    pub firmware: Option<&'a FirmwareAnswer>,
 }
 
 /// What was sent to the guest, as its sender kept it.
@@ -116,6 +118,8 @@ pub struct Expected {
     pub claims: ExpectedClaims,
     /// The configuration unique id that it had before.
     pub cuid: Option<[u8; layout::CUID_LEN]>,
+    /// The service that must find the firmware valid.
+    pub firmware: Option<FirmwareService>,
     /// How old the request may be, in seconds.
     pub max_age: u32,
     /// How long a verdict holds from the time when the request was made, in seconds.
@@ -133,6 +137,7 @@ impl Default for Expected {
             user_data: None,
             claims: ExpectedClaims::default(),
             cuid: None,
+            firmware: None,
             max_age: 600,
             valid_for: 86_400,
         }

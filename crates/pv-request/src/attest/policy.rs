@@ -1,6 +1,6 @@
 //! The reference values as a document, by which an auditor can see what a verdict compares with.
 
-use super::Expected;
+use super::{Expected, FirmwareService};
 use openssl::sha::sha256;
 use pv_wire::{attestation::SshHostKey, encode_hex};
 use serde_json::{Value, json};
@@ -27,6 +27,7 @@ impl Expected {
                 "ssh_host_keys": self.claims.ssh_host_keys.as_deref().map(keys),
             },
             "cuid": self.cuid.map(|cuid| encode_hex(&cuid)),
+            "firmware": self.firmware.as_ref().map(FirmwareService::address),
             "image": self.image.map(|image| encode_hex(&image.0)),
             "image_host_keys": hashes(&self.image_host_keys),
             "max_age": self.max_age,

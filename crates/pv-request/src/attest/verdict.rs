@@ -1,7 +1,9 @@
 //! What is found of a guest's answer.
 
+use super::{FirmwareState, firmware};
 use fault::{Code, Fault};
 use pv_wire::attestation::{AdditionalData, Claims, layout};
+use std::borrow::Cow;
 
 /// What a verdict comes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,27 +36,28 @@ pub struct Check {
     pub ok: Option<bool>,
     /// The code of what is wrong.
     pub code: Option<Code>,
-    /// A sentence about what was found.
-    pub detail: String,
+    /// A sentence about what was found. Most are always the same: a fleet has hundreds of thousands of them.
+    pub detail: Cow<'static, str>,
     /// What to do about it, or empty.
-    pub hint: String,
+    pub hint: Cow<'static, str>,
     voids: bool,
 }
 
 impl Check {
     /// It is as expected.
-    pub fn passed(name: &'static str, detail: impl Into<String>) -> Self {
-        Self { name, ok: Some(true), code: None, detail: detail.into(), hint: String::new(), voids: false }
+    pub fn passed(name: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self { name, ok: Some(true), code: None, detail: detail.into(), hint: Cow::default(), voids: false }
     }
 
     /// It was not compared.
-    pub fn skipped(name: &'static str, detail: impl Into<String>) -> Self {
+    pub fn skipped(name: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
         Self { ok: None, ..Self::passed(name, detail) }
     }
 
     /// It is not as expected.
     pub fn failed(name: &'static str, fault: Fault) -> Self {
-        Self { name, ok: Some(false), code: Some(fault.code), detail: fault.detail, hint: fault.hint, voids: false }
+        let (detail, hint) = (fault.detail.into(), fault.hint.into());
+        Self { name, ok: Some(false), code: Some(fault.code), detail, hint, voids: false }
     }
 
     /// It is not as expected, and so nothing is known of the guest: the status is then [`Status::None`].
@@ -66,7 +69,7 @@ impl Check {
     fn without_proof(&mut self) {
         if self.ok == Some(true) {
             self.ok = None;
-            self.detail = format!("{} Nothing proves it, for the measurement is not good.", self.detail);
+            self.detail.to_mut().push_str(" Nothing proves it, for the measurement is not good.");
         }
     }
 }
@@ -143,7 +146,15 @@ impl Verdict {
         })
     }
 
-    /// Adds what was looked at elsewhere, such as what a service says about the firmware.
+    /// The firmware's state, if its service's word is all that is missing: then it is worth asking.
+    pub fn firmware_question(&self) -> Option<&FirmwareState> {
+        let mut others = self.checks.iter().filter(|check| check.name != firmware::NAME);
+        let is_missing = self.checks.iter().any(|check| check.name == firmware::NAME && check.voids);
+        let proved = self.proved.as_ref().filter(|_| is_missing && others.all(|check| check.ok != Some(false)))?;
+        proved.additional.firmware_state.as_ref()
+    }
+
+    /// Adds what was looked at elsewhere, such as in the other answers of a batch.
     pub fn add(&mut self, mut check: Check) {
         if self.proved.is_none() {
             check.without_proof();

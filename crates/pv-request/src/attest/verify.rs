@@ -1,7 +1,7 @@
 //! Judging a guest's answer.
 
 use super::{
-    Check, Evidence, Expected, Measured, Opened, Proved, Sent, StoreReport, Verdict, codes, compare, same,
+    Check, Evidence, Expected, Measured, Opened, Proved, Sent, StoreReport, Verdict, codes, compare, firmware, same,
     verdict::MEASUREMENT,
 };
 use fault::{Fault, Result};
@@ -18,13 +18,14 @@ pub fn verify(evidence: &Evidence<'_>, sent: &Sent<'_>, expected: &Expected, now
     let age = now.saturating_sub(sent.created);
     let response = read(evidence.response);
     let opened = Opened::open(&sent.request, sent.key);
-    let mut checks = vec![
-        of("expected", expected.demand_something(), |()| "There is something to compare with.".into()),
-        of("response", response.as_ref().map_err(Clone::clone), |_| "The response is well formed.".into()),
+    let mut checks = Vec::with_capacity(MOST_CHECKS);
+    checks.extend([
+        of("expected", expected.demand_something(), "There is something to compare with."),
+        of("response", response.as_ref().map_err(Clone::clone), "The response is well formed."),
         answers(response.as_ref().ok(), sent),
-        of("key", opened.as_ref().map_err(Clone::clone), |_| "The key opens the request.".into()),
+        of("key", opened.as_ref().map_err(Clone::clone), "The key opens the request."),
         is_new(age, expected),
-    ];
+    ]);
     let voided =
         checks.iter().any(|check| ["response", "request", "key"].contains(&check.name) && check.ok != Some(true));
 
@@ -48,6 +49,16 @@ pub fn verify(evidence: &Evidence<'_>, sent: &Sent<'_>, expected: &Expected, now
     checks.push(claims_are_bound(response.is_ok(), claims.as_ref()));
     checks.extend(compare::claims(claims.as_ref(), expected));
     checks.push(cuid(response.as_ref().ok(), expected));
+    if let Some(service) = &expected.firmware {
+        let state = additional.as_ref().and_then(|data| data.firmware_state);
+        let is_affirmed = is_good && checks.iter().all(|check| check.ok != Some(false));
+        let known = firmware::Known {
+            is_asked_for: sent.request.items().contains(Item::FirmwareState),
+            state: state.filter(|_| is_affirmed),
+            answer: evidence.firmware,
+        };
+        checks.push(firmware::check(service, known));
+    }
 
     let proved = response.ok().filter(|_| is_good).map(|read| Proved {
         cuid: read.cuid,
@@ -60,6 +71,8 @@ pub fn verify(evidence: &Evidence<'_>, sent: &Sent<'_>, expected: &Expected, now
     Verdict { checks, proved, store: store.report, age, valid_until }.settle()
 }
 
+/// With the firmware's, and that of a batch.
+const MOST_CHECKS: usize = 18;
 const NO_RESPONSE: &str = "There is no response that could be looked at.";
 
 /// The response, and in it a request that can be read: so what is wrong with it is named.
@@ -69,9 +82,9 @@ fn read(response: &[u8]) -> Result<ExchangeResponse<'_>> {
 }
 
 /// A check without which nothing is known.
-fn of<T>(name: &'static str, result: Result<T>, detail: impl FnOnce(T) -> String) -> Check {
+fn of<T>(name: &'static str, result: Result<T>, detail: &'static str) -> Check {
     match result {
-        Ok(value) => Check::passed(name, detail(value)),
+        Ok(_) => Check::passed(name, detail),
         Err(fault) => Check::voiding(name, fault),
     }
 }

@@ -39,7 +39,7 @@ pub(super) fn get(via: &Via, address: &Uri, time: Duration, limit: u64) -> io::R
     let login = via.login().map(|login| format!("Proxy-Authorization: {login}\r\n")).unwrap_or_default();
     let request = format!(
         "GET http://{host}{target} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: {}\r\nAccept: */*\r\n{login}Connection: close\r\n\r\n",
-        super::USER_AGENT
+        super::client::USER_AGENT
     );
     let mut stream = Timed { stream: connect(via, deadline)?, deadline };
     stream.stream.set_write_timeout(Some(stream.left()?))?;

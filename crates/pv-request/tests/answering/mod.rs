@@ -10,7 +10,8 @@ use openssl::{
 use pv_request::{
     HostKey, ImageTags,
     attest::{
-        Challenge, ChallengeKeys, Evidence, Expected, ExpectedRequest, ExpectedStore, Sent, Verdict, store_hash, verify,
+        Challenge, ChallengeKeys, Evidence, Expected, ExpectedRequest, ExpectedStore, FirmwareAnswer, Sent, Verdict,
+        store_hash, verify,
     },
 };
 use pv_wire::attestation::{AttestationRequest, Claims, ExchangeResponse, Item, Items};
@@ -141,13 +142,22 @@ impl Guest {
     }
 
     pub fn verdict_at(&self, response: &[u8], expected: &Expected, now: i64) -> Verdict {
+        self.judge(response, None, expected, now)
+    }
+
+    /// The same with what a service said about the firmware.
+    pub fn verdict_with(&self, response: &[u8], firmware: Option<&FirmwareAnswer>, expected: &Expected) -> Verdict {
+        self.judge(response, firmware, expected, CREATED + 10)
+    }
+
+    fn judge(&self, response: &[u8], firmware: Option<&FirmwareAnswer>, expected: &Expected, now: i64) -> Verdict {
         let sent = Sent {
             request: AttestationRequest::parse(&self.challenge.request).unwrap(),
             key: &self.challenge.key,
             created: CREATED,
         };
         let claims = self.claims.as_ref().map(|claims| claims.to_json().unwrap());
-        verify(&Evidence { response, claims: claims.as_deref() }, &sent, expected, now)
+        verify(&Evidence { response, claims: claims.as_deref(), firmware }, &sent, expected, now)
     }
 }
 

@@ -46,8 +46,13 @@ impl Fleet {
 
     /// Makes requests for guests of these names.
     pub fn ask(&self, names: &[&str]) {
+        self.ask_with(names, json!({}));
+    }
+
+    /// The same with more options for all of them.
+    pub fn ask_with(&self, names: &[&str], more: Value) {
         let requests: Vec<_> = names.iter().map(|name| json!({"path": self.text(name)})).collect();
-        let mut options = self.request("", json!({ "requests": requests }));
+        let mut options = self.request("", with(json!({ "requests": requests }), more));
         options.as_object_mut().unwrap().remove("path");
         let made = AttestRequest::run(serde_json::from_value(options).unwrap(), &Context::default()).unwrap();
         assert_eq!(made.report.requests.len(), names.len());

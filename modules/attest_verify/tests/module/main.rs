@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test")]
 
+mod firmware;
 mod fleet;
 mod killed;
 mod known_hosts;
@@ -10,6 +11,7 @@ mod pins;
 mod results;
 mod schema;
 mod ultravisor;
+mod user_data;
 mod verdicts;
 #[path = "../../../attest_request/tests/module/world.rs"]
 mod world;

@@ -1,13 +1,10 @@
 //! The option `download_crls`, with a web server on this machine.
 
 use crate::world::{World, code, warns};
-use openssl::nid::Nid;
-use openssl::x509::extension::SubjectAlternativeName;
-use openssl::x509::{X509, X509Builder};
 use serde_json::{Value, json};
 use std::io::Write as _;
 use std::process::Stdio;
-use test_pki::{Authority, Crl, CrlServer, Pki, Reply, days_from_now, host_key, write_file};
+use test_pki::{Crl, CrlServer, Pki, Reply, days_from_now, write_file};
 
 const LISTS: [&str; 3] = ["/inter_ca.crl", "/root_ca.crl", "/ibm.crl"];
 
@@ -199,26 +196,10 @@ fn a_proxy_that_cannot_be_used_is_an_error_that_names_the_variable_and_no_passwo
     assert!(detail.contains("through the proxy of the variable http_proxy") && !detail.contains("s3cret"), "{detail}");
 }
 
-/// A server's certificate for 127.0.0.1, issued by `authority`.
-fn server_certificate(authority: &Authority, key: &openssl::pkey::PKeyRef<openssl::pkey::Private>) -> X509 {
-    let mut builder: X509Builder = X509::builder().unwrap();
-    builder.set_version(2).unwrap();
-    builder.set_subject_name(authority.certificate.subject_name()).unwrap();
-    builder.set_issuer_name(authority.certificate.subject_name()).unwrap();
-    builder.set_not_before(&openssl::asn1::Asn1Time::days_from_now(0).unwrap()).unwrap();
-    builder.set_not_after(&openssl::asn1::Asn1Time::days_from_now(9).unwrap()).unwrap();
-    builder.set_pubkey(key).unwrap();
-    let name = SubjectAlternativeName::new().ip("127.0.0.1").build(&builder.x509v3_context(None, None)).unwrap();
-    builder.append_extension(name).unwrap();
-    builder.sign(&authority.key, openssl::hash::MessageDigest::sha256()).unwrap();
-    builder.build()
-}
-
 #[test]
 fn https_needs_a_server_that_is_trusted() {
     let web = Pki::new("Armonk").unwrap().root;
-    let key = host_key(Nid::X9_62_PRIME256V1).unwrap();
-    let server = CrlServer::start_tls(&key, &server_certificate(&web, &key)).unwrap();
+    let server = CrlServer::start_tls(&web).unwrap();
     let world = world(&server);
     let refused = world.run(&options(&world, "request"));
     assert_eq!(code(&refused), "hkd.crl_download", "{refused}");

@@ -3,7 +3,10 @@
 use crate::choice;
 use pv_request::{
     ImageTags,
-    attest::{Evidence, Expected, ExpectedRequest, ExpectedStore, ProtectionKey, Sent, SshKnownHosts, Status, verify},
+    attest::{
+        Evidence, Expected, ExpectedRequest, ExpectedStore, FirmwareOpinion, ProtectionKey, Sent, SshKnownHosts,
+        Status, verify,
+    },
 };
 use pv_wire::attestation::{AttestationRequest, Claims, ExchangeRequest, ExchangeResponse, Item, SshHostKey, layout};
 
@@ -96,10 +99,18 @@ pub fn verdict(data: &[u8]) {
     let file = if which % 2 == 0 { Some(answer.to_vec()) } else { made(answer) };
     let Some(response) = file else { return };
     let sent = Sent { request, key: &key, created: NOW - 10 };
-    let verdict = verify(&Evidence { response: &response, claims }, &sent, &expected(), NOW);
+    let verdict = verify(&Evidence { response: &response, claims, firmware: None }, &sent, &expected(), NOW);
     assert!(verdict.status() != Status::Affirming && verdict.proved.is_none() && verdict.store.is_none());
     assert!(verdict.fault().is_some() && verdict.valid_until().is_none());
     assert_eq!(verdict.checks.len(), 16);
+}
+
+/// What the firmware's service answered. No text of it can do anything to whoever sees it.
+pub fn firmware_answer(data: &[u8]) {
+    let Ok(opinion) = FirmwareOpinion::read(data) else { return };
+    for text in [opinion.reason, opinion.reference].into_iter().flatten() {
+        assert!(text.len() <= 200 * 10 && !text.chars().any(char::is_control), "{text:?}");
+    }
 }
 
 /// A response to the request, of measurement, additional data and the rest as user data.

@@ -24,6 +24,7 @@ pub const TARGETS: &[Target] = &[
     ("claims", attestation::claims),
     ("known_hosts", attestation::known_hosts),
     ("verdict", attestation::verdict),
+    ("firmware_answer", attestation::firmware_answer),
     ("image", files::image),
     ("certificates", files::certificates),
     ("revocation_lists", files::revocation_lists),
