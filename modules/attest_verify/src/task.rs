@@ -14,6 +14,7 @@ use durable::Attributes;
 use fault::{Fault, Result};
 use pv_request::attest::{Status, Verdict, demand_distinct_cuids};
 use std::fs;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 use trusted::{Entries, Layered, Told, refuse_same_files};
@@ -180,9 +181,11 @@ impl Task {
 
     /// Removes a file if it is there, unless in check mode.
     fn remove(&mut self, path: &Path, before: &str) -> Result<()> {
-        if fs::symlink_metadata(path).is_err() {
-            return Ok(());
-        }
+        match fs::symlink_metadata(path) {
+            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
+            // It may be there, and then its key would stay.
+            there => there.map_err(|e| durable::unreadable(path, &e))?,
+        };
         let diff = Diff { subject: path.display().to_string(), before: before.to_owned(), after: String::new() };
         self.unless_in_check_mode(diff, |changed| durable::remove(path, changed).map(|_| ()))
     }
