@@ -92,7 +92,7 @@ impl BootRecord {
             };
             let found = file.metadata()?;
             if !found.is_file() || found.uid() != 0 || found.mode() & 0o022 != 0 {
-                return Err(io::Error::other("it is not a regular file that only root can write"));
+                return Err(not_roots("it", "regular file", &found));
             }
             let mut text = Vec::new();
             file.take(MAX_LEN).read_to_end(&mut text)?;
@@ -194,7 +194,14 @@ fn check_folder(folder: &Path) -> io::Result<()> {
     if found.is_dir() && found.uid() == 0 && found.mode() & 0o022 == 0 {
         return Ok(());
     }
-    Err(io::Error::other(format!("{} is not a folder that only root can write", folder.display())))
+    Err(not_roots(&folder.to_string_lossy(), "folder", &found))
+}
+
+fn not_roots(what: &str, kind: &str, found: &fs::Metadata) -> io::Error {
+    let (uid, mode) = (found.uid(), found.mode() & 0o7777);
+    io::Error::other(format!(
+        "{what} is not a {kind} that only root can write; it belongs to user {uid}, with mode {mode:04o}"
+    ))
 }
 
 fn unusable(what: &str, error: &io::Error) -> Fault {
