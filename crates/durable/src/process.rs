@@ -1,5 +1,8 @@
 //! Whether a process still runs, and since when.
 
+use nix::errno::Errno;
+use nix::sys::signal::kill;
+use nix::unistd::Pid;
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::time::{Duration, SystemTime};
@@ -13,10 +16,10 @@ const TICKS: u64 = 100;
 /// If `/proc` does not tell.
 pub fn started(pid: u32) -> io::Result<Option<SystemTime>> {
     let stat = match fs::read_to_string(format!("/proc/{pid}/stat")) {
-        // Without /proc nothing is known of anybody.
-        Err(e) if e.kind() == ErrorKind::NotFound => return fs::metadata("/proc/self/stat").map(|_| None),
+        // /proc may be missing, or hide the processes of others.
+        Err(e) if e.kind() == ErrorKind::NotFound => return if is_known(pid) { Err(e) } else { Ok(None) },
         // Linux answers so if it ends just now.
-        Err(e) if e.raw_os_error() == Some(nix::libc::ESRCH) => return Ok(None),
+        Err(e) if e.raw_os_error() == Some(Errno::ESRCH as i32) => return Ok(None),
         stat => stat?,
     };
     let malformed = || io::Error::other("/proc does not tell when a process began");
@@ -26,6 +29,11 @@ pub fn started(pid: u32) -> io::Result<Option<SystemTime>> {
     let up = Duration::try_from_secs_f64(uptime).map_err(io::Error::other)?;
     let age = up.saturating_sub(Duration::from_millis(ticks.saturating_mul(1000 / TICKS)));
     Ok(Some(SystemTime::now().checked_sub(age).ok_or_else(malformed)?))
+}
+
+/// Whether the kernel knows a process of this id.
+fn is_known(pid: u32) -> bool {
+    i32::try_from(pid).is_ok_and(|pid| kill(Pid::from_raw(pid), None) != Err(Errno::ESRCH))
 }
 
 /// The start in ticks since boot that a line of `stat` tells, its 22nd field; the inner `None` for a process that has ended. The

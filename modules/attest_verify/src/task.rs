@@ -10,7 +10,7 @@ use crate::published;
 use crate::report::{Entry, Report};
 use crate::wanted::written;
 use ansible_contract::{Context, Diff, Failure, Outcome};
-use durable::Attributes;
+use durable::{Attributes, Leavings};
 use fault::{Fault, Result};
 use pv_request::attest::{Status, Verdict, demand_distinct_cuids};
 use std::fs;
@@ -48,7 +48,14 @@ pub fn run(options: Options, context: &Context) -> std::result::Result<Outcome<R
     if all.len() > 1 {
         demand_distinct_cuids(&mut all);
     }
-    let mut task = Task { check_mode: context.check_mode, fail, told: Told::new(context), changed: false, fault: None };
+    let mut task = Task {
+        check_mode: context.check_mode,
+        fail,
+        told: Told::new(context),
+        changed: false,
+        leavings: Leavings::default(),
+        fault: None,
+    };
     let mut entries: Vec<_> = judged.iter().map(|one| task.conclude(one)).collect();
     // A verdict is never told before what it rests on is durable; nor is a key given up before the verdict is.
     judged.iter().zip(&mut entries).for_each(|(one, entry)| task.results(one, entry));
@@ -65,6 +72,8 @@ struct Task {
     fail: bool,
     told: Told,
     changed: bool,
+    /// What killed runs left.
+    leavings: Leavings,
     /// What could not be written or removed.
     fault: Option<Fault>,
 }
@@ -173,8 +182,10 @@ impl Task {
     fn replace(&mut self, path: &Path, before: Option<String>, text: &str, shown: &str) -> Result<()> {
         let subject = path.display().to_string();
         let diff = Diff { subject, before: before.unwrap_or_default(), after: shown.to_owned() };
+        if !self.check_mode {
+            self.leavings.settle(path)?;
+        }
         self.unless_in_check_mode(diff, |changed| {
-            durable::settle(path)?;
             durable::replace(path, text.as_bytes(), &Attributes::mode(0o644), changed)
         })
     }

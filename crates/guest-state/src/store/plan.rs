@@ -211,8 +211,11 @@ fn one(request: &Loaded, list: &SecretList, record: &Record, planned_adds: &[&Lo
 }
 
 fn outcome_unknown(request: &Loaded) -> Fault {
-    let hint = "If the guest answers an attestation request that asks for the secret store's hash (seguest.pv.attest, or attest of seguest.pv.guest), that settles it. If in doubt, reboot the guest and add all requests again. force adds it once more: harmless unless it is attested, as the hash then counts it twice if it had been added.";
-    Fault::new(codes::OUTCOME_UNKNOWN, handed_over(request) + ".").hint(hint)
+    let mut hint = "To settle it, let the guest answer an attestation request that asks for the secret store's hash (seguest.pv.attest, or attest of seguest.pv.guest); or reboot the guest and add all requests again. force adds it once more: if it had been added, the store's hash then counts it twice".to_owned();
+    if request.secret_type == SecretType::UPDATE_CCK {
+        hint += ", and a CCK that was set since is replaced";
+    }
+    Fault::new(codes::OUTCOME_UNKNOWN, handed_over(request) + ".").hint(hint + ".")
 }
 
 fn outcome_found(request: &Loaded, fate: Fate) -> Fault {
