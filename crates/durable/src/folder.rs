@@ -1,5 +1,6 @@
 //! A folder held against others who write there, and what is written in it while it is.
 
+use super::lacking::{LACKS_ALL, lacks_links, rename_without_replacing};
 use super::leavings::{own_temp_name, temp_name};
 use super::{Attributes, folder_of, unlink, unwritable};
 use fault::{Fault, Result};
@@ -119,7 +120,7 @@ impl Folder {
             let temp = Temp::write(self.temp_of(path)?, content, &Attributes::mode(0o600))?;
             match fs::hard_link(&temp.0, path) {
                 Err(e) if e.kind() == ErrorKind::AlreadyExists => return Ok(()),
-                Err(e) if lacks(&e) => {
+                Err(e) if lacks_links(&e) => {
                     if self.rename_to_new(&temp.0, path)? {
                         std::mem::forget(temp);
                         *changed = true;
@@ -185,7 +186,7 @@ impl Folder {
             }
         }
         match fs::hard_link(path, second) {
-            Err(e) if lacks(&e) => return self.copy_as(path, second, is_kept),
+            Err(e) if lacks_links(&e) => return self.copy_as(path, second, is_kept),
             linked => linked.map_err(|e| unwritable(second, &e))?,
         }
         // The file loses its first name next.
@@ -298,22 +299,6 @@ pub fn check_writable(file: &Path) -> Result<()> {
     let folder = Folder::lock(file)?;
     faccessat(AT_FDCWD, &folder.path, AccessFlags::W_OK | AccessFlags::X_OK, AtFlags::AT_EACCESS)
         .map_err(|e| unwritable(file, &e.into()))
-}
-
-const LACKS_ALL: &str = "its file system has no hard links, no locks and no way to create a file in one step";
-
-/// `ENOSYS` where the C library has no such call: static programs, which create no file so.
-fn rename_without_replacing(from: &Path, to: &Path) -> nix::Result<()> {
-    #[cfg(target_env = "gnu")]
-    return nix::fcntl::renameat2(AT_FDCWD, from, AT_FDCWD, to, nix::fcntl::RenameFlags::RENAME_NOREPLACE);
-    #[cfg(not(target_env = "gnu"))]
-    Err(Errno::ENOSYS)
-}
-
-/// Whether an error says that a file system has no hard links.
-fn lacks(error: &io::Error) -> bool {
-    let errno = error.raw_os_error().map(Errno::from_raw);
-    matches!(errno, Some(Errno::EPERM | Errno::EOPNOTSUPP | Errno::ENOSYS))
 }
 
 #[cfg(test)]

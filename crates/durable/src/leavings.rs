@@ -131,6 +131,21 @@ pub fn settle(path: &Path) -> Result<()> {
     Leavings::default().settle(path)
 }
 
+/// Removes files of the user's named `prefix`, a process id and `suffix`, whose process has ended. What cannot be removed is in
+/// nobody's way.
+pub fn forget_dead(folder: &Path, prefix: &str, suffix: &str) {
+    let user = nix::unistd::geteuid().as_raw();
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let pid = name.to_str().and_then(|name| name.strip_prefix(prefix)?.strip_suffix(suffix)?.parse().ok());
+        let ended = pid.is_some_and(|pid| matches!(process::started(pid), Ok(None)));
+        let ours = || entry.metadata().is_ok_and(|found| found.is_file() && found.uid() == user);
+        if ended && ours() {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
 fn is_same(one: &Metadata, path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok_and(|other| (one.dev(), one.ino()) == (other.dev(), other.ino()))
 }
@@ -191,6 +206,19 @@ mod tests {
             assert_eq!(!path.exists(), cleared, "{left} {age}");
             let _ = fs::remove_file(path);
         }
+    }
+
+    #[test]
+    fn files_with_the_id_of_a_process_are_removed_once_it_has_ended() {
+        let dir = tempfile::tempdir().unwrap();
+        let (gone, here) = (dead(), std::process::id());
+        for name in [format!("x.{gone}.new"), format!("x.{here}.new"), format!("y.{gone}.new"), "x.new".into()] {
+            fs::write(dir.path().join(name), "").unwrap();
+        }
+        forget_dead(dir.path(), "x.", ".new");
+        let mut left = vec!["x.new".to_owned(), format!("x.{here}.new"), format!("y.{gone}.new")];
+        left.sort();
+        assert_eq!(names(dir.path()), left);
     }
 
     #[test]

@@ -2,12 +2,13 @@
 
 mod attributes;
 mod folder;
+mod lacking;
 mod leavings;
 pub mod process;
 
 pub use attributes::{Attributes, owner_and_group};
 pub use folder::{Folder, check_writable, make_folder_of};
-pub use leavings::{Leavings, is_in_creation, settle};
+pub use leavings::{Leavings, forget_dead, is_in_creation, settle};
 
 use fault::{Code, Fault, Result};
 use nix::libc::{ELOOP, O_NOFOLLOW, O_NONBLOCK};

@@ -7,6 +7,7 @@ use crate::{codes, sysfs};
 use fault::{Fault, Result};
 use nix::fcntl::{Flock, FlockArg};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
@@ -124,7 +125,12 @@ impl BootRecord {
             // What a killed run leaves is whole without this. It is for a /run that is not in memory, where a rename may
             // outlive the text after a loss of power; in memory it costs nothing.
             file.sync_all()?;
-            fs::rename(&new, &path)
+            fs::rename(&new, &path)?;
+            // Of runs that were killed right here.
+            if let (Some(folder), Some(stem)) = (path.parent(), path.file_stem().and_then(OsStr::to_str)) {
+                durable::forget_dead(folder, &format!("{stem}."), ".new");
+            }
+            Ok(())
         };
         write().map_err(|e| unusable(&path.to_string_lossy(), &e))
     }
@@ -273,6 +279,8 @@ mod tests {
         ours.save(Topic::StoreLock, &false).unwrap();
         let others = ["store-lock.new", "store-lock.1.new"].map(|name| ours.root.join(name));
         others.iter().for_each(|path| fs::write(path, "half").unwrap());
+        // No process has so large an id: whoever wrote this was killed.
+        fs::write(ours.root.join(format!("store-lock.{}.new", i32::MAX)), "half").unwrap();
         ours.save(Topic::StoreLock, &true).unwrap();
         assert!(ours.load::<bool>(Topic::StoreLock).unwrap());
         assert!(others.iter().all(|path| fs::read_to_string(path).unwrap() == "half"));

@@ -3,6 +3,7 @@
 use crate::codes;
 use fault::{Fault, Result};
 use nix::unistd::{Pid, geteuid};
+use std::ffi::OsStr;
 use std::fs::{self, File, FileType, Metadata};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
@@ -34,6 +35,10 @@ impl ToolLock {
     }
 
     fn take_at(path: &Path) -> Result<Self> {
+        // Drafts of runs of ours that were killed.
+        if let (Some(folder), Some(name)) = (path.parent(), path.file_name().and_then(OsStr::to_str)) {
+            durable::forget_dead(folder, &format!("{name}."), "");
+        }
         for _ in 0..2 {
             match make(path)? {
                 Made::Ours => return Ok(Self { path: Some(path.to_owned()) }),
@@ -258,6 +263,8 @@ mod tests {
         let path = dir.path().join("pvapconfig.lock");
         // Of an earlier process that had our id.
         fs::write(&path, own_pid().to_string()).unwrap();
+        // A draft of one that was killed.
+        fs::write(path.with_extension(format!("lock.{}", i32::MAX)), "").unwrap();
         let lock = ToolLock::take_at(&path).unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), own_pid().to_string());
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
