@@ -54,13 +54,18 @@ fn while_pvapconfig_is_at_work_nothing_is_touched() {
 }
 
 #[test]
-fn a_lock_whose_process_id_now_belongs_to_another_program_is_stale() {
-    if !e2e::can_simulate("a_lock_whose_process_id_now_belongs_to_another_program_is_stale") {
+fn a_lock_is_respected_as_long_as_the_process_that_made_it_lives_whatever_it_is_called() {
+    if !e2e::can_simulate("a_lock_is_respected_as_long_as_the_process_that_made_it_lives_whatever_it_is_called") {
         return;
     }
     let guest = guest(CARDS);
     let other = Process::named("other");
     shell(&guest, &format!("echo {} > /run/lock/pvapconfig.lock", other.0.id()));
+    let result = fails(&guest, MODULE, &bind([accel()]), "ap.in_use_by_another");
+    assert!(result["msg"].as_str().unwrap().contains(&format!("process {} (other)", other.0.id())), "{result}");
+    assert_eq!(writes(&guest), NOTHING);
+    // A process that began after the lock was made has only been given the id of the one that made it.
+    shell(&guest, "touch -d '1 hour ago' /run/lock/pvapconfig.lock");
     assert_eq!(ok(&guest, MODULE, &bind([accel()]))["changed"], true);
 }
 
@@ -77,8 +82,10 @@ fn a_lock_that_pvapconfig_would_not_have_made_is_neither_followed_nor_quoted() {
         "rmdir /run/lock/pvapconfig.lock; mkfifo /run/lock/pvapconfig.lock",
     ] {
         shell(&guest, make);
-        let result = fails(&guest, MODULE, &bind([accel()]), "ap.in_use_by_another");
+        let result = fails(&guest, MODULE, &bind([accel()]), "ap.lock_blocked");
         assert!(!result.to_string().contains("s3cret"), "{result}");
+        let told = result["msg"].as_str().unwrap();
+        assert!(told.contains("/run/lock/pvapconfig.lock") && told.contains(" of user 0"), "{result}");
         shell(&guest, "test -e /run/lock/pvapconfig.lock");
     }
     assert_eq!(writes(&guest), NOTHING);

@@ -369,3 +369,20 @@ fn a_run_that_is_killed_leaves_the_old_file_and_the_next_one_finishes() {
     assert_eq!(ok(&guest, MODULE, &arguments)["changed"], true);
     assert_eq!(std::fs::read(&dest).unwrap(), PLAIN);
 }
+
+#[test]
+fn a_copy_that_a_killed_run_left_goes_although_the_file_is_as_wanted() {
+    if !e2e::can_simulate("a_copy_that_a_killed_run_left_goes_although_the_file_is_as_wanted") {
+        return;
+    }
+    let guest = filled(KERNEL);
+    let folder = open_folder();
+    let arguments = json!({"name": "plain", "dest": folder.path().join("password"), "format": "bin"});
+    ok(&guest, MODULE, &arguments);
+    let left = folder.path().join(".password.seguest-tmp");
+    std::fs::write(&left, PLAIN).unwrap();
+    ok(&guest, MODULE, &checked(&arguments));
+    assert!(left.exists(), "check mode writes nothing");
+    assert_eq!(ok(&guest, MODULE, &arguments)["changed"], false);
+    assert_eq!(names(folder.path()), ["password"]);
+}

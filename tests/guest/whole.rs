@@ -412,3 +412,32 @@ fn a_refused_run_tells_nothing_as_done() {
     assert!(refused["queues"].as_array().unwrap().iter().all(|queue| queue["before"] == queue["after"]), "{refused}");
     assert_eq!(column(&refused["entries"], "apqn"), [Value::Null, Value::Null]);
 }
+
+#[test]
+fn a_request_whose_outcome_is_unknown_keeps_the_store_unlocked_and_no_other_secret_out() {
+    if !e2e::can_simulate("a_request_whose_outcome_is_unknown_keeps_the_store_unlocked_and_no_other_secret_out") {
+        return;
+    }
+    let guest = guest("faults: [{on: add_secret, kill: before}]");
+    let meta = json!({"path": file(&build(&add(pv_request::Secret::meta()), &["m1"]))});
+    is_killed(&guest, "secret_add", &meta);
+    let mut wanted = json!({"secrets": [secret("a"), meta, secret("b")]});
+    let told = fails(&guest, GUEST, &checked(&wanted), "uv.outcome_unknown");
+    assert_eq!(steps(&told)[1..3], ["add failed uv.outcome_unknown", "verify failed uv.outcome_unknown"]);
+    assert_eq!(adds(&guest).iter().filter(|rc| **rc == "0x0001").count(), 0);
+    let done = fails(&guest, GUEST, &wanted, "uv.outcome_unknown");
+    assert_eq!(
+        steps(&done),
+        ["machine unchanged", "add failed uv.outcome_unknown", "verify not_reached", "lock not_reached"]
+    );
+    assert_eq!(
+        (&done["changed"], column(&done["secrets"], "id")),
+        (&json!(true), vec![json!(id("a")), json!(id("b"))])
+    );
+    assert_eq!(fails(&guest, GUEST, &wanted, "uv.outcome_unknown")["changed"], false);
+    wanted["secrets"][1]["force"] = true.into();
+    let end = ok(&guest, GUEST, &wanted);
+    assert_eq!(steps(&end), ["machine unchanged", "add changed", "verify unchanged", "lock changed"]);
+    wanted["secrets"][1]["force"] = false.into();
+    assert_eq!(ok(&guest, GUEST, &wanted)["changed"], false);
+}

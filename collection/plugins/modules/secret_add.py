@@ -19,6 +19,11 @@ description:
 - Hands add-secret requests to the ultravisor through C(/dev/uv), only those whose secrets are not in the store yet.
 - Only the host and the image that a request was built for can open it, so a request is not secret.
 - The store is empty again after each boot of the guest.
+- If a run is killed while it hands a request over, the next one finds out whether it was added, from the secrets in the
+    store. Requests of the types V(meta) and V(update_cck) leave none there. Only an attestation that asks for the
+    store's hash shows what became of them (M(seguest.pv.attest), or O(seguest.pv.guest#module:attest)). Until then, such
+    a request fails with C(uv.outcome_unknown), and the others of the task are added. So it may come behind them in the
+    store's order, which matters only where that is attested.
 module: secret_add
 options:
   content:
@@ -28,9 +33,10 @@ options:
   force:
     default: false
     description:
-    - Whether to add a secret although one of its type and id is, or may be, already in the store. It may be if the
-        kernel shows only a part of the store and the record of this boot does not cover the rest. Never adds exactly the
-        same request twice in one boot.
+    - 'Whether to add a secret although one of its type and id is, or may be, already in the store. It may be if the
+        kernel shows only a part of the store and the record of this boot does not cover the rest. A request that is
+        known to have been added in this boot is not added again. One of which that is not known (C(uv.outcome_unknown))
+        is added once more: give it in a task of its own.'
     type: bool
   label:
     description:
@@ -210,8 +216,9 @@ requests:
       returned: always
       type: str
   description:
-  - 'One entry for each request, in their order. After one that failed, nothing was done: the later entries have no
-      RV(requests[].changed), RV(requests[].evidence) or RV(requests[].error).'
+  - 'One entry for each request, in their order. After one that was refused, nothing was done: the later entries have no
+      RV(requests[].changed), RV(requests[].evidence) or RV(requests[].error). One with C(uv.outcome_unknown) stops none
+      of the others.'
   elements: dict
   returned: success
   type: list

@@ -160,9 +160,9 @@ options:
     type: str
   path:
     description:
-    - 'The request, a file. May be omitted with O(return_content); then the request is rebuilt in each run. Temporary
+    - The request, a file. May be omitted with O(return_content); then the request is rebuilt in each run. Temporary
         files of a killed run next to it or O(secret_file) are removed by the next run. On a file system without locks,
-        C(.NAME.seguest-tmpPID) may belong to another machine: remove it yourself.'
+        those of another machine are removed once they are an hour old.
     type: path
   replace_secret:
     default: false

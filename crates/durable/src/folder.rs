@@ -1,11 +1,12 @@
 //! A folder held against others who write there, and what is written in it while it is.
 
-use super::{Attributes, unlink, unwritable};
+use super::lacking::{LACKS_ALL, lacks_links, rename_without_replacing};
+use super::leavings::{own_temp_name, temp_name};
+use super::{Attributes, folder_of, unlink, unwritable};
 use fault::{Fault, Result};
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags, Flock, FlockArg};
 use nix::unistd::{AccessFlags, faccessat};
-use std::ffi::{OsStr, OsString};
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind, Write as _};
 use std::os::unix::fs::symlink;
@@ -38,10 +39,7 @@ impl Folder {
     /// # Errors
     /// `file.missing`, `file.unwritable`.
     pub fn lock(file: &Path) -> Result<Self> {
-        let path = match file.parent() {
-            Some(parent) if parent != Path::new("") => parent.to_owned(),
-            _ => PathBuf::from("."),
-        };
+        let path = folder_of(file);
         let opened = File::open(&path).map_err(|e| match e.kind() {
             ErrorKind::NotFound => Fault::new(
                 fault::file::MISSING,
@@ -112,7 +110,8 @@ impl Folder {
     /// Writes a file of mode 0600 where none is; if one is there, nothing is done. `changed` becomes true once the file
     /// has its name, whatever fails after that.
     ///
-    /// As long as the file has a second name, its own may not be durable yet: see [`settle`].
+    /// As long as the file has a second name, its own may not be durable yet: see [`settle`](super::settle). A file system without hard links gives it
+    /// only its own.
     ///
     /// # Errors
     /// `file.unwritable`.
@@ -121,6 +120,14 @@ impl Folder {
             let temp = Temp::write(self.temp_of(path)?, content, &Attributes::mode(0o600))?;
             match fs::hard_link(&temp.0, path) {
                 Err(e) if e.kind() == ErrorKind::AlreadyExists => return Ok(()),
+                Err(e) if lacks_links(&e) => {
+                    if self.rename_to_new(&temp.0, path)? {
+                        std::mem::forget(temp);
+                        *changed = true;
+                        self.sync()?;
+                    }
+                    return Ok(());
+                }
                 linked => linked?,
             }
             *changed = true;
@@ -132,6 +139,21 @@ impl Folder {
             synced
         };
         created().map_err(|e| unwritable(path, &e))
+    }
+
+    /// Renames a file to a name that nothing has; `false` if something has it. For file systems without hard links.
+    fn rename_to_new(&self, from: &Path, to: &Path) -> io::Result<bool> {
+        match rename_without_replacing(from, to) {
+            Ok(()) => Ok(true),
+            Err(Errno::EEXIST) => Ok(false),
+            // Under the lock nobody of ours can come in between.
+            Err(Errno::EINVAL | Errno::ENOSYS) if self.is_locked() => match fs::symlink_metadata(to) {
+                Err(e) if e.kind() == ErrorKind::NotFound => fs::rename(from, to).map(|()| true),
+                there => there.map(|_| false),
+            },
+            Err(Errno::EINVAL | Errno::ENOSYS) => Err(io::Error::new(ErrorKind::Unsupported, LACKS_ALL)),
+            Err(errno) => Err(errno.into()),
+        }
     }
 
     /// Removes a file of this folder; `false` if there was none. `changed` becomes true once the name is gone, whatever fails
@@ -163,27 +185,43 @@ impl Folder {
                 return Ok(path.with_file_name(kept.file_name()));
             }
         }
-        fs::hard_link(path, second).map_err(|e| unwritable(second, &e))?;
+        match fs::hard_link(path, second) {
+            Err(e) if lacks_links(&e) => return self.copy_as(path, second, is_kept),
+            linked => linked.map_err(|e| unwritable(second, &e))?,
+        }
         // The file loses its first name next.
         self.make_durable()?;
         Ok(second.to_owned())
     }
 
-    /// The second name of a file that a run left which was killed while it created the file.
-    pub fn left_by_creation(&self, path: &Path) -> Option<PathBuf> {
-        let inode = |path: &Path| fs::symlink_metadata(path).map(|m| (m.dev(), m.ino())).ok();
-        let temp = self.temp_of(path).ok()?;
-        (inode(&temp)? == inode(path)?).then_some(temp)
+    /// The same where there are no hard links: a copy, unless a killed run made one.
+    fn copy_as(&self, path: &Path, second: &Path, is_kept: impl Fn(&str) -> bool) -> Result<PathBuf> {
+        let copied = || -> io::Result<PathBuf> {
+            let content = fs::read(path)?;
+            for entry in fs::read_dir(&self.path)?.flatten() {
+                if entry.file_name().to_str().is_some_and(&is_kept) && fs::read(entry.path())? == content {
+                    return Ok(path.with_file_name(entry.file_name()));
+                }
+            }
+            let attributes = Attributes::of(&fs::symlink_metadata(path)?);
+            let temp = Temp::write(self.temp_of(second)?, &content, &attributes)?;
+            fs::rename(&temp.0, second)?;
+            std::mem::forget(temp);
+            self.sync()?;
+            Ok(second.to_owned())
+        };
+        copied().map_err(|e| unwritable(second, &e))
+    }
+
+    /// Whether no other run of ours can be at work in it.
+    pub(super) fn is_locked(&self) -> bool {
+        matches!(self.handle, Handle::Locked(_))
     }
 
     /// Where a file is written before it gets its name.
     fn temp_of(&self, path: &Path) -> io::Result<PathBuf> {
-        let mut temp = temp_name(path.file_name().ok_or(ErrorKind::InvalidInput)?);
-        if matches!(self.handle, Handle::Shared(_)) {
-            // Without a lock only a name that nobody else uses is safe.
-            temp.push(std::process::id().to_string());
-        }
-        Ok(self.path.join(temp))
+        let name = path.file_name().ok_or(ErrorKind::InvalidInput)?;
+        Ok(self.path.join(if self.is_locked() { temp_name(name) } else { own_temp_name(name) }))
     }
 
     /// Makes the names in it durable.
@@ -200,13 +238,6 @@ impl Folder {
             Handle::Shared(folder) => folder.sync_all(),
         }
     }
-}
-
-fn temp_name(file: &OsStr) -> OsString {
-    let mut temp = OsString::from(".");
-    temp.push(file);
-    temp.push(".seguest-tmp");
-    temp
 }
 
 /// A file without its name yet; removed when dropped, unless it was renamed.
@@ -270,29 +301,6 @@ pub fn check_writable(file: &Path) -> Result<()> {
         .map_err(|e| unwritable(file, &e.into()))
 }
 
-/// Clears away what a run left that was killed while it wrote the file `path`: a half-written one, or the second name of
-/// one that it was creating. Whether that file's own name is durable is not known then, so it is made so.
-///
-/// On a file system without locks nothing is cleared away: the name has the process id of a run that may be another
-/// machine's and at work.
-///
-/// # Errors
-/// `file.unwritable`.
-pub fn settle(path: &Path) -> Result<()> {
-    let left = |folder: &Folder| folder.temp_of(path).ok().filter(|temp| fs::symlink_metadata(temp).is_ok());
-    // Looked for without the lock first: there is next to never anything, and waiting for it would cost.
-    let name = path.file_name().map(temp_name);
-    if name.is_none_or(|name| fs::symlink_metadata(path.with_file_name(name)).is_err()) {
-        return Ok(());
-    }
-    let folder = Folder::lock(path)?;
-    let Some(temp) = left(&folder) else { return Ok(()) };
-    if folder.left_by_creation(path).is_some() {
-        folder.make_durable()?;
-    }
-    fs::remove_file(&temp).map_err(|e| unwritable(&temp, &e))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -337,6 +345,35 @@ mod tests {
         };
         assert!(create(b"one") && !create(b"two"));
         assert_eq!((names(dir.path()), fs::read(&path).unwrap()), (vec!["secret".to_owned()], b"one".to_vec()));
+    }
+
+    #[test]
+    fn where_there_are_no_hard_links_a_file_is_created_all_the_same_and_only_where_none_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, from) = (dir.path().join("secret"), dir.path().join("from"));
+        let locked = Folder::lock(&path).unwrap();
+        let shared = Folder { handle: Handle::Shared(File::open(dir.path()).unwrap()), path: dir.path().into() };
+        for folder in [locked, shared] {
+            for (content, new) in [("one", true), ("two", false)] {
+                fs::write(&from, content).unwrap();
+                assert_eq!(folder.rename_to_new(&from, &path).unwrap(), new);
+            }
+            assert_eq!(fs::read(&path).unwrap(), b"one");
+            fs::remove_file(&path).unwrap();
+        }
+    }
+
+    #[test]
+    fn where_there_are_no_hard_links_a_copy_is_kept_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("request");
+        fs::write(&path, "one").unwrap();
+        let folder = Folder::lock(&path).unwrap();
+        for second in ["request.1~", "request.2~"] {
+            let kept = folder.copy_as(&path, &dir.path().join(second), |name| name.ends_with('~')).unwrap();
+            assert_eq!(kept, dir.path().join("request.1~"));
+        }
+        assert_eq!(names(dir.path()), ["request", "request.1~"]);
     }
 
     #[test]

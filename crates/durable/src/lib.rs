@@ -2,9 +2,13 @@
 
 mod attributes;
 mod folder;
+mod lacking;
+mod leavings;
+pub mod process;
 
 pub use attributes::{Attributes, owner_and_group};
-pub use folder::{Folder, check_writable, make_folder_of, settle};
+pub use folder::{Folder, check_writable, make_folder_of};
+pub use leavings::{Leavings, forget_dead, is_in_creation, settle};
 
 use fault::{Code, Fault, Result};
 use nix::libc::{ELOOP, O_NOFOLLOW, O_NONBLOCK};
@@ -27,7 +31,7 @@ pub struct Found {
 pub fn open(path: &Path) -> io::Result<Option<File>> {
     match OpenOptions::new().read(true).custom_flags(O_NOFOLLOW | O_NONBLOCK).open(path) {
         Ok(file) => Ok(Some(file)),
-        Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
+        Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
         Err(e) => Err(e),
     }
 }
@@ -112,6 +116,14 @@ fn unlink(path: &Path, changed: &mut bool) -> Result<bool> {
     }
 }
 
+/// The folder in which a file is.
+fn folder_of(file: &Path) -> PathBuf {
+    match file.parent() {
+        Some(parent) if parent != Path::new("") => parent.to_owned(),
+        _ => PathBuf::from("."),
+    }
+}
+
 /// The path by which a file is known whatever way it is written: absolute, with the links to its folder followed.
 pub fn identity(path: &Path) -> PathBuf {
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
@@ -134,6 +146,7 @@ pub fn unreadable(path: &Path, error: &io::Error) -> Fault {
 pub fn unwritable(path: &Path, error: &io::Error) -> Fault {
     let fault = Fault::new(fault::file::UNWRITABLE, format!("{} could not be written: {error}.", path.display())).hint(
         match error.kind() {
+            ErrorKind::Unsupported => "Choose a folder on another file system, for example ext4 or XFS.",
             ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "Free some space there, then run the task again.",
             _ => "Check the permissions of its folder and of the user who runs the task.",
         },

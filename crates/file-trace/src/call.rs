@@ -97,6 +97,16 @@ impl Call {
     }
 }
 
+/// The file that a call opens, for whatever it is opened.
+pub(crate) fn opened(thread: Pid, number: u64, args: [u64; 6]) -> Option<PathBuf> {
+    let number = c_long::try_from(number).ok()?;
+    match (number, machine::old_call(number)) {
+        (libc::SYS_openat, _) => named(thread, args[0], args[1]),
+        (_, Some(machine::Old::Open | machine::Old::Create)) => named(thread, AT_FDCWD as u32 as u64, args[0]),
+        _ => None,
+    }
+}
+
 /// The absolute path of a name in the program's memory.
 fn named(thread: Pid, folder: u64, name: u64) -> Option<PathBuf> {
     let name = machine::text(thread, name)?;

@@ -10,7 +10,7 @@ mod machine;
 mod tracer;
 
 pub use call::{Call, Event};
-pub use tracer::{Act, Trace, Unavailable, run};
+pub use tracer::{Act, Lacks, Trace, Unavailable, run, run_lacking};
 
 #[cfg(test)]
 mod tests;

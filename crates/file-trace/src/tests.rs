@@ -68,3 +68,23 @@ fn a_call_that_is_answered_with_an_error_is_not_done() {
     assert_eq!(link.answer, Err(Errno::ENOSPC));
     assert!(!names(&dir).contains(&"b".to_owned()) && names(&dir).contains(&"c".to_owned()));
 }
+
+#[test]
+fn a_file_that_cannot_be_read_and_locks_that_are_missing_are_told_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path().canonicalize().unwrap();
+    fs::write(dir.join("a"), "").unwrap();
+    for (lacks, succeeds) in [
+        (Lacks::default(), true),
+        (Lacks { locks: true, ..Lacks::default() }, false),
+        (Lacks { unreadable: Some(dir.join("a")), ..Lacks::default() }, false),
+        (Lacks { unreadable: Some(dir.join("b")), ..Lacks::default() }, true),
+    ] {
+        let mut command = Command::new("sh");
+        command.args(["-c", "cat a && flock a true"]).current_dir(&dir).stdin(Stdio::null()).stderr(Stdio::null());
+        match run_lacking(&mut command, &dir, &lacks, |_, _| Act::Go).unwrap() {
+            Ok(trace) => assert_eq!(trace.exit == Some(0), succeeds, "{lacks:?}"),
+            Err(Unavailable(why)) => println!("skipped: tracing of file-system calls: {why}"),
+        }
+    }
+}

@@ -1,6 +1,6 @@
 //! The loop that follows all threads of the program.
 
-use crate::call::{Call, Event};
+use crate::call::{self, Call, Event};
 use crate::machine;
 use nix::errno::Errno;
 use nix::libc;
@@ -11,7 +11,7 @@ use nix::unistd::Pid;
 use std::collections::HashMap;
 use std::io;
 use std::os::unix::process::CommandExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// What is to become of a call.
@@ -50,6 +50,15 @@ enum Inside {
     Seen(Call, Act),
 }
 
+/// What the program is to find missing, beside what is decided call by call.
+#[derive(Clone, Debug, Default)]
+pub struct Lacks {
+    /// No file system has locks (`flock`).
+    pub locks: bool,
+    /// This file is there, and cannot be opened.
+    pub unreadable: Option<PathBuf>,
+}
+
 /// Runs a program to its end. `decide` is asked before each call that changes something in `folder` (or the folder
 /// itself), with how many came before; it must be absolute and without links. The program gets no input and what it
 /// prints goes where `command` says; a pipe that nobody empties would stop it for good.
@@ -59,10 +68,23 @@ enum Inside {
 ///
 /// # Errors
 /// What keeps the program from being started. The inner one: ptrace is not permitted or the architecture not known.
-#[expect(unsafe_code, reason = "only the child can ask to be traced")]
 pub fn run(
     command: &mut Command,
     folder: &Path,
+    decide: impl FnMut(usize, &Call) -> Act,
+) -> io::Result<Result<Trace, Unavailable>> {
+    run_lacking(command, folder, &Lacks::default(), decide)
+}
+
+/// The same where something is missing.
+///
+/// # Errors
+/// As [`run`].
+#[expect(unsafe_code, reason = "only the child can ask to be traced")]
+pub fn run_lacking(
+    command: &mut Command,
+    folder: &Path,
+    lacks: &Lacks,
     mut decide: impl FnMut(usize, &Call) -> Act,
 ) -> io::Result<Result<Trace, Unavailable>> {
     if !machine::is_known() {
@@ -107,7 +129,7 @@ pub fn run(
             WaitStatus::PtraceSyscall(thread) => {
                 let kill_now = match inside.remove(&thread) {
                     None => {
-                        let (at, stop) = enter(thread, folder, &mut asked, &mut decide);
+                        let (at, stop) = enter(thread, folder, lacks, &mut asked, &mut decide);
                         inside.insert(thread, at);
                         stop
                     }
@@ -141,6 +163,7 @@ pub fn run(
 fn enter(
     thread: Pid,
     folder: &Path,
+    lacks: &Lacks,
     asked: &mut usize,
     decide: &mut impl FnMut(usize, &Call) -> Act,
 ) -> (Inside, bool) {
@@ -150,8 +173,16 @@ fn enter(
     }
     // SAFETY: `op` says that this is the union's member.
     let (number, args) = unsafe { (info.u.entry.nr, info.u.entry.args) };
-    if number == libc::SYS_prctl as u64 && args[0] == libc::PR_SET_DUMPABLE as u64 {
-        let hidden = machine::skip(thread).map_or(Inside::Other, |()| Inside::Hidden(Errno::EPERM));
+    let refusal = if number == libc::SYS_prctl as u64 && args[0] == libc::PR_SET_DUMPABLE as u64 {
+        Some(Errno::EPERM)
+    } else if lacks.locks && number == libc::SYS_flock as u64 {
+        Some(Errno::EOPNOTSUPP)
+    } else {
+        let unreadable = lacks.unreadable.as_deref();
+        unreadable.filter(|path| call::opened(thread, number, args).as_deref() == Some(*path)).map(|_| Errno::EACCES)
+    };
+    if let Some(refusal) = refusal {
+        let hidden = machine::skip(thread).map_or(Inside::Other, |()| Inside::Hidden(refusal));
         return (hidden, false);
     }
     let here = |path: &Path| path.starts_with(folder);

@@ -7,6 +7,7 @@ use crate::{codes, sysfs};
 use fault::{Fault, Result};
 use nix::fcntl::{Flock, FlockArg};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
@@ -92,7 +93,7 @@ impl BootRecord {
             };
             let found = file.metadata()?;
             if !found.is_file() || found.uid() != 0 || found.mode() & 0o022 != 0 {
-                return Err(io::Error::other("it is not a regular file that only root can write"));
+                return Err(not_roots("it", "regular file", &found));
             }
             let mut text = Vec::new();
             file.take(MAX_LEN).read_to_end(&mut text)?;
@@ -124,7 +125,12 @@ impl BootRecord {
             // What a killed run leaves is whole without this. It is for a /run that is not in memory, where a rename may
             // outlive the text after a loss of power; in memory it costs nothing.
             file.sync_all()?;
-            fs::rename(&new, &path)
+            fs::rename(&new, &path)?;
+            // Of runs that were killed right here.
+            if let (Some(folder), Some(stem)) = (path.parent(), path.file_stem().and_then(OsStr::to_str)) {
+                durable::forget_dead(folder, &format!("{stem}."), ".new");
+            }
+            Ok(())
         };
         write().map_err(|e| unusable(&path.to_string_lossy(), &e))
     }
@@ -194,7 +200,14 @@ fn check_folder(folder: &Path) -> io::Result<()> {
     if found.is_dir() && found.uid() == 0 && found.mode() & 0o022 == 0 {
         return Ok(());
     }
-    Err(io::Error::other(format!("{} is not a folder that only root can write", folder.display())))
+    Err(not_roots(&folder.to_string_lossy(), "folder", &found))
+}
+
+fn not_roots(what: &str, kind: &str, found: &fs::Metadata) -> io::Error {
+    let (uid, mode) = (found.uid(), found.mode() & 0o7777);
+    io::Error::other(format!(
+        "{what} is not a {kind} that only root can write; it belongs to user {uid}, with mode {mode:04o}"
+    ))
 }
 
 fn unusable(what: &str, error: &io::Error) -> Fault {
@@ -266,6 +279,8 @@ mod tests {
         ours.save(Topic::StoreLock, &false).unwrap();
         let others = ["store-lock.new", "store-lock.1.new"].map(|name| ours.root.join(name));
         others.iter().for_each(|path| fs::write(path, "half").unwrap());
+        // No process has so large an id: whoever wrote this was killed.
+        fs::write(ours.root.join(format!("store-lock.{}.new", i32::MAX)), "half").unwrap();
         ours.save(Topic::StoreLock, &true).unwrap();
         assert!(ours.load::<bool>(Topic::StoreLock).unwrap());
         assert!(others.iter().all(|path| fs::read_to_string(path).unwrap() == "half"));

@@ -43,6 +43,7 @@ fault::codes! {
     ATTRIBUTE_UNREADABLE = "ap.attribute_unreadable", "An attribute in sysfs cannot be read, or has an unknown value.";
     BIND_NOT_PERMITTED = "ap.not_permitted", "Only root may bind and release queues.";
     BUSY_ELSEWHERE = "ap.in_use_by_another", "Another task of this collection, or pvapconfig, is working on the queues.";
+    LOCK_BLOCKED = "ap.lock_blocked", "Something else is in the place of pvapconfig's lock file, so nobody can bind queues safely.";
     QUEUE_BUSY = "ap.queue_busy", "A queue that would have to be released has requests in it.";
     BIND_REFUSED = "ap.bind_refused", "The queue could not be bound.";
     ASSOCIATE_FAILED = "ap.associate_failed", "The queue was bound, but could not be associated with the secret; it was released again.";

@@ -4,7 +4,7 @@
 //! key, where none is. So a run that is killed leaves both, or a request without a key, and the next run replaces either.
 
 use crate::codes;
-use durable::{Attributes, Folder};
+use durable::{Attributes, Folder, Leavings};
 use fault::{Fault, Result};
 use pv_request::attest::{Opened, ProtectionKey};
 use pv_wire::attestation::{ExchangeRequest, layout};
@@ -28,9 +28,9 @@ impl Pair<'_> {
     ///
     /// # Errors
     /// `file.unwritable`.
-    pub fn settle(&self) -> Result<()> {
-        durable::settle(self.path)?;
-        durable::settle(self.key_file)
+    pub fn settle(&self, leavings: &mut Leavings) -> Result<()> {
+        leavings.settle(self.path)?;
+        leavings.settle(self.key_file)
     }
 
     /// That what is there may be replaced: an attestation request, and the key of this very request. Says whether each is there.

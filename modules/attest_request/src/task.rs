@@ -5,6 +5,7 @@ use crate::pair::Pair;
 use crate::report::{Entry, Report};
 use crate::wanted::{Wanted, key_file};
 use ansible_contract::{Context, Diff, Failure, Outcome, fault_json, to_base64};
+use durable::Leavings;
 use fault::{Fault, Result};
 use pv_request::attest::{Challenge, ChallengeKeys};
 use pv_wire::{encode_hex, iso8601};
@@ -26,10 +27,11 @@ pub fn run(options: Options, context: &Context) -> std::result::Result<Outcome<R
     let entries = Entries::new(options)?;
     let files = entries.read().flat_map(|(at, own)| written(own, &entries.shared).map(move |path| (at, path)));
     refuse_same_files(files, Options::LIST)?;
-    let (mut known, mut task) = (KnownHosts::default(), Task::new(context, keep_going));
+    let (mut known, mut leavings) = (KnownHosts::default(), Leavings::default());
+    let mut task = Task::new(context, keep_going);
     trusted::in_order(
         entries.each(Options::laid_over),
-        |options| Prepared::new(options, &mut known, context.check_mode),
+        |options| Prepared::new(options, &mut known, (!context.check_mode).then_some(&mut leavings)),
         |prepared| prepared.ready.as_ref().ok().map(Ready::build),
         |prepared, built| task.finish(prepared, built),
     );
@@ -70,7 +72,8 @@ struct Built {
 }
 
 impl Prepared {
-    fn new(options: Asked, known: &mut KnownHosts, check_mode: bool) -> Self {
+    /// `leavings` of killed runs are cleared away unless in check mode.
+    fn new(options: Asked, known: &mut KnownHosts, leavings: Option<&mut Leavings>) -> Self {
         let mut entry = Entry::default();
         let mut warnings = Vec::new();
         let ready = match options {
@@ -85,7 +88,7 @@ impl Prepared {
                     entry.key_file = Some(key_file(&options, path.as_path()).display().to_string());
                 }
                 let wanted = Wanted::from_options(&options);
-                wanted.and_then(|wanted| look(wanted, known, check_mode, &mut entry, &mut warnings))
+                wanted.and_then(|wanted| look(wanted, known, leavings, &mut entry, &mut warnings))
             }
         };
         Self { entry, warnings, ready }
@@ -96,7 +99,7 @@ impl Prepared {
 fn look(
     wanted: Wanted,
     known: &mut KnownHosts,
-    check_mode: bool,
+    leavings: Option<&mut Leavings>,
     entry: &mut Entry,
     warnings: &mut Vec<Fault>,
 ) -> Result<Ready> {
@@ -115,12 +118,12 @@ fn look(
     warnings.extend(private_file::folder(&wanted.key_file)?);
 
     let pair = Pair { path: &wanted.path, key_file: &wanted.key_file };
-    if !check_mode {
+    if let Some(leavings) = leavings {
         if wanted.make_folders {
             durable::make_folder_of(&wanted.path, &mut entry.changed)?;
             durable::make_folder_of(&wanted.key_file, &mut entry.changed)?;
         }
-        pair.settle()?;
+        pair.settle(leavings)?;
         durable::check_writable(&wanted.path)?;
         durable::check_writable(&wanted.key_file)?;
     }

@@ -10,10 +10,11 @@ use crate::published;
 use crate::report::{Entry, Report};
 use crate::wanted::written;
 use ansible_contract::{Context, Diff, Failure, Outcome};
-use durable::Attributes;
+use durable::{Attributes, Leavings};
 use fault::{Fault, Result};
 use pv_request::attest::{Status, Verdict, demand_distinct_cuids};
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 use trusted::{Entries, Layered, Told, refuse_same_files};
@@ -48,7 +49,14 @@ pub fn run(options: Options, context: &Context) -> std::result::Result<Outcome<R
     if all.len() > 1 {
         demand_distinct_cuids(&mut all);
     }
-    let mut task = Task { check_mode: context.check_mode, fail, told: Told::new(context), changed: false, fault: None };
+    let mut task = Task {
+        check_mode: context.check_mode,
+        fail,
+        told: Told::new(context),
+        changed: false,
+        leavings: Leavings::default(),
+        fault: None,
+    };
     // A verdict is never told before what it rests on is durable; nor is a key given up before the verdict is.
     let mut used = Vec::new();
     let mut concluded = Vec::with_capacity(judged.len());
@@ -70,6 +78,8 @@ struct Task {
     fail: bool,
     told: Told,
     changed: bool,
+    /// What killed runs left.
+    leavings: Leavings,
     /// What could not be written or removed.
     fault: Option<Fault>,
 }
@@ -183,17 +193,21 @@ impl Task {
     fn replace(&mut self, path: &Path, before: Option<String>, text: &str, shown: &str) -> Result<()> {
         let subject = path.display().to_string();
         let diff = Diff { subject, before: before.unwrap_or_default(), after: shown.to_owned() };
+        if !self.check_mode {
+            self.leavings.settle(path)?;
+        }
         self.unless_in_check_mode(diff, |changed| {
-            durable::settle(path)?;
             durable::replace(path, text.as_bytes(), &Attributes::mode(0o644), changed)
         })
     }
 
     /// Removes a file if it is there, unless in check mode.
     fn remove(&mut self, path: &Path, before: &str) -> Result<()> {
-        if fs::symlink_metadata(path).is_err() {
-            return Ok(());
-        }
+        match fs::symlink_metadata(path) {
+            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
+            // It may be there, and then its key would stay.
+            there => there.map_err(|e| durable::unreadable(path, &e))?,
+        };
         let diff = Diff { subject: path.display().to_string(), before: before.to_owned(), after: String::new() };
         self.unless_in_check_mode(diff, |changed| durable::remove(path, changed).map(|_| ()))
     }

@@ -30,7 +30,8 @@ impl Module for SecretAdd {
         // Held to the end: of two runs at once the second sees what the first added.
         let _alone = if context.check_mode { None } else { Some(boot.alone_on_store(timeout)?) };
         let mut list = SecretList::read(&device)?;
-        let record: Record = boot.load(Topic::Requests)?;
+        let mut record: Record = boot.load(Topic::Requests)?;
+        record.settle_by(&list);
 
         let plan = store::plan(&wanted, &list, &record)?;
 

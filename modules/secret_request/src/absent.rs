@@ -44,13 +44,14 @@ pub fn absent(
 
     // The manifest last: as long as it is there, a run after an interruption knows the id file.
     let mut remove = Vec::new();
-    if let Some(id_file) = id_file.filter(|id_file| fs::symlink_metadata(id_file).is_ok()) {
+    if let Some(id_file) = id_file {
         match keep_id_file(&id_file, &manifest, name.as_deref(), users)? {
-            Some(why) => progress.warn(
+            IdFileIs::Absent => {}
+            IdFileIs::Kept(why) => progress.warn(
                 &Fault::new(codes::LEFT_IN_PLACE, format!("{} was not removed: {why}.", id_file.display()))
                     .hint("Remove it yourself if nothing needs it."),
             ),
-            None => remove.push(id_file),
+            IdFileIs::Ours => remove.push(id_file),
         }
     }
     remove.extend(found.is_some().then(|| path.clone()));
@@ -96,21 +97,31 @@ fn kept(path: &Path) -> Result<Vec<PathBuf>> {
     Ok(kept)
 }
 
-/// Why an id file is not to be removed: it belongs to another request, or it is none or another secret's.
-fn keep_id_file(
-    id_file: &Path,
-    manifest: &Path,
-    name: Option<&str>,
-    users: &mut IdFileUsers,
-) -> Result<Option<String>> {
-    let found = durable::read(id_file, ID_FILE_LIMIT, codes::NOT_OURS).ok().flatten();
-    let parsed = found.and_then(|found| IdFile::parse(&String::from_utf8(found.bytes).ok()?, "").ok());
-    let Some(parsed) = parsed else { return Ok(Some("it is not an id file".into())) };
+/// What an id file is to a request that goes.
+enum IdFileIs {
+    /// There is none.
+    Absent,
+    /// This request's alone.
+    Ours,
+    /// Not to be removed, and why: it belongs to another request, or it is none or another secret's.
+    Kept(String),
+}
+
+/// What an id file is. One that cannot be read may be anything, so nothing is removed then, or nobody would know of it any more.
+fn keep_id_file(id_file: &Path, manifest: &Path, name: Option<&str>, users: &mut IdFileUsers) -> Result<IdFileIs> {
+    let found = match durable::read(id_file, ID_FILE_LIMIT, codes::NOT_OURS) {
+        Err(fault) if fault.code == codes::NOT_OURS => return Ok(IdFileIs::Kept("it is not an id file".into())),
+        found => found?,
+    };
+    let Some(found) = found else { return Ok(IdFileIs::Absent) };
+    let parsed = String::from_utf8(found.bytes).ok().and_then(|text| IdFile::parse(&text, "").ok());
+    let Some(parsed) = parsed else { return Ok(IdFileIs::Kept("it is not an id file".into())) };
     if name.is_some_and(|name| name != parsed.name) {
-        return Ok(Some(format!("it names another secret, {:?}", parsed.name)));
+        return Ok(IdFileIs::Kept(format!("it names another secret, {:?}", parsed.name)));
     }
     let other = users.other_than(manifest, id_file)?;
-    Ok(other.map(|request| format!("the request {} uses it, too", request.display())))
+    let used = |request: PathBuf| IdFileIs::Kept(format!("the request {} uses it, too", request.display()));
+    Ok(other.map_or(IdFileIs::Ours, used))
 }
 
 /// Which requests' manifests name which id file, of the folders that were looked at. Kept for a whole task: to look
@@ -149,8 +160,12 @@ fn look_into(folder: &Path) -> Result<HashMap<PathBuf, BTreeSet<PathBuf>>> {
     for entry in fs::read_dir(folder).map_err(|e| durable::unreadable(folder, &e))? {
         let entry = entry.map_err(|e| durable::unreadable(folder, &e))?.path();
         let Some(request) = request_of(&entry) else { continue };
-        let recorded = Manifest::read(&request, None).ok();
-        if let Some(id_file) = recorded.and_then(|recorded| recorded.said()?.id_file_of(&request)) {
+        let recorded = match Manifest::read(&request, None) {
+            // Something else that only has such a name.
+            Err(fault) if fault.code == codes::NOT_OURS => continue,
+            recorded => recorded?,
+        };
+        if let Some(id_file) = recorded.said().and_then(|said| said.id_file_of(&request)) {
             named.entry(durable::identity(&id_file)).or_default().insert(request);
         }
     }

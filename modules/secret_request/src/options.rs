@@ -10,7 +10,7 @@ trusted::layered_options! {
     struct Options {
         /// The request, a file. May be omitted with O(return_content); then the request is rebuilt in each run.
         /// Temporary files of a killed run next to it or O(secret_file) are removed by the next run. On a file system
-        /// without locks, C(.NAME.seguest-tmpPID) may belong to another machine: remove it yourself.
+        /// without locks, those of another machine are removed once they are an hour old.
         path: PathText,
         /// Whether the request should exist. V(absent) removes the request, its copies from O(backup), its manifest,
         /// and the file of O(id_file) unless another manifest in the same folder names that; never a secret.

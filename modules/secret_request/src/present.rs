@@ -10,7 +10,7 @@ use crate::progress::Progress;
 use crate::seal::{self, Seal, locked};
 use crate::wanted::Present;
 use ansible_contract::Diff;
-use durable::Attributes;
+use durable::{Attributes, Leavings};
 use fault::{Fault, Result};
 use pv_request::IdFile;
 use pv_wire::{SecretType, layout};
@@ -39,6 +39,8 @@ pub struct Shared {
     pub created: HashMap<PathBuf, Private>,
     /// The images that were read so far.
     pub images: KnownImages,
+    /// What killed runs left.
+    pub leavings: Leavings,
     /// Where the user's key is.
     pub key_path: PathBuf,
     /// The user's key, once it is known.
@@ -70,8 +72,9 @@ impl Prepared {
             let manifest = wanted.path.as_deref().map(Manifest::path);
             let written =
                 [wanted.secret_file(), manifest.as_deref(), wanted.path.as_deref(), wanted.id_file.as_deref()];
-            let mut written = [Some(shared.key_path.as_path())].into_iter().chain(written).flatten();
-            written.try_for_each(durable::settle)?;
+            let key_path = shared.key_path.clone();
+            let mut written = [Some(key_path.as_path())].into_iter().chain(written).flatten();
+            written.try_for_each(|file| shared.leavings.settle(file))?;
         }
         let mut material = Material::gather(&wanted, &mut shared.known, &mut shared.images)?;
         if let (SecretState::Locked, Some(path)) = (&material.secret, wanted.secret_file()) {

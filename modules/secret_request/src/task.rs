@@ -3,12 +3,14 @@
 use crate::absent::{IdFileUsers, absent};
 use crate::codes;
 use crate::history::History;
+use crate::manifest::Manifest;
 use crate::options::{Options, Requests, State};
 use crate::present::{Prepared, Shared};
 use crate::progress::Progress;
 use crate::report::{Entry, Report};
 use crate::wanted::{Absent, Wanted};
 use ansible_contract::{Context, Diff, Failure, Outcome, codes as args, fault_json};
+use durable::Leavings;
 use fault::{Fault, Result};
 use std::collections::{HashMap, VecDeque};
 use std::sync::mpsc::Receiver;
@@ -70,6 +72,7 @@ impl Task {
                 history,
                 created: HashMap::new(),
                 images: KnownImages::default(),
+                leavings: Leavings::default(),
                 key_path: StateKey::path()?,
                 key: None,
             },
@@ -145,6 +148,12 @@ impl Task {
     }
 
     fn absent(&mut self, wanted: &Absent, progress: &mut Progress) -> Result<()> {
+        if !self.shared.check_mode {
+            let manifest = Manifest::path(&wanted.path);
+            let mut written =
+                [Some(wanted.path.as_path()), Some(&manifest), wanted.id_file.as_deref()].into_iter().flatten();
+            written.try_for_each(|file| self.shared.leavings.settle(file))?;
+        }
         if self.shared.key.is_none() {
             self.shared.key = StateKey::load(&self.shared.key_path)?;
         }

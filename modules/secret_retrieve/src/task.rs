@@ -87,6 +87,7 @@ impl<'a> Task<'a> {
     /// Codes of the ultravisor's answers and of files.
     pub fn apply(mut self, device: &Device, secret: Secret) -> Answer {
         let attributes = self.attributes()?;
+        durable::settle(self.dest)?;
         let content = encode(&device.retrieve(&secret)?, secret.secret_type, self.format());
         let memory = self.memory();
         let holds_it = match &self.found {

@@ -47,6 +47,7 @@ pub fn predict(desired: &Desired, plan: &Plan) -> Outcome<Report> {
 /// # Errors
 /// `boot.*`, `file.*`.
 pub fn apply(desired: &Desired, plan: &Plan) -> Answer {
+    desired.paths().iter().try_for_each(|(path, _)| durable::settle(Path::new(path)))?;
     let mut warnings = Vec::new();
     for (done, change) in plan.0.iter().enumerate() {
         let path = Path::new(change.path);

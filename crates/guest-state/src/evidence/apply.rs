@@ -4,6 +4,7 @@ use super::challenge::{Asked, Bound, Given, request_in};
 use super::observe::Seen;
 use super::own;
 use super::plan::{check, explained, host_key_match};
+use super::settle::settle_by;
 use ansible_contract::{Failure, Outcome, to_base64, warning};
 use fault::{Fault, Result};
 use pv_guest::boot_record::BootRecord;
@@ -68,7 +69,7 @@ fn answered(asked: &Asked, seen: &Seen, device: &Device, boot: &BootRecord) -> A
     let Given::Read(file) = &asked.request else { return predicted(asked, seen) };
     let request = request_in(file)?;
     check(&request, seen).map_err(|fault| refused(fault, &request, seen))?;
-    let Said { user_data, claims, warnings } = said(&asked.bound, boot)?;
+    let Said { user_data, claims, warnings } = said(&asked.bound, &request, seen, device, boot)?;
     let measured = UserData::new(&user_data).ok_or_else(too_long).and_then(|data| device.attest(&request, data));
     let attested = measured.map_err(|fault| Failure {
         warnings: warnings.clone(),
@@ -96,14 +97,24 @@ struct Said {
     warnings: Vec<String>,
 }
 
-fn said(bound: &Bound, boot: &BootRecord) -> Result<Said> {
+fn said(
+    bound: &Bound,
+    request: &AttestationRequest<'_>,
+    seen: &Seen,
+    device: &Device,
+    boot: &BootRecord,
+) -> Result<Said> {
     match bound {
         Bound::UserData(bytes) => Ok(Said { user_data: bytes.clone(), claims: None, warnings: Vec::new() }),
         Bound::Claims(bind) if bind.is_empty() => {
             Ok(Said { user_data: Vec::new(), claims: None, warnings: Vec::new() })
         }
         Bound::Claims(bind) => {
-            let (claims, warnings) = own::claims(own::observe(bind, boot)?)?;
+            let mut own = own::observe(bind, boot)?;
+            if let Some(record) = &mut own.record {
+                settle_by(request, seen, device, record);
+            }
+            let (claims, warnings) = own::claims(own)?;
             Ok(Said { user_data: claims.user_data()?.to_vec(), claims: Some(claims.to_json()?), warnings })
         }
     }

@@ -9,12 +9,14 @@ mod own;
 mod plan;
 #[cfg(test)]
 mod samples;
+mod settle;
 mod ssh;
 
 pub use apply::{Answer, Report, answer, predict};
 pub use challenge::{Asked, Bind, Bound, Challenge, Given, load};
 pub use observe::{Seen, observe};
 pub use plan::check;
+pub use settle::settle;
 
 pub mod codes {
     //! Codes of this room's own.

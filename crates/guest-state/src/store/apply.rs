@@ -26,10 +26,11 @@ pub fn predict(wanted: &[Wanted], plan: &Plan, list: &SecretList, lock: LockStat
             done.warnings.extend(fault.as_ref().map(warning));
             done.predicted_partial = true;
         }
-        match planned.step {
-            Step::Present(evidence) => done.entry(wanted, false, Some(evidence)),
+        match &planned.step {
+            Step::Present(evidence) => done.entry(wanted, false, Some(*evidence)),
             Step::Add | Step::Later => done.entry(wanted, true, None),
             Step::Missing => done.entry(wanted, false, None),
+            Step::Unknown(fault) => done.unknown(wanted, fault),
         }
     }
     match plan.can_be_done(wanted, list, lock) {
@@ -37,7 +38,7 @@ pub fn predict(wanted: &[Wanted], plan: &Plan, list: &SecretList, lock: LockStat
             done.entries.iter_mut().for_each(|entry| entry.changed = false);
             Err(done.failure(fault, plan.first_change().unwrap_or_default()))
         }
-        Ok(()) => Ok(done.outcome("to be added")),
+        Ok(()) => done.end(plan, "to be added"),
     }
 }
 
@@ -53,18 +54,27 @@ pub struct Apply<'a> {
 }
 
 impl Apply<'_> {
-    /// Adds what is to be added, in order; stops at the first that cannot be. `list` is the store before and after.
+    /// Adds what is to be added, in order; stops at the first that cannot be. A request of which nothing tells whether it was
+    /// added already stops none of the others. `list` is the store before and after.
     ///
     /// # Errors
-    /// The first refusal, with what was added before.
+    /// The first refusal, with what was added before; `uv.outcome_unknown` after all others were added.
     pub fn run(&self, wanted: &[Wanted], plan: &Plan, mut record: Record, list: &mut SecretList) -> Answer {
         let mut done = Done::new(wanted, list.clone());
+        let mut total = list.total;
+        if record.has_news() {
+            self.boot.save(Topic::Requests, &record)?;
+        }
         for (at, (wanted, planned)) in wanted.iter().zip(&plan.0).enumerate() {
             done.warnings.extend(planned.warnings.iter().map(warning));
             match (&planned.step, wanted.loaded()) {
                 (Step::Present(evidence), _) => done.entry(wanted, false, Some(*evidence)),
-                (Step::Add, Some(loaded)) => match self.add(loaded, &mut record) {
-                    Ok(()) => done.entry(wanted, true, Some(Evidence::AddedNow)),
+                (Step::Unknown(fault), _) => done.unknown(wanted, fault),
+                (Step::Add, Some(loaded)) => match self.add(loaded, total, &mut record) {
+                    Ok(()) => {
+                        total = total.saturating_add(u16::from(loaded.id.is_some()));
+                        done.entry(wanted, true, Some(Evidence::AddedNow));
+                    }
                     Err(fault) => {
                         // Those behind it have an entry too: it says that nothing was done with them.
                         for wanted in done.wanted.iter().skip(at) {
@@ -90,14 +100,35 @@ impl Apply<'_> {
                 Err(fault) => return Err(done.failure(fault, wanted.len())),
             }
         }
-        Ok(done.outcome("added"))
+        done.end(plan, "added")
     }
 
-    /// Hands one request over: intent noted before, outcome after.
-    fn add(&self, loaded: &Loaded, record: &mut Record) -> Result<()> {
-        record.intend(loaded);
+    /// Hands one request over, to a store with `total` secrets; again if the guest is being dumped.
+    fn add(&self, loaded: &Loaded, total: u16, record: &mut Record) -> Result<()> {
+        let request = Request::new(&loaded.bytes).ok_or_else(|| {
+            let len = loaded.bytes.len();
+            let detail = format!("The request of {len} bytes is too long: the kernel takes at most {MAX_REQUEST_LEN}.");
+            Fault::new(pv_wire::codes::NOT_A_REQUEST, detail).hint("Build it again: no valid request is that long.")
+        })?;
+        let started = Instant::now();
+        let mut pause = Duration::from_millis(50);
+        loop {
+            match self.hand_over(loaded, request, total, record) {
+                Err(fault) if fault.code == uv::DUMP_IN_PROGRESS && started.elapsed() + pause < self.timeout => {
+                    std::thread::sleep(pause);
+                    pause = (pause * 2).min(Duration::from_secs(1));
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
+    /// Hands it over once: intent noted right before, outcome right after. Only a run that is killed in between leaves it
+    /// open.
+    fn hand_over(&self, loaded: &Loaded, request: Request<'_>, total: u16, record: &mut Record) -> Result<()> {
+        record.intend(loaded, total);
         self.boot.save(Topic::Requests, record)?;
-        let outcome = self.hand_over(&loaded.bytes);
+        let outcome = self.device.add(request);
         let fate = match &outcome {
             Ok(()) => Fate::Added,
             // The kernel's own error does not tell whether the ultravisor had taken the request before.
@@ -107,30 +138,6 @@ impl Apply<'_> {
         record.settle(loaded, fate);
         let noted = self.boot.save(Topic::Requests, record);
         outcome.and(noted)
-    }
-
-    fn hand_over(&self, bytes: &[u8]) -> Result<()> {
-        let started = Instant::now();
-        let mut pause = Duration::from_millis(50);
-        loop {
-            let request = Request::new(bytes).ok_or_else(|| {
-                Fault::new(
-                    pv_wire::codes::NOT_A_REQUEST,
-                    format!(
-                        "The request of {} bytes is too long: the kernel takes at most {MAX_REQUEST_LEN}.",
-                        bytes.len()
-                    ),
-                )
-                .hint("Build it again: no valid request is that long.")
-            })?;
-            match self.device.add(request) {
-                Err(fault) if fault.code == uv::DUMP_IN_PROGRESS && started.elapsed() + pause < self.timeout => {
-                    std::thread::sleep(pause);
-                    pause = (pause * 2).min(Duration::from_secs(1));
-                }
-                outcome => return outcome,
-            }
-        }
     }
 }
 
@@ -195,6 +202,22 @@ impl<'a> Done<'a> {
             evidence,
             error: None,
         });
+    }
+
+    /// One of which nothing tells whether it was added.
+    fn unknown(&mut self, wanted: &Wanted, fault: &Fault) {
+        self.entry(wanted, false, None);
+        if let Some(entry) = self.entries.last_mut() {
+            entry.error = Some(fault_json(fault));
+        }
+    }
+
+    /// The end of a plan that was carried out or told: a failure if something stays unknown.
+    fn end(self, plan: &Plan, verb: &str) -> Answer {
+        match plan.first_unknown() {
+            Some((at, fault)) => Err(self.failure(fault.clone(), at)),
+            None => Ok(self.outcome(verb)),
+        }
     }
 
     fn changed(&self) -> bool {

@@ -8,8 +8,9 @@ use serde_json::Value;
 #[derive(Clone, Debug, Default, Serialize)]
 #[cfg_attr(feature = "docs", derive(schemars::JsonSchema))]
 pub struct Report {
-    /// One entry for each request, in their order. After one that failed, nothing was done: the later entries have no
-    /// RV(requests[].changed), RV(requests[].evidence) or RV(requests[].error).
+    /// One entry for each request, in their order. After one that was refused, nothing was done: the later entries have
+    /// no RV(requests[].changed), RV(requests[].evidence) or RV(requests[].error). One with C(uv.outcome_unknown) stops
+    /// none of the others.
     pub requests: Vec<Added>,
     /// The secrets in the store.
     pub secrets: Vec<SecretInfo>,

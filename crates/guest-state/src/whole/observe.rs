@@ -81,7 +81,7 @@ impl Hands {
             .asks_of_a_guest()
             .then(|| Machine { role: firmware::role().ok(), host_keys: firmware::host_key_hashes().ok().flatten() });
         let device = self.device.as_ref().filter(|_| desired.looks_at_store());
-        let store = device.map(|device| self.store(device, desired.secrets.is_empty()));
+        let store = device.map(|device| self.store(device, desired, check_mode));
         let fleet = match &desired.queues {
             Queues::Wanted(queues) => Some(self.fleet(queues, check_mode)),
             Queues::Later(_) | Queues::Any => None,
@@ -92,14 +92,19 @@ impl Hands {
     }
 
     /// The store. Where nothing is wanted of it, only what is in it.
-    fn store(&self, device: &Result<Device>, only_list: bool) -> Result<StoreSeen> {
+    fn store(&self, device: &Result<Device>, desired: &Desired, check_mode: bool) -> Result<StoreSeen> {
         self.store.clone()?;
         let device = device.as_ref().map_err(Fault::clone)?;
         let list = SecretList::read(device)?;
-        if only_list {
+        if desired.secrets.is_empty() {
             return Ok(StoreSeen { list, record: Record::default(), lock: LockState::Unknown });
         }
-        Ok(StoreSeen { list, record: self.boot.load(Topic::Requests)?, lock: device.probe_lock()? })
+        let mut record: Record = self.boot.load(Topic::Requests)?;
+        record.settle_by(&list);
+        if let Some(asked) = desired.attest.as_ref().filter(|asked| asked.in_check_mode || !check_mode) {
+            evidence::settle(asked, &evidence::observe(), device, &mut record);
+        }
+        Ok(StoreSeen { list, record, lock: device.probe_lock()? })
     }
 
     /// What is known of attestation, where there is somebody to be asked.

@@ -20,6 +20,8 @@ pub struct Plan {
     pub machine: Option<Result<()>>,
     /// Which requests are added.
     pub add: Option<Planned<store::Plan, store::Report>>,
+    /// Which requests are added although nothing tells of another whether it was: then [`add`](Self::add) fails with that.
+    pub add_others: Option<store::Plan>,
     /// Whether all secrets will be there.
     pub verify: Option<Result<()>>,
     /// Whether the lock is set.
@@ -159,9 +161,16 @@ fn plan_store(desired: &Desired, seen: &StoreSeen, plan: &mut Plan) -> SecretLis
         }
         Ok(add) => {
             let told = store::predict(&desired.secrets, &add, &seen.list, seen.lock);
+            let unknown = told.as_ref().err().map(|failure| &failure.fault).filter(|fault| is_unknown(fault));
             // Of a store that is locked nothing more is expected than what is in it.
-            let list = if told.is_ok() { add.predicted(&desired.secrets, &seen.list) } else { seen.list.clone() };
-            plan.verify = Some(store::verify(&desired.secrets, &add, &list, desired.proved_only));
+            let list = if told.is_ok() || unknown.is_some() {
+                add.predicted(&desired.secrets, &seen.list)
+            } else {
+                seen.list.clone()
+            };
+            let verify = store::verify(&desired.secrets, &add, &list, desired.proved_only);
+            plan.verify = Some(unknown.map_or(verify, |fault| Err(fault.clone())));
+            plan.add_others = unknown.map(|_| add.clone());
             (told.map(|told| (add, told)), list)
         }
     };
@@ -181,6 +190,11 @@ fn plan_store(desired: &Desired, seen: &StoreSeen, plan: &mut Plan) -> SecretLis
         Err(fault) => Err(lock::unmet(fault, &predicted, seen.lock)),
     });
     predicted
+}
+
+/// Whether it is only that nothing tells of a request whether it was added.
+pub fn is_unknown(fault: &Fault) -> bool {
+    fault.code == store::codes::OUTCOME_UNKNOWN
 }
 
 /// What is told of queues that are described in a file which is not there yet.

@@ -1,7 +1,7 @@
 //! One run: observed, planned, and told or carried out.
 
 use super::observe::{Hands, Observed, StoreSeen};
-use super::plan::{Plan, Planned, plan, waits_for_a_boot};
+use super::plan::{Plan, plan, waits_for_a_boot};
 use super::report::Report;
 use super::steps::{Step, Steps};
 use super::{Desired, Queues};
@@ -17,7 +17,9 @@ use pv_guest::uv::{Device, LockState, SecretList};
 pub type Answer = std::result::Result<Outcome<Report>, Failure<Report>>;
 
 /// Brings the guest to the wanted state. Where the plan shows that a step cannot succeed, nothing is written at all, but for what
-/// the guest runs at its next boot, if that boot is all that is missing; a step that fails unforeseen ends the run, and what was done before stays. In check mode the plan is told.
+/// the guest runs at its next boot, if that boot is all that is missing, and for other requests than one of which nothing tells
+/// whether it was added. A step that fails unforeseen ends the run, and what was done before stays. In check mode the plan is
+/// told.
 ///
 /// # Errors
 /// What the first failing step says; how all steps stand is in the report.
@@ -31,7 +33,7 @@ pub fn run(desired: Desired, check_mode: bool) -> Answer {
     let mut report = Report::default();
     let mut told = tell(&desired, &plan, &mut report);
     if !check_mode {
-        if told.is_over() {
+        if told.is_over() && !(plan.add_others.is_some() && told.lacks_only_an_outcome()) {
             told.nothing_written();
             report.nothing_written();
             let boot_files = desired.boot_files.as_ref().zip(plan.at_boot.as_ref().and_then(|plan| plan.as_ref().ok()));
@@ -132,7 +134,7 @@ const WHERE_IT_MAY: &str = "This is a Secure Execution guest on an allowed machi
 
 const VERIFIED: &str = "Every secret is in the store.";
 
-fn told<P, R: Clone>(planned: &Planned<P, R>) -> std::result::Result<Outcome<R>, Failure<R>> {
+fn told<P, R: Clone>(planned: &super::plan::Planned<P, R>) -> std::result::Result<Outcome<R>, Failure<R>> {
     planned.as_ref().map(|(_, told)| told.clone()).map_err(Failure::clone)
 }
 
@@ -149,7 +151,7 @@ fn checked(verdict: Result<()>, msg: &str) -> std::result::Result<Outcome<()>, F
     verdict.map(|()| fine()).map_err(Failure::from)
 }
 
-/// Carries out a plan in which nothing fails, step by step, until one does.
+/// Carries out a plan in which nothing fails but an outcome that is not known, step by step, until one does.
 fn apply(desired: &Desired, hands: &Hands, observed: Observed<'_>, plan: Plan, report: &mut Report) -> Steps {
     let mut steps = Steps::new(plan.steps(), false);
     if let Some(machine) = plan.machine {
@@ -158,7 +160,8 @@ fn apply(desired: &Desired, hands: &Hands, observed: Observed<'_>, plan: Plan, r
     let device = hands.device.as_ref().and_then(|device| device.as_ref().ok());
     let mut secrets = SecretList::default();
     if let (Some(Ok(seen)), Some(device)) = (observed.store, device) {
-        secrets = apply_store(desired, hands, device, seen, &plan.add, &mut steps, report);
+        let add = plan.add.as_ref().and_then(|add| add.as_ref().ok()).map(|(add, _)| add);
+        secrets = apply_store(desired, hands, device, seen, add.or(plan.add_others.as_ref()), &mut steps, report);
     }
     if steps.is_over() {
         return steps;
@@ -187,11 +190,11 @@ fn apply_store(
     hands: &Hands,
     device: &Device,
     seen: StoreSeen,
-    add: &Option<Planned<store::Plan, store::Report>>,
+    add: Option<&store::Plan>,
     steps: &mut Steps,
     report: &mut Report,
 ) -> SecretList {
-    let Some(Ok((add, _))) = add else { return seen.list };
+    let Some(add) = add else { return seen.list };
     let StoreSeen { mut list, record, lock: mut state } = seen;
     let apply = Apply { device, boot: &hands.boot, timeout: desired.timeout };
     report.store(steps.take(Step::Add, apply.run(&desired.secrets, add, record, &mut list)));

@@ -102,6 +102,12 @@ impl Steps {
         self.fault.is_some()
     }
 
+    /// Whether all that fails is that nothing tells of a request whether it was added.
+    pub fn lacks_only_an_outcome(&self) -> bool {
+        let mut failed = self.reports.iter().filter(|told| told.state == State::Failed);
+        failed.all(|told| told.code.as_deref() == Some(store::codes::OUTCOME_UNKNOWN.name))
+    }
+
     /// Takes up how a step went, and gives its report.
     pub fn take<R>(&mut self, step: Step, answer: Result<Outcome<R>, Failure<R>>) -> Option<R> {
         let (report, state, fault, right, detail) = match answer {

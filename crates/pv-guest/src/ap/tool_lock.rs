@@ -2,16 +2,19 @@
 
 use crate::codes;
 use fault::{Fault, Result};
-use nix::errno::Errno;
-use nix::sys::signal::kill;
-use nix::unistd::Pid;
-use std::fs::{self, File};
+use nix::unistd::{Pid, geteuid};
+use std::ffi::OsStr;
+use std::fs::{self, File, FileType, Metadata};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Where pvapconfig of s390-tools keeps its process id.
 const PATH: &str = "/run/lock/pvapconfig.lock";
+
+/// The kernel tells times of files and of processes to some hundredths of a second.
+const TOLERANCE: Duration = Duration::from_secs(1);
 
 /// Holds pvapconfig's lock file until dropped. Take it only under ours: that is what makes the recovery of a
 /// stale one safe against others of us.
@@ -25,19 +28,23 @@ impl ToolLock {
     /// Takes the lock.
     ///
     /// # Errors
-    /// [`codes::BUSY_ELSEWHERE`] if pvapconfig holds it, or the file is not one that it would make.
+    /// [`codes::BUSY_ELSEWHERE`] if a process that lives holds it, [`codes::LOCK_BLOCKED`] if the file is not one that
+    /// pvapconfig would make, or none can be made.
     pub fn take() -> Result<Self> {
         Self::take_at(Path::new(PATH))
     }
 
     fn take_at(path: &Path) -> Result<Self> {
+        // Drafts of runs of ours that were killed.
+        if let (Some(folder), Some(name)) = (path.parent(), path.file_name().and_then(OsStr::to_str)) {
+            durable::forget_dead(folder, &format!("{name}."), "");
+        }
         for _ in 0..2 {
-            match make(path) {
-                Ok(()) => return Ok(Self { path: Some(path.to_owned()) }),
+            match make(path)? {
+                Made::Ours => return Ok(Self { path: Some(path.to_owned()) }),
                 // Without the folder pvapconfig cannot run either.
-                Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Self { path: None }),
-                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => remove_if_stale(path)?,
-                Err(e) => return Err(busy(&format!("its lock file {} cannot be created: {e}", path.display()))),
+                Made::NoFolder => return Ok(Self { path: None }),
+                Made::Taken => remove_if_stale(path)?,
             }
         }
         Err(busy(&format!("its lock file {} came back as soon as a stale one was removed", path.display())))
@@ -47,23 +54,42 @@ impl ToolLock {
 impl Drop for ToolLock {
     fn drop(&mut self) {
         // If it cannot be removed, the next run finds our dead process's id in it and recovers.
-        if let Some(path) = self.path.as_deref().filter(|path| pid_in(path).is_ok_and(|pid| pid == Some(own_pid()))) {
+        let own = |path: &Path| holder(path).is_ok_and(|holder| holder.is_some_and(|holder| holder.pid == own_pid()));
+        if let Some(path) = self.path.as_deref().filter(|path| own(path)) {
             let _ = fs::remove_file(path);
         }
     }
 }
 
+/// How it went to make the lock file.
+enum Made {
+    Ours,
+    /// There is one.
+    Taken,
+    NoFolder,
+}
+
 /// Makes the lock file with our process id in it. It is written under another name first: nobody ever sees it empty.
-fn make(path: &Path) -> io::Result<()> {
+fn make(path: &Path) -> Result<Made> {
     let draft = path.with_extension(format!("lock.{}", own_pid()));
     // Left by a process of the same id that was killed, if at all.
     match fs::remove_file(&draft) {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+        Err(e) if e.kind() != io::ErrorKind::NotFound => {
+            return Err(blocked(&draft, &format!("cannot be removed: {e}")));
+        }
         _ => {}
     }
-    let mut file = File::options().write(true).create_new(true).mode(0o644).open(&draft)?;
+    let mut file = match File::options().write(true).create_new(true).mode(0o644).open(&draft) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Made::NoFolder),
+        opened => opened.map_err(|e| blocked(&draft, &format!("cannot be created: {e}")))?,
+    };
     let made = write!(file, "{}", own_pid()).and_then(|()| fs::hard_link(&draft, path));
-    fs::remove_file(&draft).and(made)
+    let _ = fs::remove_file(&draft);
+    match made {
+        Ok(()) => Ok(Made::Ours),
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(Made::Taken),
+        Err(e) => Err(blocked(path, &format!("cannot be created: {e}"))),
+    }
 }
 
 fn own_pid() -> i32 {
@@ -75,10 +101,16 @@ fn own_pid() -> i32 {
 fn remove_if_stale(path: &Path) -> Result<()> {
     let Some(first) = dead_holder(path)? else { return Ok(()) };
     let aside = path.with_extension("lock.stale");
-    fs::rename(path, &aside)
-        .map_err(|e| busy(&format!("its stale lock file {} cannot be moved: {e}", path.display())))?;
+    // What a killed run left there is dead, too; and others may put anything there.
+    match fs::remove_file(&aside) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => {
+            return Err(blocked(&aside, &format!("cannot be removed: {e}")));
+        }
+        _ => {}
+    }
+    fs::rename(path, &aside).map_err(|e| blocked(path, &format!("is stale and cannot be moved: {e}")))?;
     if dead_holder(&aside)? == Some(first) {
-        return fs::remove_file(&aside).map_err(|e| busy(&format!("its stale lock file cannot be removed: {e}")));
+        return fs::remove_file(&aside).map_err(|e| blocked(&aside, &format!("is stale and cannot be removed: {e}")));
     }
     // link(2) does not overwrite a lock that was made meanwhile.
     let _ = fs::hard_link(&aside, path);
@@ -86,50 +118,70 @@ fn remove_if_stale(path: &Path) -> Result<()> {
     Err(busy("its lock changed hands"))
 }
 
+/// Whose process id is in a lock file.
+struct Holder {
+    pid: i32,
+    file: Metadata,
+}
+
 /// The dead holder's process id; `None` if the file is gone. A live holder, and a file that pvapconfig would not
 /// have made, are errors.
 fn dead_holder(path: &Path) -> Result<Option<i32>> {
-    let Some(pid) = pid_in(path)? else { return Ok(None) };
-    match kill(Pid::from_raw(pid), None) {
-        Err(Errno::ESRCH) => Ok(Some(pid)),
-        // We have not taken it yet: who did is gone, and its id was given to us.
-        _ if pid == own_pid() || is_another_program(pid) => Ok(Some(pid)),
-        _ => Err(busy(&format!("process {pid} holds its lock"))),
+    let Some(Holder { pid, file }) = holder(path)? else { return Ok(None) };
+    // We have not taken it yet: who did is gone, and its id was given to us.
+    if pid == own_pid() {
+        return Ok(Some(pid));
     }
+    let program = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+    let program = program.trim_end();
+    let began = u32::try_from(pid).ok().map(durable::process::started);
+    let dead = match began {
+        Some(Ok(None)) => true,
+        // Whoever began after the lock was made did not make it: the id was given out again, unless the clock was set.
+        Some(Ok(Some(began))) => file.modified().is_ok_and(|made| began > made + TOLERANCE) && !may_be_at_work(program),
+        _ => false,
+    };
+    if dead {
+        return Ok(Some(pid));
+    }
+    let shown: String = program.chars().filter(|c| c.is_ascii_graphic() || *c == ' ').collect();
+    Err(busy(&format!("process {pid} ({shown}) holds its lock {}", path.display())))
 }
 
-/// The process id in a lock file; `None` if the file is gone. What else the file holds is never shown.
-fn pid_in(path: &Path) -> Result<Option<i32>> {
-    let opened = File::options().read(true).custom_flags(nix::libc::O_NOFOLLOW | nix::libc::O_NONBLOCK).open(path);
-    let file = match opened {
+/// What is in a lock file; `None` if the file is gone. What else the file holds is never shown.
+fn holder(path: &Path) -> Result<Option<Holder>> {
+    let there = match fs::symlink_metadata(path) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-        other => other.map_err(|e| busy(&format!("its lock file {} cannot be read: {e}", path.display())))?,
+        there => there.map_err(|e| blocked(path, &format!("cannot be examined: {e}")))?,
     };
-    let found = file.metadata().map_err(|e| busy(&format!("its lock file cannot be examined: {e}")))?;
-    if !found.is_file() || ![0, nix::unistd::geteuid().as_raw()].contains(&found.uid()) {
-        return Err(busy(&format!("its lock file {} is not a regular file of root's", path.display())));
+    if !is_made_by_root(&there) {
+        return Err(not_a_lock(path, &there));
+    }
+    let opened = File::options().read(true).custom_flags(nix::libc::O_NOFOLLOW | nix::libc::O_NONBLOCK).open(path);
+    let opened = match opened {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        opened => opened.and_then(|file| file.metadata().map(|found| (file, found))),
+    };
+    let (lock, found) = opened.map_err(|e| blocked(path, &format!("cannot be read: {e}")))?;
+    if !is_made_by_root(&found) {
+        return Err(not_a_lock(path, &found));
     }
     let mut text = String::new();
-    let read = file.take(32).read_to_string(&mut text);
+    let read = lock.take(32).read_to_string(&mut text);
     let pid = read.ok().and_then(|_| text.trim().parse::<i32>().ok()).filter(|pid| *pid > 0);
-    pid.map(Some).ok_or_else(|| busy(&format!("its lock file {} holds no process id", path.display())))
+    let pid = pid.ok_or_else(|| blocked(path, "holds no process id"))?;
+    Ok(Some(Holder { pid, file: found }))
 }
 
-/// Whether the process of that id is certainly neither pvapconfig nor one of us: the id was given out again.
-fn is_another_program(pid: i32) -> bool {
-    match fs::read_to_string(format!("/proc/{pid}/comm")) {
-        // A module runs under its own name or, sent by Ansible, as AnsiballZ_ap_bind; the kernel cuts at 15 bytes.
-        Ok(name) => {
-            let ours = ["pvapconfig", "ap_bind", "AnsiballZ_ap_bi", "facts", "AnsiballZ_facts"];
-            !ours.contains(&name.trim_end()) && !is_hash(name.trim_end())
-        }
-        Err(_) => false,
-    }
+fn is_made_by_root(found: &Metadata) -> bool {
+    found.is_file() && [0, geteuid().as_raw()].contains(&found.uid())
 }
 
-/// The collection's cache names a binary by its SHA-256.
-fn is_hash(name: &str) -> bool {
-    name.len() == 15 && name.bytes().all(|b| b.is_ascii_hexdigit())
+/// Whether a program of this name, as the kernel cuts it to 15 bytes, may be pvapconfig or one of us.
+fn may_be_at_work(program: &str) -> bool {
+    // A module runs under its own name, as AnsiballZ_NAME if Ansible sent it, or under its SHA-256 in the collection's cache.
+    let ours = ["pvapconfig", "ap_bind", "AnsiballZ_ap_bi", "facts", "AnsiballZ_facts", "guest", "AnsiballZ_guest"];
+    ours.contains(&program) || (program.len() == 15 && program.bytes().all(|b| b.is_ascii_hexdigit()))
 }
 
 fn busy(why: &str) -> Fault {
@@ -137,7 +189,39 @@ fn busy(why: &str) -> Fault {
         codes::BUSY_ELSEWHERE,
         format!("The queues are left alone because pvapconfig may be at work on them: {why}."),
     )
-    .hint("Wait until it has ended; if it was killed and its process is gone, remove the lock file.")
+    .hint("Wait until it has ended. If that process has nothing to do with the queues, remove the lock file.")
+}
+
+/// Something is in the way of the lock, at a path where any user may be able to put it.
+fn blocked(path: &Path, what: &str) -> Fault {
+    let name = path.display();
+    let owner = fs::symlink_metadata(path).map(|found| format!(" ({})", described(&found))).unwrap_or_default();
+    Fault::new(
+        codes::LOCK_BLOCKED,
+        format!("The queues are left alone because pvapconfig's lock cannot be taken: {name}{owner} {what}."),
+    )
+    .hint(format!("Make sure that pvapconfig is not at work; then, as root: rm -r {name}"))
+}
+
+fn not_a_lock(path: &Path, found: &Metadata) -> Fault {
+    let (name, what) = (path.display(), described(found));
+    Fault::new(
+        codes::LOCK_BLOCKED,
+        format!("The queues are left alone because {name} is {what}, and not a regular file of root's: pvapconfig did not make it, and cannot run as long as it is there."),
+    )
+    .hint(format!("Find out why user {} put it there; then, as root: rm -r {name}", found.uid()))
+}
+
+fn described(found: &Metadata) -> String {
+    let kind = |kind: FileType| match kind {
+        _ if kind.is_file() => "a file",
+        _ if kind.is_symlink() => "a symbolic link",
+        _ if kind.is_dir() => "a folder",
+        _ if kind.is_fifo() => "a named pipe",
+        _ if kind.is_socket() => "a socket",
+        _ => "a device",
+    };
+    format!("{} of user {}", kind(found.file_type()), found.uid())
 }
 
 #[cfg(test)]
@@ -179,6 +263,8 @@ mod tests {
         let path = dir.path().join("pvapconfig.lock");
         // Of an earlier process that had our id.
         fs::write(&path, own_pid().to_string()).unwrap();
+        // A draft of one that was killed.
+        fs::write(path.with_extension(format!("lock.{}", i32::MAX)), "").unwrap();
         let lock = ToolLock::take_at(&path).unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), own_pid().to_string());
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
@@ -203,22 +289,81 @@ mod tests {
     }
 
     #[test]
-    fn a_lock_that_pvapconfig_would_not_make_is_left_alone_and_not_quoted() {
+    fn what_pvapconfig_would_not_make_is_left_alone_named_with_its_owner_and_not_quoted() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("pvapconfig.lock");
+        let me = geteuid().as_raw();
+        let named = |what: &str, hinted: &str| {
+            let fault = ToolLock::take_at(&path).map(|_| ()).unwrap_err();
+            let told = fault.to_string();
+            assert_eq!(fault.code, codes::LOCK_BLOCKED, "{told}");
+            assert!(told.contains(&format!("{}", path.display())) && told.contains(what), "{told}");
+            assert!(fault.hint.contains(hinted) && !told.contains("s3cret"), "{told}");
+            assert!(path.symlink_metadata().is_ok());
+        };
         fs::write(&path, "s3cret").unwrap();
-        let fault = remove_if_stale(&path).unwrap_err();
-        assert!(!fault.to_string().contains("s3cret") && path.exists());
-        let link = dir.path().join("link.lock");
-        std::os::unix::fs::symlink(&path, &link).unwrap();
-        assert_eq!(remove_if_stale(&link).unwrap_err().code, codes::BUSY_ELSEWHERE);
-        assert!(link.symlink_metadata().is_ok());
+        named(&format!("(a file of user {me}) holds no process id"), "rm -r ");
+        fs::remove_file(&path).unwrap();
+        std::os::unix::fs::symlink(dir.path().join("s3cret"), &path).unwrap();
+        named(&format!("a symbolic link of user {me}"), "rm -r ");
+        fs::remove_file(&path).unwrap();
+        fs::create_dir(&path).unwrap();
+        named(&format!("a folder of user {me}"), "rm -r ");
+        fs::remove_dir(&path).unwrap();
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRUSR).unwrap();
+        named(&format!("a named pipe of user {me}"), "rm -r ");
+        fs::remove_file(&path).unwrap();
+        if geteuid().is_root() {
+            fs::write(&path, "1").unwrap();
+            std::os::unix::fs::chown(&path, Some(1234), None).unwrap();
+            named("a file of user 1234", "why user 1234 put it there");
+        }
     }
 
     #[test]
-    fn a_process_id_given_to_another_program_does_not_hold_the_lock() {
-        assert!(is_another_program(std::process::id() as i32));
-        assert!(!is_another_program(i32::MAX));
-        assert!(is_hash("0123456789abcde") && !is_hash("bash"));
+    fn what_others_put_beside_the_lock_is_named_if_it_cannot_be_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("pvapconfig.lock");
+        let draft = path.with_extension(format!("lock.{}", own_pid()));
+        for planted in [draft, path.with_extension("lock.stale")] {
+            // Of a process that has ended: it must be moved aside.
+            fs::write(&path, i32::MAX.to_string()).unwrap();
+            fs::create_dir(&planted).unwrap();
+            let fault = ToolLock::take_at(&path).map(|_| ()).unwrap_err();
+            assert_eq!(fault.code, codes::LOCK_BLOCKED);
+            assert!(
+                fault.detail.contains(&planted.display().to_string()) && fault.detail.contains("a folder of user"),
+                "{fault}"
+            );
+            fs::remove_dir(&planted).unwrap();
+        }
+        fs::write(path.with_extension("lock.stale"), "").unwrap();
+        drop(ToolLock::take_at(&path).unwrap());
+    }
+
+    #[test]
+    fn a_living_process_holds_its_lock_whatever_its_program_is_called() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("pvapconfig.lock");
+        let mut other = Command::new("sleep").arg("60").spawn().unwrap();
+        fs::write(&path, other.id().to_string()).unwrap();
+        let refused = ToolLock::take_at(&path).map(|_| ()).unwrap_err();
+        let named = refused.detail.contains(&format!("process {} (", other.id()));
+        // The lock is older than the process: its id was given out again.
+        let hour = std::time::SystemTime::now() - Duration::from_secs(3600);
+        File::options().write(true).open(&path).unwrap().set_modified(hour).unwrap();
+        let taken = ToolLock::take_at(&path).map(|_| ());
+        other.kill().unwrap();
+        other.wait().unwrap();
+        assert!(refused.code == codes::BUSY_ELSEWHERE && named, "{refused}");
+        taken.unwrap();
+    }
+
+    #[test]
+    fn a_program_that_may_be_at_work_is_known_by_its_name() {
+        for name in ["pvapconfig", "guest", "0123456789abcde"] {
+            assert!(may_be_at_work(name), "{name}");
+        }
+        assert!(!may_be_at_work("sleep") && !may_be_at_work(""));
     }
 }

@@ -62,7 +62,7 @@ impl Buffer for () {
 }
 
 /// An add-secret request for the kernel to read, between 1 byte and 1 MiB.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Request<'a>(&'a [u8]);
 
 impl<'a> Request<'a> {

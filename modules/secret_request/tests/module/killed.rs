@@ -1,8 +1,8 @@
 //! Runs that are killed, or answered with an error, at every single step.
 
-use crate::durable::traced;
+use crate::durable::{traced, traced_lacking};
 use crate::world::{World, code};
-use file_trace::{Act, Call};
+use file_trace::{Act, Call, Lacks};
 use nix::errno::Errno;
 use serde_json::{Value, json};
 use std::fs;
@@ -115,6 +115,88 @@ fn killed_before_or_after_any_step_a_run_is_completed_by_the_next() {
         }
     }
     assert!(kills > 150, "{kills}");
+}
+
+/// Kills the first creation before and after each of its steps on a file system that lacks something, and runs it again there.
+fn completed_where_it_lacks(locks: bool, links: bool) {
+    let world = world();
+    let start = world.files();
+    let case = &cases(&world)[0];
+    let lacks = Lacks { locks, ..Lacks::default() };
+    let run = |mut kill: Option<(usize, Act)>| {
+        let decide = |at: usize, call: &Call| match kill {
+            Some((step, act)) if at == step => {
+                kill = None;
+                act
+            }
+            _ if links && matches!(call, Call::Link(..)) => Act::Fail(Errno::EPERM),
+            _ => Act::Go,
+        };
+        traced_lacking(&world, &case.run, &lacks, decide)
+    };
+    let before = prepare(&world, &start, case);
+    let Some((trace, told)) = run(None) else { return };
+    assert_ne!(told["failed"], true, "{told}");
+    let (steps, expected) = (trace.events.len(), state(&world).0);
+    let mut left = 0;
+    for (step, act) in (0..steps).flat_map(|step| [(step, Act::KillBefore), (step, Act::KillAfter)]) {
+        let place = || format!("{act:?} {step}: {:?}", trace.events[step].call);
+        // What fails anyway cannot be done.
+        if links && act == Act::KillAfter && matches!(trace.events[step].call, Call::Link(..)) {
+            continue;
+        }
+        reset(&world, &before);
+        run(Some((step, act)));
+        let kept = secret(&world.path("secret"));
+        left += usize::from(state(&world).0.iter().any(|name| name.contains(".seguest-tmp")));
+        let next = run(None).unwrap().1;
+        assert_ne!(next["failed"], true, "{}: {next}", place());
+        assert!(kept.is_none() || kept == secret(&world.path("secret")), "{}", place());
+        assert_eq!(state(&world), (expected.clone(), secret(&world.path("secret"))), "{}", place());
+    }
+    assert!(left > 10, "{left}");
+}
+
+#[test]
+fn where_there_are_no_locks_a_killed_run_is_completed_and_cleared_away_by_the_next() {
+    completed_where_it_lacks(true, false);
+}
+
+#[test]
+fn where_there_are_no_hard_links_a_killed_run_is_completed_and_cleared_away_by_the_next() {
+    completed_where_it_lacks(false, true);
+    completed_where_it_lacks(true, true);
+}
+
+#[test]
+fn a_file_that_is_there_and_cannot_be_read_is_an_error_and_nothing_is_removed() {
+    let world = world();
+    let options = world.options("request", json!({}));
+    assert_eq!(world.run(&options)["changed"], true);
+    let other = world.options("other", json!({"id_file": world.text("my_secret.yaml")}));
+    assert_eq!(world.run(&other)["changed"], true);
+    let absent = json!({"path": world.text("request"), "state": "absent"});
+    let before = world.files();
+    for (file, runs) in [
+        ("my_secret.yaml", vec![&options, &absent]),
+        ("request", vec![&options, &absent]),
+        ("request.manifest.json", vec![&options, &absent]),
+        // Another request's manifest may name the id file.
+        ("other.manifest.json", vec![&absent]),
+        ("secret", vec![&options]),
+        ("state/seguest-pv/manifest.key", vec![&options, &absent]),
+    ] {
+        let lacks = Lacks { unreadable: Some(world.root().join(file)), ..Lacks::default() };
+        for (run, check) in runs.into_iter().flat_map(|run| [(run, false), (run, true)]) {
+            let mut run = run.clone();
+            run["_ansible_check_mode"] = check.into();
+            let Some((_, told)) = traced_lacking(&world, &run, &lacks, |_, _| Act::Go) else { return };
+            assert_eq!((code(&told), &told["changed"]), ("file.unreadable", &json!(false)), "{file} {run}: {told}");
+            let detail = told["error"]["detail"].as_str().unwrap();
+            assert!(detail.contains(file) && detail.contains("Permission denied"), "{told}");
+            assert_eq!(world.files(), before, "{file}: {run}");
+        }
+    }
 }
 
 #[test]
