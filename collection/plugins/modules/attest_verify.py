@@ -231,6 +231,17 @@ options:
     - Whether the guest's word for its boot id is enough to pin a new one in O(cuid_file) where it is known by no SSH
         host key. Another guest of the same image can then take its place once; the warning is all that shows it.
     type: bool
+  user_data:
+    description:
+    - 'What the guest is to have bound instead of O(claims), base64 of up to 256 bytes: the option
+        O(seguest.pv.attest#module:user_data) that its operator gave it. The user data that were measured must be exactly
+        these. They are the guest''s word, so they are compared and never enough: O(image), O(secrets) or host keys are
+        needed as well. Without this option nothing is said about user data.'
+    type: str
+  user_data_file:
+    description:
+    - The file with these bytes, instead of O(user_data).
+    type: path
   valid_for:
     default: 86400
     description:

@@ -187,6 +187,8 @@ OPTIONS: dict[str, tuple[str, ...]] = {
         "ssh_host_keys",
         "ssh_port",
         "trust_boot_id",
+        "user_data",
+        "user_data_file",
         "valid_for",
         "verify_host_keys",
         "yaml_file",
