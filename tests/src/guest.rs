@@ -35,13 +35,13 @@ impl Guest {
         Self::serve("serve", world, name, machine, image, rest)
     }
 
-    /// Starts only the machine of such a guest, for a kernel in an emulator ([`crate::lab`]). Of what is here, [`Self::state`]
-    /// and [`Self::log`] are for it.
+    /// Starts only the machine of such a guest, for a kernel in an emulator ([`crate::lab`]). Of what is here, [`Self::state`],
+    /// [`Self::set`], [`Self::empty`] and [`Self::log`] are for it.
     ///
     /// # Errors
     /// If the simulator does not come up.
-    pub fn start_machine(world: &World, name: &str, machine: &str, rest: &str) -> Result<Self> {
-        Self::serve("machine", world, name, machine, "image", rest)
+    pub fn start_machine(world: &World, name: &str, machine: &str, image: &str, rest: &str) -> Result<Self> {
+        Self::serve("machine", world, name, machine, image, rest)
     }
 
     fn serve(what: &str, world: &World, name: &str, machine: &str, image: &str, rest: &str) -> Result<Self> {
@@ -159,6 +159,14 @@ impl Guest {
     /// If the simulator cannot.
     pub fn reboot(&self) -> Result<()> {
         self.ask(&json!({"do": "reboot"})).map(|_| ())
+    }
+
+    /// Empties the store of a machine whose guest goes on running ([`Guest::start_machine`]).
+    ///
+    /// # Errors
+    /// If the simulator cannot.
+    pub fn empty(&self) -> Result<()> {
+        self.ask(&json!({"do": "empty"})).map(|_| ())
     }
 
     /// Lays a fragment of a scenario over it, for example faults.
