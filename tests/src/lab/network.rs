@@ -91,7 +91,8 @@ impl Way {
                 "-netdev".into(),
                 format!("tap,id=net,ifname={},script=no,downscript=no", self.interface),
                 "-device".into(),
-                "virtio-net-ccw,netdev=net".into(),
+                // A Secure Execution guest drives no device that could not be kept out of its memory.
+                "virtio-net-ccw,netdev=net,iommu_platform=on".into(),
             ],
             modules: &NETWORK,
             folders: ["etc/ssh", "lib", "root/.ssh"].map(str::to_owned).to_vec(),
