@@ -7,6 +7,7 @@
 mod cases;
 mod compare;
 mod evidence;
+mod ibm_tools;
 mod outcomes;
 mod over_ssh;
 mod scenario;

@@ -36,7 +36,7 @@ impl Guest {
     }
 
     /// Starts only the machine of such a guest, for a kernel in an emulator ([`crate::lab`]). Of what is here, [`Self::state`],
-    /// [`Self::set`], [`Self::empty`] and [`Self::log`] are for it.
+    /// [`Self::set`], [`Self::reboot`] (of the machine, the kernel goes on) and [`Self::log`] are for it.
     ///
     /// # Errors
     /// If the simulator does not come up.
@@ -135,9 +135,23 @@ impl Guest {
     /// # Errors
     /// If the simulator does not tell.
     pub fn until_reset(&self) -> Result<Value> {
+        self.until_none_is(&["resetting"], Duration::MAX)
+    }
+
+    /// The same once nothing is under way, or after this time whatever is: a queue that is stuck is never done.
+    ///
+    /// # Errors
+    /// If the simulator does not tell.
+    pub fn settled(&self, patience: Duration) -> Result<Value> {
+        self.until_none_is(&["resetting", "binding", "associating"], patience)
+    }
+
+    fn until_none_is(&self, states: &[&str], patience: Duration) -> Result<Value> {
+        let started = Instant::now();
         loop {
             let state = self.state()?;
-            if !state["queues"].to_string().contains("resetting") {
+            let queues = state["queues"].to_string();
+            if started.elapsed() > patience || !states.iter().any(|state| queues.contains(state)) {
                 return Ok(state);
             }
             std::thread::sleep(Duration::from_millis(5));
@@ -159,14 +173,6 @@ impl Guest {
     /// If the simulator cannot.
     pub fn reboot(&self) -> Result<()> {
         self.ask(&json!({"do": "reboot"})).map(|_| ())
-    }
-
-    /// Empties the store of a machine whose guest goes on running ([`Guest::start_machine`]).
-    ///
-    /// # Errors
-    /// If the simulator cannot.
-    pub fn empty(&self) -> Result<()> {
-        self.ask(&json!({"do": "empty"})).map(|_| ())
     }
 
     /// Lays a fragment of a scenario over it, for example faults.

@@ -15,6 +15,7 @@ use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::time::Duration;
 use step::{END, Line};
 
 /// Names the folder that the laboratory is kept in.
@@ -34,6 +35,9 @@ pub const NETWORK: [&str; 3] = ["failover", "net_failover", "virtio_net"];
 
 /// Seconds after which an emulated machine hangs that has not come to its end, and one more for each step.
 const SECONDS: u64 = 300;
+
+/// What queues are given until they are asked for their state; one that is stuck is never done.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Where the laboratory is kept: `SEGUEST_LAB_CACHE`, otherwise `seguest-lab` in the user's cache.
 ///
@@ -195,8 +199,8 @@ fn converse(
             Line::Outside(number) => {
                 let said = match steps.get(number).context("no such step")? {
                     Step::Set(fragment) => machine.set(fragment).map(|()| Value::Null),
-                    Step::State => machine.until_reset(),
-                    Step::Empty => machine.empty().map(|()| Value::Null),
+                    Step::State => machine.settled(PATIENCE),
+                    Step::Empty => machine.reboot().map(|()| Value::Null),
                     _ => outside(number),
                 };
                 console.go_on()?;
@@ -271,7 +275,7 @@ pub fn simulate(
             Ok(text(guest.run(Path::new("/bin/sh"), &["-c", &commands], &[])?))
         }
         Step::Set(fragment) => guest.set(fragment).map(|()| Outcome::done(Value::Null)),
-        Step::State => Ok(Outcome::done(guest.until_reset()?)),
+        Step::State => Ok(Outcome::done(guest.settled(PATIENCE)?)),
         Step::Empty => guest.reboot().map(|()| Outcome::done(Value::Null)),
         Step::Outside => bail!("nobody waits for a simulated guest"),
     };

@@ -17,7 +17,7 @@ pub enum Step {
     Module(&'static str, Value),
     /// A file is read.
     Read(String),
-    /// Commands for a shell, in a folder with these files.
+    /// Commands for a shell, in a folder with these files: texts as they are, other values as JSON.
     Shell(String, Vec<(&'static str, Value)>),
     /// A fragment of a scenario is laid over the machine's own.
     Set(String),
@@ -87,7 +87,8 @@ pub(super) fn files(steps: &[Step]) -> (Vec<String>, Vec<(String, Vec<u8>)>) {
             Step::Module(_, arguments) => files.push((format!("{at}.arguments"), arguments.to_string().into_bytes())),
             Step::Shell(_, own) => {
                 folders.push(at.to_string());
-                files.extend(own.iter().map(|(name, json)| (format!("{at}/{name}"), json.to_string().into_bytes())));
+                let content = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+                files.extend(own.iter().map(|(name, value)| (format!("{at}/{name}"), content(value).into_bytes())));
             }
             _ => {}
         }

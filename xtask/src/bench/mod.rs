@@ -3,6 +3,7 @@
 mod bind;
 mod facts;
 mod fleet;
+mod lab;
 mod measured;
 mod processes;
 mod request;
@@ -24,7 +25,7 @@ struct Benchmark {
     run: fn(&[&str]) -> Result<()>,
 }
 
-const BENCHMARKS: [Benchmark; 5] = [
+const BENCHMARKS: [Benchmark; 6] = [
     Benchmark {
         name: "request",
         compares: "requests built in one task, beside what OpenSSL's P-521 allows",
@@ -43,6 +44,12 @@ const BENCHMARKS: [Benchmark; 5] = [
         compares: "facts of 65,536 queues, beside a bare loop over the same files",
         takes: "",
         run: |_| facts::facts(),
+    },
+    Benchmark {
+        name: "lab",
+        compares: "queues bound on Debian's kernels, beside a program that reads the same files once",
+        takes: "",
+        run: |_| lab::lab(),
     },
     Benchmark {
         name: "fleet",

@@ -135,16 +135,10 @@ impl Machine {
         Ok(Self { parts, uv, cards, held: None })
     }
 
-    /// The guest starts again: an empty store, nothing bound.
+    /// The guest starts again: an empty store, nothing bound. A kernel that goes on all the same remembers nothing of the store;
+    /// its queues should be unbound before.
     pub fn reboot(&mut self) -> Result<()> {
         self.cards = self.parts.fresh_cards();
-        self.held = None;
-        self.uv.reboot()
-    }
-
-    /// The ultravisor's store is as at the guest's start; queues are left as they are. For whoever tries many things with one
-    /// start of a kernel, which remembers of queues, but nothing of the store.
-    pub fn empty_store(&mut self) -> Result<()> {
         self.held = None;
         self.uv.reboot()
     }

@@ -54,8 +54,8 @@ pub fn serve(options: &Options) -> Result<()> {
                 let fragment = question.get("fragment").and_then(Value::as_str).context("set needs a fragment")?;
                 lock(&asked).set(fragment).map(|()| json!({}))
             }
-            Some("empty") => lock(&asked).machine.empty_store().map(|()| json!({})),
-            _ => bail!("a question to a machine is state, set or empty"),
+            Some("reboot") => lock(&asked).machine.reboot().map(|()| json!({})),
+            _ => bail!("a question to a machine is state, set or reboot"),
         }
     });
     let guests = Arc::clone(&shared);
