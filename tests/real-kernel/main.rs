@@ -4,10 +4,14 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on ends")]
 
+mod cases;
 mod compare;
 mod evidence;
+mod ibm_tools;
 mod outcomes;
+mod over_ssh;
 mod scenario;
+mod troubles;
 
 use e2e::lab::Lab;
 use scenario::Run;

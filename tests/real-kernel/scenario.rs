@@ -13,7 +13,7 @@ use std::process::{Command, Stdio};
 pub const MACHINE: &str = "m1";
 
 /// The id that the machine gives the guest at its start.
-const CUID: &str = "00112233445566778899aabbccddeeff";
+pub const CUID: &str = "00112233445566778899aabbccddeeff";
 
 /// A boot of a kernel with what came of it, and the same steps in a simulated guest.
 #[derive(Debug)]
@@ -40,10 +40,11 @@ impl Run {
         let steps = steps(&requests(&world)?, &challenged)?;
         let plain: Vec<_> = steps.iter().map(|(_, step)| step.clone()).collect();
         let scenario = format!("ultravisor: {{cuid: \"{CUID}\"}}\n{}", fleet_cards());
-        let machine = Guest::start_machine(&world, "real", MACHINE, &scenario)?;
+        let machine = Guest::start_machine(&world, "real", MACHINE, "image", &scenario)?;
         let real = lab.run(kernel, &machine, &plain)?;
         let state = machine.state()?;
-        let simulated = simulate(&world, "simulated", MACHINE, &format!("{}\n{scenario}", kernel_of(kernel)), &plain)?;
+        let simulated =
+            simulate(&world, "simulated", MACHINE, "image", &format!("{}\n{scenario}", kernel_of(kernel)), &plain)?;
         Ok(Self { world, challenged, steps, real, simulated, state })
     }
 
@@ -56,7 +57,7 @@ impl Run {
 
 /// What the simulator is told of a kernel. Linux 6.12 does not show the hashes of host keys, and of the capacities one number:
 /// that of association secrets.
-fn kernel_of(kernel: &str) -> &'static str {
+pub fn kernel_of(kernel: &str) -> &'static str {
     match kernel {
         "6.12" => {
             "kernel: {retrieve: false, failed_queue: removed}
@@ -105,7 +106,6 @@ impl Further {
         let requests = requests(&world)?;
         let add =
             json!({"requests": requests[..2].iter().map(|content| json!({"content": content})).collect::<Vec<_>>()});
-        let entry = |name: &str| json!({"name": name, "mode": "ep11", "mkvp": format!("0x{WANTED_KEY}")});
         let queues = json!({"entries": [entry("first"), entry("second")], "timeout": 10});
         let steps = vec![
             ("add", Step::Module("secret_add", add)),
@@ -118,15 +118,21 @@ impl Further {
         let scenario = scenario.replace("WANTED", WANTED_KEY);
         let cards = if scenario.contains("cards:") { String::new() } else { fleet_cards() };
         let scenario = format!("ultravisor: {{cuid: \"{CUID}\"}}\n{scenario}\n{cards}");
-        let machine = Guest::start_machine(&world, "real", MACHINE, &scenario)?;
+        let machine = Guest::start_machine(&world, "real", MACHINE, "image", &scenario)?;
         let real = lab.run(kernel, &machine, &plain)?;
-        let simulated = simulate(&world, "simulated", MACHINE, &format!("{}\n{scenario}", kernel_of(kernel)), &plain)?;
+        let simulated =
+            simulate(&world, "simulated", MACHINE, "image", &format!("{}\n{scenario}", kernel_of(kernel)), &plain)?;
         Ok(Self { steps, real, simulated })
     }
 }
 
+/// An entry for a queue with the wanted key, to be associated with the secret of this name.
+pub fn entry(name: &str) -> Value {
+    json!({"name": name, "mode": "ep11", "mkvp": format!("0x{WANTED_KEY}")})
+}
+
 /// Requests as `content`: two association secrets, one to be retrieved, and a fourth that comes too late.
-fn requests(world: &World) -> Result<Vec<Value>> {
+pub fn requests(world: &World) -> Result<Vec<Value>> {
     let pki = |name: &str| world.path("pki").join(name);
     let association = |name: &str| json!({"name": name, "secret_file": world.path(name), "create_secret": true});
     let arguments = json!({
@@ -164,7 +170,6 @@ fn steps(requests: &[Value], challenged: &Challenged) -> Result<Vec<(&'static st
         Step::Module(name, arguments)
     };
     let some = json!({"requests": [{"content": first}, {"content": second}, {"content": text}]});
-    let entry = |name: &str| json!({"name": name, "mode": "ep11", "mkvp": format!("0x{WANTED_KEY}")});
     let queues = json!({"entries": [entry("first"), entry("second"), {"mode": "accel"}]});
     let lock = json!({"require": ["first", "second", "text"], "exact": true});
     let release = json!({"state": "unbound", "all": true});

@@ -10,6 +10,8 @@ use std::process::{Command, Output};
 #[derive(Debug)]
 pub struct Controller {
     dir: PathBuf,
+    /// Where the collection is found, if not where it was installed.
+    collections: Option<PathBuf>,
 }
 
 /// A line of the inventory: a host's name and variables.
@@ -127,12 +129,19 @@ impl Controller {
     /// # Errors
     /// If its files cannot be written.
     pub fn new(dir: &Path, trusted: &Host, guests: &[Host], vars: &Value) -> Result<Self> {
-        let controller = Self { dir: dir.to_path_buf() };
+        let controller = Self { dir: dir.to_path_buf(), collections: None };
         std::fs::create_dir_all(controller.home())?;
         let mut inventory = inventory(trusted, guests);
         inventory["all"]["vars"] = vars.clone();
         std::fs::write(controller.inventory(), inventory.to_string())?;
         Ok(controller)
+    }
+
+    /// The same with the collection in another folder.
+    #[must_use]
+    pub fn with_collections(mut self, folder: &Path) -> Self {
+        self.collections = Some(folder.to_path_buf());
+        self
     }
 
     /// The home folder that programs are told: on the controller, and by its path on simulated machines too.
@@ -228,6 +237,7 @@ impl Controller {
             .env("HOME", self.home())
             .env_remove("XDG_STATE_HOME")
             .envs(Self::plugins()?)
+            .envs(self.collections.iter().map(|folder| ("ANSIBLE_COLLECTIONS_PATH", folder)))
             .env("ANSIBLE_CALLBACK_PLUGINS", place::repository().join("tests/ansible/callback_plugins"))
             .env("ANSIBLE_CALLBACKS_ENABLED", "recorder")
             // What reached a module is what tests look at; from 2.21 on, Ansible has to be asked for it.

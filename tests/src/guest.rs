@@ -35,13 +35,13 @@ impl Guest {
         Self::serve("serve", world, name, machine, image, rest)
     }
 
-    /// Starts only the machine of such a guest, for a kernel in an emulator ([`crate::lab`]). Of what is here, [`Self::state`]
-    /// and [`Self::log`] are for it.
+    /// Starts only the machine of such a guest, for a kernel in an emulator ([`crate::lab`]). Of what is here, [`Self::state`],
+    /// [`Self::set`], [`Self::reboot`] (of the machine, the kernel goes on) and [`Self::log`] are for it.
     ///
     /// # Errors
     /// If the simulator does not come up.
-    pub fn start_machine(world: &World, name: &str, machine: &str, rest: &str) -> Result<Self> {
-        Self::serve("machine", world, name, machine, "image", rest)
+    pub fn start_machine(world: &World, name: &str, machine: &str, image: &str, rest: &str) -> Result<Self> {
+        Self::serve("machine", world, name, machine, image, rest)
     }
 
     fn serve(what: &str, world: &World, name: &str, machine: &str, image: &str, rest: &str) -> Result<Self> {
@@ -135,9 +135,23 @@ impl Guest {
     /// # Errors
     /// If the simulator does not tell.
     pub fn until_reset(&self) -> Result<Value> {
+        self.until_none_is(&["resetting"], Duration::MAX)
+    }
+
+    /// The same once nothing is under way, or after this time whatever is: a queue that is stuck is never done.
+    ///
+    /// # Errors
+    /// If the simulator does not tell.
+    pub fn settled(&self, patience: Duration) -> Result<Value> {
+        self.until_none_is(&["resetting", "binding", "associating"], patience)
+    }
+
+    fn until_none_is(&self, states: &[&str], patience: Duration) -> Result<Value> {
+        let started = Instant::now();
         loop {
             let state = self.state()?;
-            if !state["queues"].to_string().contains("resetting") {
+            let queues = state["queues"].to_string();
+            if started.elapsed() > patience || !states.iter().any(|state| queues.contains(state)) {
                 return Ok(state);
             }
             std::thread::sleep(Duration::from_millis(5));

@@ -13,21 +13,25 @@ use crate::crypto::HostKey;
 use crate::fault::{Faults, On};
 use crate::hex;
 use crate::image::Image;
-use crate::scenario::{Card, Queue, Scenario};
+use crate::scenario::{Card, Delays, Queue, Scenario};
 
 /// The machine that a scenario describes; what it says of the kernel is left out.
 ///
 /// # Errors
 /// If a key of the scenario or of the image cannot be read.
 pub fn new(scenario: &Scenario, host: HostKey, image: Image) -> Result<Machine> {
-    let parts = Parts {
+    Machine::new(parts(scenario), host, image)
+}
+
+/// What such a machine is made of.
+pub fn parts(scenario: &Scenario) -> Parts {
+    Parts {
         uv: scenario.ultravisor.clone(),
         switches: scenario.switches.clone(),
         times: scenario.delays.times(),
         cards: specs(scenario),
         features: features(&scenario.ap.features),
-    };
-    Machine::new(parts, host, image)
+    }
 }
 
 fn specs(scenario: &Scenario) -> Specs {
@@ -112,7 +116,7 @@ pub fn state(machine: &mut Machine, scenario: &Scenario, now: Duration) -> Value
 impl fault::Faults for Faults {
     fn of_call(&mut self, asked: Asked) -> Option<CallTrouble> {
         let fault = self.hit(on(asked), "")?;
-        Some(CallTrouble { rc: fault.uv_rc, done: fault.done, spoil: fault.spoil })
+        Some(CallTrouble { rc: fault.uv_rc, done: fault.done, spoil: fault.spoil, takes: Delays::of(fault.delay_ms) })
     }
 
     fn of_queue(&mut self, asked: Asked, apqn: &str) -> Option<Trouble> {

@@ -1,5 +1,7 @@
 //! Things that go wrong in the machine on purpose. Which occurrence is hit is decided by whoever owns the scenario.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 /// What becomes of a queue.
@@ -58,6 +60,8 @@ pub struct CallTrouble {
     pub done: bool,
     /// A measurement is spoiled like this.
     pub spoil: Option<Spoil>,
+    /// It is busy for so long first.
+    pub takes: Duration,
 }
 
 /// What the machine is asked, as far as a fault can wait for it.

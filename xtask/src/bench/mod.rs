@@ -4,6 +4,7 @@ mod attest;
 mod bind;
 mod facts;
 mod fleet;
+mod lab;
 mod measured;
 mod processes;
 mod request;
@@ -50,6 +51,12 @@ const BENCHMARKS: [Benchmark; 6] = [
         compares: "facts of 65,536 queues, beside a bare loop over the same files",
         takes: "",
         run: |_| facts::facts(),
+    },
+    Benchmark {
+        name: "lab",
+        compares: "queues bound on Debian's kernels, beside a program that reads the same files once",
+        takes: "",
+        run: |_| lab::lab(),
     },
     Benchmark {
         name: "fleet",

@@ -3,7 +3,7 @@
 use crate::chore::{quietly, step};
 use crate::dist::apt::Apt;
 use anyhow::{Context, Result, ensure};
-use e2e::lab::{KERNELS, MODULES};
+use e2e::lab::{KERNELS, MODULES, NETWORK};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -13,6 +13,11 @@ const SUITES: [&str; 2] = ["bookworm-backports", "sid"];
 /// The suite of QEMU's source.
 const QEMU_SUITE: &str = "bookworm-backports";
 const SHELL: &str = "busybox-static:s390x";
+/// An SSH server for guests, and the packages of the libraries that it loads, for s390x.
+const SERVER: [&str; 7] = ["dropbear-bin", "libc6", "libcrypt1", "libgmp10", "libtomcrypt1", "libtommath1", "zlib1g"];
+/// Those libraries by the names that programs load them by.
+const LIBRARIES: [&str; 7] =
+    ["ld64.so.1", "libc.so.6", "libcrypt.so.1", "libgmp.so.10", "libtomcrypt.so.1", "libtommath.so.1", "libz.so.1"];
 /// QEMU's own firmware; `-kernel` does not work without it.
 const FIRMWARE: &str = "qemu-system-data";
 
@@ -61,7 +66,7 @@ pub fn source(folder: &Path) -> Result<PathBuf> {
 /// What apt says, or if a package has not what is expected.
 pub fn fetch(folder: &Path) -> Result<()> {
     let stamp = folder.join("fetched");
-    let wanted = format!("{TOOLS:?} {SUITES:?} {KERNELS:?}");
+    let wanted = format!("{TOOLS:?} {SUITES:?} {KERNELS:?} {MODULES:?} {NETWORK:?} {SERVER:?}");
     if fs::read_to_string(&stamp).is_ok_and(|found| found == wanted) {
         return Ok(());
     }
@@ -77,6 +82,7 @@ fn all(folder: &Path) -> Result<()> {
         fs::rename(entry.path(), folder.join("source").join(entry.file_name()))?;
     }
     let mut packages: Vec<String> = TOOLS.iter().map(|name| (*name).to_owned()).chain([SHELL.into()]).collect();
+    packages.extend(SERVER.map(|name| format!("{name}:s390x")));
     for version in KERNELS {
         let found =
             apt.names(&format!("^linux-(image|binary|modules)-{}[0-9.]*[+].*-s390x$", version.replace('.', "[.]")))?;
@@ -95,8 +101,21 @@ fn all(folder: &Path) -> Result<()> {
     }
     apt.unpack(|architecture| if architecture == "s390x" { there.clone() } else { here.clone() })?;
     fs::copy(there.join("bin/busybox"), folder.join("busybox"))?;
+    server(&there, &folder.join("ssh"))?;
     KERNELS.iter().try_for_each(|version| kernel(&there, &folder.join("kernels").join(version), version))?;
     Ok(fs::remove_dir_all(there)?)
+}
+
+/// Takes the SSH server and its libraries out of what was unpacked.
+fn server(unpacked: &Path, to: &Path) -> Result<()> {
+    fs::create_dir_all(to)?;
+    fs::copy(unpacked.join("usr/sbin/dropbear"), to.join("dropbear"))?;
+    for library in LIBRARIES {
+        let folders = ["lib", "lib/s390x-linux-gnu", "usr/lib/s390x-linux-gnu"];
+        let found = folders.map(|folder| unpacked.join(folder).join(library)).into_iter().find(|path| path.exists());
+        fs::copy(found.with_context(|| format!("no package had {library}"))?, to.join(library))?;
+    }
+    Ok(())
 }
 
 /// Takes a kernel and what the laboratory loads of its modules out of what was unpacked.
@@ -113,9 +132,14 @@ fn kernel(unpacked: &Path, to: &Path, version: &str) -> Result<()> {
     let kernel =
         kernels.iter().find(|path| path.exists()).with_context(|| format!("no package had {release} itself"))?;
     fs::copy(kernel, to.join("vmlinuz"))?;
-    for module in MODULES {
-        let place = if module == "uvdevice" { "char" } else { "crypto" };
-        let packed = modules.join(format!("kernel/drivers/s390/{place}/{module}.ko.xz"));
+    for module in MODULES.iter().chain(&NETWORK) {
+        let place = match *module {
+            "uvdevice" => "drivers/s390/char",
+            "failover" => "net/core",
+            "net_failover" | "virtio_net" => "drivers/net",
+            _ => "drivers/s390/crypto",
+        };
+        let packed = modules.join(format!("kernel/{place}/{module}.ko.xz"));
         let module = File::create(to.join(format!("{module}.ko")))?;
         let mut xz = Command::new("xz");
         let status = xz.args(["--decompress", "--stdout"]).arg(&packed).stdout(module).status().context("xz")?;

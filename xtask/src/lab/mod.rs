@@ -46,7 +46,11 @@ pub fn if_there() -> Result<()> {
     Ok(())
 }
 
-fn make() -> Result<()> {
+/// Brings the laboratory up to date, and the programs in it.
+///
+/// # Errors
+/// What a tool said.
+pub fn make() -> Result<()> {
     let folder = cache()?;
     fs::create_dir_all(&folder)?;
     fetch::fetch(&folder)?;

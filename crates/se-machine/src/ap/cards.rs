@@ -113,6 +113,25 @@ impl Cards {
         Self { cards: specs.iter().map(card).collect() }
     }
 
+    /// Changes what differs between two descriptions of the cards: what the guest itself did to queues stays. Whether a queue
+    /// can be bound is decided when the guest starts.
+    pub fn reconfigure(&mut self, old: &Specs, new: &Specs) {
+        for (number, (spec, queues)) in new {
+            let (Some(card), Some((_, were))) = (self.cards.get_mut(number), old.get(number)) else { continue };
+            card.spec = spec.clone();
+            for (domain, now) in queues {
+                let (Some(queue), Some(was)) = (card.queues.get_mut(domain), were.get(domain)) else { continue };
+                if was.present != now.present {
+                    queue.firmware.present = now.present;
+                }
+                if (was.configured, was.checkstopped) != (now.configured, now.checkstopped) {
+                    (queue.firmware.configured, queue.firmware.checkstopped) = (now.configured, now.checkstopped);
+                }
+                queue.spec = now.clone();
+            }
+        }
+    }
+
     /// Numbers of the cards and of the domains of all their queues, for QCI.
     pub fn numbers(&self) -> (Vec<u8>, Vec<u8>) {
         let domains = self.cards.values().flat_map(|card| card.queues.keys().copied());

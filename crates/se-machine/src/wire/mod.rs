@@ -13,7 +13,7 @@ use anyhow::Result;
 
 use crate::ap::{Cards, Rules, Specs, Times};
 use crate::crypto::HostKey;
-use crate::fault::{Asked, Faults};
+use crate::fault::{Asked, CallTrouble, Faults};
 use crate::image::Image;
 use crate::spec::{Switches, Uv};
 use crate::uv::Ultravisor;
@@ -115,6 +115,16 @@ pub struct Machine {
     parts: Parts,
     uv: Ultravisor,
     cards: Cards,
+    /// A call that a fault makes take longer, as its second register tells it, until when, and what else is wrong with it.
+    held: Option<Held>,
+}
+
+/// A call to the ultravisor that is busy.
+#[derive(Debug)]
+struct Held {
+    block: u64,
+    until: Duration,
+    trouble: CallTrouble,
 }
 
 impl Machine {
@@ -122,13 +132,23 @@ impl Machine {
     pub fn new(parts: Parts, host: HostKey, image: Image) -> Result<Self> {
         let uv = Ultravisor::new(parts.uv.clone(), parts.switches.clone(), host, image)?;
         let cards = parts.fresh_cards();
-        Ok(Self { parts, uv, cards })
+        Ok(Self { parts, uv, cards, held: None })
     }
 
-    /// The guest starts again: an empty store, nothing bound.
+    /// The guest starts again: an empty store, nothing bound. A kernel that goes on all the same remembers nothing of the store;
+    /// its queues should be unbound before.
     pub fn reboot(&mut self) -> Result<()> {
         self.cards = self.parts.fresh_cards();
+        self.held = None;
         self.uv.reboot()
+    }
+
+    /// Other parts from now on. What the guest did stays; cards and queues that are new come with its next start.
+    pub fn set(&mut self, parts: Parts) {
+        self.uv.spec = parts.uv.clone();
+        self.uv.switches = parts.switches.clone();
+        self.cards.reconfigure(&self.parts.cards, &parts.cards);
+        self.parts = parts;
     }
 
     /// The ultravisor, for whoever looks at the machine from outside.
@@ -151,7 +171,7 @@ impl Machine {
         now: Duration,
     ) -> Outcome {
         match instruction.operation {
-            operation::UVC => uvc::call(&mut self.uv, instruction, memory, faults),
+            operation::UVC => uvc::call(&mut self.uv, &mut self.held, now, instruction, memory, faults),
             operation::NQAP | operation::DQAP | operation::PQAP => self.ap(instruction, memory, faults, now),
             _ => Outcome::UNKNOWN,
         }

@@ -179,8 +179,42 @@ fn bad_addresses_and_lengths_end_in_a_return_code_and_faults_replace_answers() {
     assert_eq!(bench.run(operation::UVC, &[(6, 0)]).0, None);
     bench.faults.0 = Some(CallTrouble { rc: Some(0x10d), ..CallTrouble::default() });
     assert_eq!((bench.add(), bench.machine.uv().secrets().len()), (Rc(0x10d), 0));
-    bench.faults.0 = Some(CallTrouble { rc: Some(0x10d), done: true, spoil: None });
+    bench.faults.0 = Some(CallTrouble { rc: Some(0x10d), done: true, ..CallTrouble::default() });
     assert_eq!((bench.add(), bench.machine.uv().secrets().len()), (Rc(0x10d), 1));
+}
+
+#[test]
+fn a_call_that_takes_time_is_busy_until_then_and_is_carried_out_once() {
+    let mut bench = Bench::new();
+    let takes = Duration::from_millis(5);
+    bench.faults.0 = Some(CallTrouble { takes, ..CallTrouble::default() });
+    let request = Secret::default().build(&bench.host.public);
+    bench.memory.write(DATA, &request).unwrap();
+    let again = |bench: &mut Bench| bench.run(operation::UVC, &[(6, BLOCK)]).0;
+    assert_eq!(bench.call(0x1031, 0x48, &[(0x20, &DATA.to_be_bytes())]).0, 2);
+    assert_eq!((again(&mut bench), bench.machine.uv().secrets().len()), (Some(2), 0));
+    bench.now = takes;
+    assert_eq!((again(&mut bench), bench.machine.uv().secrets().len()), (Some(0), 1));
+    assert_eq!((again(&mut bench), bench.machine.uv().secrets().len()), (Some(0), 2));
+}
+
+#[test]
+fn a_machine_changes_while_its_guest_runs_and_what_the_guest_did_stays() {
+    let mut bench = Bench::new();
+    let parts = |change: fn(&mut CardSpec, &mut QueueSpec)| {
+        let mut parts = Bench::new().machine.parts;
+        let (card, queues) = parts.cards.get_mut(&1).unwrap();
+        change(card, queues.get_mut(&5).unwrap());
+        parts
+    };
+    assert_eq!((bench.add(), bench.pqap(7, 0).0), (Rc::SUCCESS, 0));
+    bench.now += Duration::from_millis(3);
+    bench.machine.set(parts(|_, queue| queue.checkstopped = true));
+    assert_eq!((bench.pqap(0, 0).0, bench.machine.uv().secrets().len()), (4, 1));
+    bench.machine.set(parts(|card, _| card.bind_limit = Some(0)));
+    assert_eq!((bench.pqap(0, 0).0, bench.pqap(0, 0).1 >> 46 & 3), (0, 1));
+    bench.machine.set(parts(|_, queue| queue.present = false));
+    assert_eq!(bench.pqap(0, 0).0, 1);
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! The instruction UVC: a control block in the guest's memory, whose address the second register has. Its first eight bytes
 //! are length, command, return code and reason, two bytes each.
 
-use super::{GuestMemory, Instruction, Outcome, Told};
+use std::time::Duration;
+
+use super::{GuestMemory, Held, Instruction, Outcome, Told};
 use crate::fault::{Asked, CallTrouble, Faults};
 use crate::uv::{Ask, Measured, Rc, Ultravisor};
 
@@ -29,15 +31,19 @@ const REQUEST_LENGTH: usize = 0x0c;
 /// Condition codes: executed, or an error that the return code names.
 const EXECUTED: u8 = 0;
 const ERROR: u8 = 1;
+/// Condition code: not done yet, the same call again.
+const BUSY: u8 = 2;
 
 /// What the ultravisor cannot even read is answered with this: the block's length is wrong.
 const INVALID_LENGTH: Rc = Rc(0x0005);
 /// An address in the block is none that the guest may use.
 const INVALID_ADDRESS: Rc = Rc(0x0020);
 
-/// Carries out the call.
-pub fn call(
+/// Carries out the call, or says that it is busy, as often as the guest asks before the time has come that `held` knows.
+pub(super) fn call(
     uv: &mut Ultravisor,
+    held: &mut Option<Held>,
+    now: Duration,
     instruction: &mut Instruction,
     memory: &mut dyn GuestMemory,
     faults: &mut dyn Faults,
@@ -57,7 +63,19 @@ pub fn call(
         RETRIEVE => Some(Asked::Retrieve),
         _ => None,
     };
-    let trouble = asked.and_then(|asked| faults.of_call(asked)).unwrap_or_default();
+    let trouble = match held.take_if(|held| held.block == address) {
+        Some(held) => held,
+        None => {
+            let trouble = asked.and_then(|asked| faults.of_call(asked)).unwrap_or_default();
+            Held { block: address, until: now + trouble.takes, trouble }
+        }
+    };
+    // Another processor's call may be held already; then this one is not.
+    if trouble.until > now && held.is_none() {
+        *held = Some(trouble);
+        return Outcome { condition: Some(BUSY), told: None };
+    }
+    let trouble = trouble.trouble;
     let rc = match trouble.rc {
         Some(rc) if !trouble.done => Rc(rc),
         replaced => {

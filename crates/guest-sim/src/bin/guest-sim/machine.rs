@@ -4,7 +4,7 @@
 use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Instant;
 
@@ -26,6 +26,7 @@ const UNKNOWN: u8 = 0xff;
 
 /// What the threads share.
 struct Shared {
+    scenario: Scenario,
     machine: Machine,
     faults: Faults,
     log: File,
@@ -42,13 +43,19 @@ pub fn serve(options: &Options) -> Result<()> {
     let machine = machine::new(&scenario, host, image)?;
     let folder = Folder::create(&options.dir)?;
     let listener = folder.listen("machine.sock")?;
-    let shared = Shared { machine, faults: Faults::new(&scenario.faults), log: folder.file("log.jsonl")?, seq: 0 };
+    let faults = Faults::new(&scenario.faults);
+    let shared = Shared { scenario, machine, faults, log: folder.file("log.jsonl")?, seq: 0 };
     let (shared, started) = (Arc::new(Mutex::new(shared)), Instant::now());
-    let (asked, described) = (Arc::clone(&shared), scenario.clone());
+    let asked = Arc::clone(&shared);
     control::answer_all(folder.listen("control.sock")?, move |question| {
         match question.get("do").and_then(Value::as_str) {
-            Some("state") => Ok(state(&asked, &described, started)),
-            _ => bail!("the only question to a machine is state"),
+            Some("state") => Ok(state(&asked, started)),
+            Some("set") => {
+                let fragment = question.get("fragment").and_then(Value::as_str).context("set needs a fragment")?;
+                lock(&asked).set(fragment).map(|()| json!({}))
+            }
+            Some("reboot") => lock(&asked).machine.reboot().map(|()| json!({})),
+            _ => bail!("a question to a machine is state, set or reboot"),
         }
     });
     let guests = Arc::clone(&shared);
@@ -65,20 +72,39 @@ pub fn serve(options: &Options) -> Result<()> {
     for name in ["ready", "pid", "control.sock", "machine.sock"] {
         folder.remove(name);
     }
-    folder.write("state.json", &format!("{}\n", state(&shared, &scenario, started)))
+    folder.write("state.json", &format!("{}\n", state(&shared, started)))
 }
 
-fn state(shared: &Mutex<Shared>, scenario: &Scenario, started: Instant) -> Value {
-    let mut shared = shared.lock().unwrap_or_else(PoisonError::into_inner);
-    machine::state(&mut shared.machine, scenario, started.elapsed())
+fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn state(shared: &Mutex<Shared>, started: Instant) -> Value {
+    let Shared { scenario, machine, .. } = &mut *lock(shared);
+    machine::state(machine, scenario, started.elapsed())
+}
+
+impl Shared {
+    /// Lays a fragment of a scenario over the machine's own.
+    fn set(&mut self, fragment: &str) -> Result<()> {
+        let (scenario, faults) = self.scenario.overlaid(fragment)?;
+        self.scenario = scenario;
+        if self.scenario.faults.is_empty() {
+            self.faults = Faults::default();
+        }
+        self.faults.add(&faults);
+        self.scenario.faults.extend(faults);
+        self.machine.set(machine::parts(&self.scenario));
+        Ok(())
+    }
 }
 
 /// One guest, from its start until its end.
 fn attend(mut guest: UnixStream, shared: &Mutex<Shared>, started: Instant) -> Result<()> {
-    shared.lock().unwrap_or_else(PoisonError::into_inner).machine.reboot()?;
+    lock(shared).machine.reboot()?;
     while let Some(mut instruction) = next(&mut guest)? {
-        let mut shared = shared.lock().unwrap_or_else(PoisonError::into_inner);
-        let Shared { machine, faults, log, seq } = &mut *shared;
+        let mut shared = lock(shared);
+        let Shared { machine, faults, log, seq, .. } = &mut *shared;
         let mut memory = Memory { guest: &mut guest, error: None };
         let outcome = machine.execute(&mut instruction, &mut memory, faults, started.elapsed());
         if let Some(error) = memory.error {

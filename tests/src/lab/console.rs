@@ -1,0 +1,63 @@
+//! An emulated machine with a kernel, and its console.
+
+use super::step::{Line, line};
+use anyhow::{Context, Result, bail};
+use std::fs::File;
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+
+/// A machine that runs; it ends when dropped.
+#[derive(Debug)]
+pub(super) struct Console {
+    emulator: Child,
+    input: ChildStdin,
+    output: BufReader<ChildStdout>,
+    /// Everything that was printed so far.
+    printed: File,
+    errors: std::path::PathBuf,
+}
+
+impl Console {
+    /// Starts it. What it prints is kept in the file `console` of a folder, what the emulator itself says in `emulator`.
+    pub(super) fn start(mut emulator: Command, folder: &Path) -> Result<Self> {
+        let errors = folder.join("emulator");
+        emulator.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(File::create(&errors)?);
+        let mut emulator = emulator.spawn().context("QEMU cannot be run")?;
+        let (input, output) =
+            (emulator.stdin.take().context("no input")?, emulator.stdout.take().context("no output")?);
+        let printed = File::create(folder.join("console"))?;
+        Ok(Self { emulator, input, output: BufReader::new(output), printed, errors })
+    }
+
+    /// The next line that is about a step.
+    pub(super) fn next(&mut self) -> Result<Line> {
+        loop {
+            let mut bytes = Vec::new();
+            if self.output.read_until(b'\n', &mut bytes)? == 0 {
+                let status = self.emulator.wait()?;
+                let said = std::fs::read_to_string(&self.errors).unwrap_or_default();
+                bail!("the emulated machine ended with {status} before its end: {said}");
+            }
+            bytes.retain(|byte| *byte != b'\r');
+            self.printed.write_all(&bytes)?;
+            let text = String::from_utf8_lossy(&bytes);
+            if let Some(line) = line(text.trim_end_matches('\n')) {
+                return line;
+            }
+        }
+    }
+
+    /// Lets the guest go on after something that was for outside.
+    pub(super) fn go_on(&mut self) -> Result<()> {
+        Ok(self.input.write_all(b"\n")?)
+    }
+}
+
+impl Drop for Console {
+    fn drop(&mut self) {
+        // What it prints on its way out is for whoever reads the file.
+        let _ = self.emulator.kill();
+        let _ = self.emulator.wait();
+    }
+}
