@@ -26,7 +26,7 @@ struct Benchmark {
     run: fn(&[&str]) -> Result<()>,
 }
 
-const BENCHMARKS: [Benchmark; 6] = [
+const BENCHMARKS: [Benchmark; 7] = [
     Benchmark {
         name: "request",
         compares: "requests built in one task, beside what OpenSSL's P-521 allows",
