@@ -92,6 +92,18 @@ class Evidence(unittest.TestCase):
         for connection in ("local", "community.libvirt.libvirt_qemu", "guest_sim"):
             self.assertEqual(self.ssh(ansible_connection=connection, ansible_host="g1"), (None, None), connection)
 
+    def test_the_firmwares_service_is_asked_only_for_guests_that_are_described_so(self) -> None:
+        from ansible_collections.seguest.pv.plugins.plugin_utils import fleet_attestation
+
+        names = ("firmware", "firmware_url", "firmware_ca")
+        given = {"firmware": "v1", "firmware_url": "https://proxy/z", "firmware_ca": "/ca.pem"}
+        for more, compared in (({}, {}), (given, given)):
+            hostvars = HostVars({"guest 1": described(**more)})
+            asked = fleet_attestation.challenges(["guest 1"], hostvars)[0]
+            self.assertEqual(asked.get("firmware"), compared.get("firmware"))
+            found = self.evidence(**described(**more))
+            self.assertEqual({name: found[name] for name in names if name in found}, compared)
+
     def test_each_guest_has_a_pin_in_the_folder_of_its_requests(self) -> None:
         self.assertEqual(self.evidence()["cuid_file"], "/out/attestation/guest_1.cuid")
 

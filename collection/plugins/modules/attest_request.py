@@ -51,6 +51,16 @@ options:
     description:
     - As O(seguest.pv.secret_request#module:download_crls).
     type: bool
+  firmware:
+    choices:
+    - none
+    - v1
+    - v2
+    default: none
+    description:
+    - As it will be given to M(seguest.pv.attest_verify), see O(seguest.pv.attest_verify#module:firmware). Anything but
+        V(none) adds V(firmware_state) to O(add_data).
+    type: str
   host_key_hashes:
     description:
     - As O(seguest.pv.secret_request#module:host_key_hashes).

@@ -21,14 +21,14 @@ from ansible.module_utils.parsing.convert_bool import boolean
 from .compliance_text import mapping
 from .controller_files import as_list
 from .failure import Failure
-from .fleet_description import OF_REQUESTS, PREFIX, Description, Json
+from .fleet_description import OF_FIRMWARE, OF_REQUESTS, PREFIX, Description, Json
 from .options import OPTIONS
 
 # Read by the playbooks where the requests are built, and not for each guest.
 _OF_PLAYBOOKS = ("create_secrets", "known_hosts", "secret_key_passphrase", "summary")
 _NAMES = frozenset(
     f"{PREFIX}{name}"
-    for name in (*OF_REQUESTS, *_OF_PLAYBOOKS, "output", "secrets", "serial", "max_fail_percentage", *OPTIONS["guest"])
+    for name in (*OF_REQUESTS, *OF_FIRMWARE, *_OF_PLAYBOOKS, "output", "secrets", "serial", "max_fail_percentage", *OPTIONS["guest"])
 )
 # What has the documents looked at, and nothing about secrets.
 _OF_DOCUMENTS = tuple(name for name in OF_REQUESTS if not name.startswith("secret_"))

@@ -18,7 +18,7 @@ from ansible.module_utils.parsing.convert_bool import boolean
 
 from .compliance_text import mapping, text
 from .failure import Failure
-from .fleet_description import Description, Json
+from .fleet_description import OF_FIRMWARE, Description, Json
 from .request_files import file_name
 
 # Options that attest_request and attest_verify share with secret_request.
@@ -46,7 +46,7 @@ def challenges(hosts: Iterable[str], hostvars: Any, contents: Mapping[str, Any] 
             fails = any(mapping(entry).get("error") for entry in (contents or {}).get(host) or ())
             if fails or _is_wanted(described) is False:
                 continue
-            options = _options(described, ("host_keys", "host_key_hashes", *_OF_DOCUMENTS))
+            options = _options(described, ("host_keys", "host_key_hashes", "firmware", *_OF_DOCUMENTS))
             path = f"{described.folder(_FOLDER)}/{file_name({'name': host})}.{run}.request"
             found.append({"label": host, "path": path, **options})
     return found
@@ -112,7 +112,7 @@ def evidence(answers: Mapping[str, Any], hostvars: Any, made: Mapping[str, Any])
                     "cuid_file": _pin(host, described),
                     "trust_boot_id": True,
                     **_ssh_host(described, host),
-                    **_options(described, _OF_DOCUMENTS),
+                    **_options(described, (*_OF_DOCUMENTS, *OF_FIRMWARE)),
                 }
             )
     return found

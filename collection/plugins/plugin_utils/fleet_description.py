@@ -37,6 +37,8 @@ OF_REQUESTS = (
     "secret_recipients",
     "secret_key_file",
 )
+# Options of attest_verify about the firmware of a guest's machine.
+OF_FIRMWARE = ("firmware", "firmware_url", "firmware_ca")
 # What a request is made of beside its secret: whatever differs in it has a folder of its own.
 _MATERIAL = ("image", "host_keys", "cck_file", "extension_secret_file")
 # Of which the order means nothing.

@@ -138,6 +138,7 @@ OPTIONS: dict[str, tuple[str, ...]] = {
         "certificates",
         "crls",
         "download_crls",
+        "firmware",
         "host_key_hashes",
         "host_keys",
         "keep_going",

@@ -4,6 +4,7 @@
 pub mod codes;
 pub mod cuid;
 mod entries;
+mod firmware;
 mod host_key_options;
 mod hosts;
 mod images;
@@ -15,6 +16,7 @@ mod warnings;
 mod workers;
 
 pub use entries::{Entries, Layered};
+pub use firmware::Firmware;
 pub use host_key_options::{AskedHostKeys, HostKeyOptions};
 pub use hosts::{Host, HostKeyInfo, Hosts, KnownHosts, TrustFiles};
 pub use images::KnownImages;

@@ -3,6 +3,7 @@
 use ansible_contract::{HexText, PathText};
 use pv_wire::attestation::Item;
 use serde::{Deserialize, Serialize};
+use trusted::Firmware;
 
 trusted::layered_options! {
     /// Options of `attest_request`.
@@ -35,6 +36,9 @@ trusted::layered_options! {
         /// What the ultravisor is to add to its answer. V(firmware_state) is for IBM's service, which alone can read it.
         #[cfg_attr(feature = "docs", schemars(extend("default" = ["image_host_key", "attestation_host_key", "secret_store"])))]
         add_data: Vec<AddData>,
+        /// As it will be given to M(seguest.pv.attest_verify), see O(seguest.pv.attest_verify#module:firmware). Anything but V(none)
+        /// adds V(firmware_state) to O(add_data).
+        firmware: Firmware = Firmware::None,
         /// Whether to make the folders of O(path) and O(key_file), where they are missing: mode 0700.
         make_folders: bool = false,
         /// Echoed in the results, to distinguish requests.

@@ -6,7 +6,7 @@ use fault::{Fault, Result};
 use pv_wire::attestation::Items;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use trusted::{AskedHostKeys, HostKeyOptions, required};
+use trusted::{AskedHostKeys, Firmware, HostKeyOptions, required};
 
 /// What is appended to a request's file name for that of its key.
 const KEY_SUFFIX: &str = ".key";
@@ -61,11 +61,13 @@ impl Wanted {
             download_crls: options.download_crls(),
             verify_host_keys: options.verify_host_keys(),
         };
+        let added = options.add_data.as_deref().unwrap_or(&ADD_DATA);
+        let of_firmware = if options.firmware() == Firmware::None { None } else { Some(&AddData::FirmwareState) };
         Ok(Self {
             path,
             key_file,
             host_keys: asked.asked()?,
-            items: options.add_data.as_deref().unwrap_or(&ADD_DATA).iter().map(|add| add.item()).collect(),
+            items: added.iter().chain(of_firmware).map(|add| add.item()).collect(),
             make_folders: options.make_folders(),
         })
     }
@@ -83,11 +85,18 @@ mod tests {
     }
 
     #[test]
-    fn the_key_is_beside_its_request_and_three_pieces_are_asked_for() {
+    fn the_key_is_beside_its_request_and_what_is_asked_for_is_what_is_to_be_compared() {
         let plain = wanted(json!({})).unwrap();
         assert_eq!(plain.key_file, Path::new("/r/guest1.key"));
         assert_eq!(format!("{:?}", plain.items), r#"{"image_host_key", "attestation_host_key", "secret_store"}"#);
         let none = wanted(json!({"add_data": [], "key_file": "/k"})).unwrap();
+        let firmware = r#"{"image_host_key", "attestation_host_key", "secret_store", "firmware_state"}"#;
+        for add_data in
+            [json!(null), json!(["image_host_key", "attestation_host_key", "secret_store", "firmware_state"])]
+        {
+            let asked = wanted(json!({"firmware": "v1", "add_data": add_data})).unwrap();
+            assert_eq!(format!("{:?}", asked.items), firmware);
+        }
         assert_eq!((none.items.size(), none.key_file.as_path()), (0, Path::new("/k")));
     }
 

@@ -1,6 +1,6 @@
 //! Whose word on the firmware of a guest's machine counts.
 
-use crate::options::{Firmware, Options};
+use crate::options::Options;
 use ansible_contract::codes as args;
 use fault::{Fault, Result};
 use pv_request::FirmwareClient;
@@ -9,7 +9,7 @@ use pv_request::attest::{FirmwareInterface, FirmwareService};
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use trusted::missing;
+use trusted::{Firmware, missing};
 
 /// A service that is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::fmt;
 
+use trusted::Firmware;
+
 trusted::layered_options! {
     /// Options of `attest_verify`.
     struct Options {
@@ -97,7 +99,7 @@ trusted::layered_options! {
         /// V(v1) and V(v2) send the firmware's state, 320 opaque bytes that were measured, over the internet to IBM, once for each
         /// state in the task, also in check mode, and only of guests that are else affirmed. Nothing else is sent: no name,
         /// no key, no answer. If the service cannot be asked, the verdict is V(none).
-        /// The request must ask for V(firmware_state), see O(seguest.pv.attest_request#module:add_data). Proxies are used as for
+        /// The request must have been made for that, see O(seguest.pv.attest_request#module:firmware). Proxies are used as for
         /// O(seguest.pv.secret_request#module:download_crls).
         firmware: Firmware = Firmware::None,
         /// The service that is asked instead of IBM's: what comes before C(/hmrs/firmware/attestation) in its address, which must
@@ -134,19 +136,6 @@ trusted::layered_options! {
     /// Several answers, one of each guest. Each is a dictionary of the options of this module, which are laid over those of
     /// the task; lists replace. All configuration unique ids must differ: no guest answers for another.
     list responses
-}
-
-/// Whether and how the firmware's service is asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[cfg_attr(feature = "docs", derive(schemars::JsonSchema))]
-#[serde(rename_all = "snake_case")]
-pub enum Firmware {
-    /// Not at all.
-    None,
-    /// By its first interface.
-    V1,
-    /// By its second interface.
-    V2,
 }
 
 /// One add-secret request that a store is to have taken.
