@@ -3,11 +3,16 @@
 
 from __future__ import annotations
 
+import os
 import re
+import tempfile
 import unittest
+from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import lab
+from ansible import constants
 from test_compliance import good, report
 from test_fleet import HostVars, described
 
@@ -87,6 +92,9 @@ class Evidence(unittest.TestCase):
         self.assertEqual(self.ssh(), ("guest 1", None))
         self.assertEqual(self.ssh(ansible_host="10.0.0.7", ansible_port=2222), ("10.0.0.7", 2222))
         self.assertEqual(self.ssh(ansible_ssh_host="g1", ansible_ssh_port="22"), ("g1", "22"))
+        with mock.patch.object(constants.config, "get_config_value", return_value=2200):
+            self.assertEqual(self.ssh(), ("guest 1", 2200))
+            self.assertEqual(self.ssh(ansible_port=22), ("guest 1", 22))
         for connection in ("ssh", "ansible.builtin.ssh", "ansible.netcommon.libssh", "smart"):
             self.assertEqual(self.ssh(ansible_connection=connection)[0], "guest 1", connection)
         for connection in ("local", "community.libvirt.libvirt_qemu", "guest_sim"):
@@ -116,6 +124,41 @@ class Evidence(unittest.TestCase):
         own = ["g.1.cuid", f"g.1.{run}", f"g.1.{run}.key"]
         others = ["gx1.cuid", "g.1.b.cuid", f"g.1.b.{run}", "g.1.request", f"xg.1.{run}", f"g.1.{run}.keys"]
         self.assertEqual([name for name in own + others if re.search(found["names"][0], name)], own)
+
+
+class KnownHosts(unittest.TestCase):
+    """The files in which guests are looked up."""
+
+    def contents(self, value: Any) -> str:
+        from ansible_collections.seguest.pv.plugins.plugin_utils import known_hosts_files
+
+        return known_hosts_files.contents(value)
+
+    def test_every_file_that_is_named_must_be_there(self) -> None:
+        from ansible_collections.seguest.pv.plugins.plugin_utils.failure import Failure
+
+        with tempfile.TemporaryDirectory() as folder:
+            first, second = Path(folder, "first"), Path(folder, "second")
+            first.write_bytes(b"g1 ssh-ed25519 AAAA J\xf6rg\n")
+            second.write_text("g2 ssh-ed25519 BBBB")
+            self.assertEqual(
+                self.contents([str(first), str(second)]),
+                "g1 ssh-ed25519 AAAA J\N{REPLACEMENT CHARACTER}rg\n\ng2 ssh-ed25519 BBBB",
+            )
+            self.assertEqual(self.contents(f"{second}"), second.read_text())
+            wrong: list[Any] = [[f"{first}s"], [folder], "known_hosts", [None], {"a": 1}, 7, [""]]
+            for value in wrong:
+                with self.subTest(value), self.assertRaises(Failure) as refused:
+                    self.contents(value)
+                self.assertIn("provision_known_hosts", refused.exception.detail)
+
+    def test_of_the_usual_files_each_may_be_missing_and_none_can_be_wanted(self) -> None:
+        self.assertEqual(self.contents([]), "")
+        with tempfile.TemporaryDirectory() as home, mock.patch.dict(os.environ, {"HOME": home}):
+            before = self.contents(None)
+            Path(home, ".ssh").mkdir()
+            Path(home, ".ssh", "known_hosts2").write_text("@revoked * ssh-ed25519 AAAA")
+            self.assertIn("@revoked * ssh-ed25519 AAAA", self.contents(None).removesuffix(before))
 
 
 class Summaries(unittest.TestCase):

@@ -8,7 +8,13 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 
-from ansible_collections.seguest.pv.plugins.plugin_utils import fleet, fleet_attestation, fleet_leaving, summary
+from ansible_collections.seguest.pv.plugins.plugin_utils import (
+    fleet,
+    fleet_attestation,
+    fleet_leaving,
+    known_hosts_files,
+    summary,
+)
 from ansible_collections.seguest.pv.plugins.plugin_utils.failure import Failure
 
 
@@ -109,6 +115,19 @@ def fleet_asked(hosts: Any, hostvars: Any, made: Any) -> dict[str, Any]:
     return fleet_attestation.asked(hosts, hostvars, made)
 
 
+def fleet_answered(hosts: Any, hostvars: Any, name: str) -> list[str]:
+    """See fleet_answered.yml."""
+    return [host for host in hosts if fleet_attestation.attestation(hostvars.raw_get(host).get(name)) is not None]
+
+
+def fleet_known_hosts(value: Any) -> str:
+    """See fleet_known_hosts.yml."""
+    try:
+        return known_hosts_files.contents(value)
+    except Failure as fault:
+        raise AnsibleFilterError(str(fault)) from fault
+
+
 def fleet_evidence(hosts: Any, hostvars: Any, made: Any, name: str) -> list[dict[str, Any]]:
     """See fleet_evidence.yml."""
     return fleet_attestation.evidence({host: hostvars.raw_get(host).get(name) for host in hosts}, hostvars, made)
@@ -147,6 +166,8 @@ class FilterModule:
             "fleet_documents": fleet_documents,
             "fleet_challenges": fleet_challenges,
             "fleet_asked": fleet_asked,
+            "fleet_answered": fleet_answered,
+            "fleet_known_hosts": fleet_known_hosts,
             "fleet_evidence": fleet_evidence,
             "fleet_unproved": fleet_unproved,
             "fleet_summary": fleet_summary,

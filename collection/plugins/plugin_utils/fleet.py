@@ -18,6 +18,7 @@ from typing import Any
 
 from ansible.module_utils.parsing.convert_bool import boolean
 
+from . import known_hosts_files
 from .compliance_text import mapping
 from .controller_files import as_list
 from .failure import Failure
@@ -26,9 +27,9 @@ from .options import OPTIONS
 
 # Read by the playbooks where the requests are built, and not for each guest.
 _OF_PLAYBOOKS = ("create_secrets", "known_hosts", "secret_key_passphrase", "summary")
+_OF_FLEET = ("max_fail_percentage", "output", "secrets", "serial", "trust_boot_id")
 _NAMES = frozenset(
-    f"{PREFIX}{name}"
-    for name in (*OF_REQUESTS, *OF_FIRMWARE, *_OF_PLAYBOOKS, "output", "secrets", "serial", "max_fail_percentage", *OPTIONS["guest"])
+    f"{PREFIX}{name}" for name in (*OF_REQUESTS, *OF_FIRMWARE, *_OF_PLAYBOOKS, *_OF_FLEET, *OPTIONS["guest"])
 )
 # What has the documents looked at, and nothing about secrets.
 _OF_DOCUMENTS = tuple(name for name in OF_REQUESTS if not name.startswith("secret_"))
@@ -86,6 +87,10 @@ def mistakes(groups: Mapping[str, Any], hostvars: Any, in_run: Iterable[str], ne
         ]
         with contextlib.suppress(KeyError):
             found += _no_boolean(f"{PREFIX}create_secrets", trusted[f"{PREFIX}create_secrets"])
+        try:
+            known_hosts_files.contents(Description(groups["trusted"][0], hostvars).get("known_hosts"))
+        except Failure as fault:
+            found.append(f"{fault.detail} {fault.hint or ''}".strip())
     words = {
         str(value): value for host in guests if (value := hostvars.raw_get(host).get(f"{PREFIX}attest")) is not None
     }

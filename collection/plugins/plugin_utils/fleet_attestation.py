@@ -14,6 +14,7 @@ import secrets
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ansible import constants
 from ansible.module_utils.parsing.convert_bool import boolean
 
 from .compliance_text import mapping, text
@@ -110,9 +111,10 @@ def evidence(answers: Mapping[str, Any], hostvars: Any, made: Mapping[str, Any])
                     "image_host_keys": host_keys,
                     "attestation_host_keys": host_keys,
                     "cuid_file": _pin(host, described),
+                    # Without a key by which a guest is known, its word is all that there is after a reboot.
                     "trust_boot_id": True,
                     **_ssh_host(described, host),
-                    **_options(described, (*_OF_DOCUMENTS, *OF_FIRMWARE)),
+                    **_options(described, (*_OF_DOCUMENTS, *OF_FIRMWARE, "trust_boot_id")),
                 }
             )
     return found
@@ -254,6 +256,8 @@ def _ssh_host(described: Description, host: str) -> Json:
         return {}
     address = described.first("ansible_host", "ansible_ssh_host")
     port = described.first("ansible_port", "ansible_ssh_port")
+    if port is None:
+        port = constants.config.get_config_value("DEFAULT_REMOTE_PORT")
     return {"ssh_host": str(address or host), **({} if port is None else {"ssh_port": port})}
 
 
