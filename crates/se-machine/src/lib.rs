@@ -10,6 +10,7 @@ pub mod crypto;
 pub mod fault;
 pub mod hex;
 pub mod image;
+pub mod random;
 pub mod spec;
 #[cfg(test)]
 mod testing;

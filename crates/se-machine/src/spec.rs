@@ -42,6 +42,8 @@ pub struct Uv {
     pub backup_host_key_hash: Option<String>,
     /// Configuration unique id of every start, 32 hex digits; random at each start without it.
     pub cuid: Option<String>,
+    /// With it, what the ultravisor makes by chance (CUIDs, keys that wrap, salts) is the same in each run.
+    pub seed: Option<u64>,
 }
 
 impl Default for Uv {
@@ -65,6 +67,7 @@ impl Default for Uv {
             keys: true,
             backup_host_key_hash: None,
             cuid: None,
+            seed: None,
         }
     }
 }

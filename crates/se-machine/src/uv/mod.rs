@@ -23,6 +23,7 @@ use crate::ap::Target;
 use crate::crypto::{self, HostKey};
 use crate::hex;
 use crate::image::Image;
+use crate::random::Random;
 use crate::spec::{Switches, Uv};
 
 /// Entries of a list that fit into one page behind its header.
@@ -70,6 +71,7 @@ pub struct Ultravisor {
     image: Image,
     binding: [u8; 208],
     header_tag: [u8; 16],
+    random: Random,
     start: Start,
 }
 
@@ -93,15 +95,15 @@ impl std::fmt::Debug for Start {
 }
 
 impl Start {
-    fn new(spec: &Uv, image: &Image) -> Result<Self> {
+    fn new(spec: &Uv, image: &Image, random: &Random) -> Result<Self> {
         let cuid = match &spec.cuid {
             Some(text) => hex::decode(text).context("ultravisor.cuid is not 32 hex digits")?,
-            None => crypto::random(),
+            None => random.bytes(),
         };
         Ok(Self {
             cuid,
             cck: image.cck()?,
-            wrapping_key: Zeroizing::new(crypto::random()),
+            wrapping_key: Zeroizing::new(random.bytes()),
             secrets: Vec::new(),
             locked: false,
             primed: None,
@@ -114,14 +116,15 @@ impl Start {
 impl Ultravisor {
     /// The ultravisor of a guest that has just been started from `image`.
     pub fn new(spec: Uv, switches: Switches, host: HostKey, image: Image) -> Result<Self> {
-        let start = Start::new(&spec, &image)?;
+        let random = Random::new(spec.seed);
+        let start = Start::new(&spec, &image, &random)?;
         let (binding, header_tag) = (image.binding()?, image.tag()?);
-        Ok(Self { spec, switches, host, image, binding, header_tag, start })
+        Ok(Self { spec, switches, host, image, binding, header_tag, random, start })
     }
 
     /// The guest starts again: the store is empty and open.
     pub fn reboot(&mut self) -> Result<()> {
-        self.start = Start::new(&self.spec, &self.image)?;
+        self.start = Start::new(&self.spec, &self.image, &self.random)?;
         Ok(())
     }
 
@@ -317,7 +320,7 @@ impl Ultravisor {
             TYPE_ASSOCIATION => return nothing(Rc::NOT_RETRIEVABLE),
             TYPE_PLAINTEXT => secret.value.clone(),
             _ => {
-                let salt = if self.switches.fresh_wrapping { crypto::random() } else { [0; 32] };
+                let salt = if self.switches.fresh_wrapping { self.random.bytes() } else { [0; 32] };
                 crypto::protected_key(&secret.value, &self.start.wrapping_key, &salt)
             }
         };

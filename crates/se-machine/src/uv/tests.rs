@@ -266,3 +266,17 @@ fn the_fixed_customer_key_is_the_documented_one() {
     let expected = "5ee905a9be70366815a45641afae00973b1f45292f43bcd7638ee2a73fd7c45e";
     assert_eq!(hex::encode(&sha2::Sha256::digest(public)), expected);
 }
+
+#[test]
+fn with_a_seed_each_start_has_the_same_id_in_every_run() {
+    let ids = |seed| {
+        let spec = Uv { seed, ..Uv::default() };
+        let mut uv = Ultravisor::new(spec, Switches::default(), Host::new().key(), reference_image("")).unwrap();
+        let first = uv.start.cuid;
+        uv.reboot().unwrap();
+        (first, uv.start.cuid)
+    };
+    assert_eq!(ids(Some(7)), ids(Some(7)));
+    assert_ne!(ids(Some(7)).0, ids(Some(7)).1);
+    assert_ne!(ids(None).0, ids(None).0);
+}
