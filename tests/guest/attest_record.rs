@@ -2,7 +2,7 @@
 
 use crate::challenges::*;
 use crate::support::*;
-use pv_request::attest::Status;
+use pv_request::attest::{Challenge, Status};
 use pv_wire::attestation::Item;
 use serde_json::{Value, json};
 
@@ -115,4 +115,53 @@ fn a_record_that_cannot_be_trusted_binds_nothing() {
     fails(&guest, MODULE, &content(&usual()), "file.record_unusable");
     assert_eq!(asked(&guest), 0);
     ok(&guest, MODULE, &with(&usual(), "bind", json!(["boot_id"])));
+}
+
+#[test]
+fn an_unknown_outcome_is_settled_by_whoever_attests_whatever_is_bound() {
+    if !e2e::can_simulate("an_unknown_outcome_is_settled_by_whoever_attests_whatever_is_bound") {
+        return;
+    }
+    for (taken, option, value) in [
+        (true, "bind", json!(["added_requests"])),
+        (false, "bind", json!(["boot_id"])),
+        (true, "bind", json!([])),
+        (true, "user_data", json!(base64(b"hello"))),
+    ] {
+        for module in [MODULE, "guest"] {
+            let guest =
+                guest(&format!("faults: [{{on: add_secret, kill: {}}}]", if taken { "after" } else { "before" }));
+            let meta = json!({"path": file(&build(&add(pv_request::Secret::meta()), &["m1"]))});
+            is_killed(&guest, "secret_add", &meta);
+            let attest = |challenge: &Challenge| {
+                let asked = with(challenge, option, value.clone());
+                if module == MODULE { asked } else { json!({ "attest": asked }) }
+            };
+            // Nothing is found out without the hash, nor remembered in check mode.
+            ok(&guest, module, &attest(&challenge(&[Item::ImageHostKey], &["m1"])));
+            let mut told = attest(&usual());
+            let asked = if module == MODULE { &mut told } else { &mut told["attest"] };
+            asked["in_check_mode"] = true.into();
+            ok(&guest, module, &checked(&told));
+            fails(&guest, "secret_add", &meta, "uv.outcome_unknown");
+            ok(&guest, module, &attest(&usual()));
+            assert_eq!(ok(&guest, "secret_add", &meta)["changed"], !taken, "{module} {option} {value}");
+        }
+    }
+}
+
+#[test]
+fn an_answer_that_does_not_need_the_record_comes_whatever_is_wrong_with_it() {
+    if !e2e::can_simulate("an_answer_that_does_not_need_the_record_comes_whatever_is_wrong_with_it") {
+        return;
+    }
+    let guest = guest("");
+    ok(&guest, "secret_add", &json!({"path": request("a")}));
+    shell(&guest, "chmod 666 /run/seguest-pv/private/requests.json");
+    for (option, value) in [("bind", json!(["boot_id"])), ("bind", json!([])), ("user_data", json!(base64(b"hello")))] {
+        let asked = with(&usual(), option, value);
+        ok(&guest, MODULE, &asked);
+        ok(&guest, "guest", &json!({ "attest": asked }));
+    }
+    fails(&guest, MODULE, &with(&usual(), "bind", json!(["added_requests"])), "file.record_unusable");
 }
