@@ -13,7 +13,19 @@ use std::process::Command;
 /// What differs for an ordinary user: how the simulator mounts a guest, owners and modes of files, where records, locks and
 /// caches lie. What queues do is the same for everybody.
 const DIFFERS: [(&str, &[&str]); 2] = [
-    ("guest", &["attest::", "facts::", "scenarios::", "secret_add::", "secret_lock::", "secret_retrieve::"]),
+    (
+        "guest",
+        &[
+            "attest::",
+            "attest_record::",
+            "attest_refused::",
+            "facts::",
+            "scenarios::",
+            "secret_add::",
+            "secret_lock::",
+            "secret_retrieve::",
+        ],
+    ),
     ("playbook", &["provisioning::a_fleet_is_provisioned_once", "retrieved::", "secrets::"]),
 ];
 

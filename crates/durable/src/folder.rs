@@ -247,7 +247,7 @@ impl Temp {
     fn write(path: PathBuf, content: &[u8], attributes: &Attributes) -> io::Result<Self> {
         let new = || OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
         let mut file = match new() {
-            // The folder is locked, so whoever left it there is dead.
+            // Whoever left it there is dead: the folder is locked, or the name is this process's and nobody else's.
             Err(e) if e.kind() == ErrorKind::AlreadyExists => {
                 fs::remove_file(&path)?;
                 new()?

@@ -7,8 +7,10 @@
 use super::{Folder, process, unwritable};
 use fault::Result;
 use std::collections::HashMap;
+use std::collections::hash_map::RandomState;
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, Metadata};
+use std::hash::{BuildHasher as _, Hasher as _};
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
@@ -32,7 +34,7 @@ pub(super) fn temp_name(file: &OsStr) -> OsString {
 /// A name that nobody else uses, for who has no lock.
 pub(super) fn own_temp_name(file: &OsStr) -> OsString {
     let mut temp = temp_name(file);
-    temp.push(format!("-{}-{}", place().as_deref().unwrap_or("elsewhere"), std::process::id()));
+    temp.push(format!("-{}-{}", place().unwrap_or_else(unknown_place), std::process::id()));
     temp
 }
 
@@ -45,6 +47,13 @@ fn place() -> Option<String> {
     let hash =
         hash.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3));
     Some(format!("{hash:016x}"))
+}
+
+/// A name of the place where the real one is not known, in the same form. No other run gives itself this name: with a shared
+/// one, two machines could meet in the name of a file.
+fn unknown_place() -> String {
+    // The standard library's seed for hashes is random.
+    format!("{:016x}", RandomState::new().build_hasher().finish())
 }
 
 /// Whether a name is one that a file has before it gets this name.
@@ -63,6 +72,13 @@ fn is_left(name: &OsStr, metadata: &Metadata) -> bool {
     ended == Some(true) || is_old(metadata)
 }
 
+/// Whether a run of ours may have made it, so that it is cleared away: in a shared folder anybody may give anything such a name.
+/// Root's files may belong to others before they have their name.
+fn may_be_ours(metadata: &Metadata) -> bool {
+    let (user, kind) = (nix::unistd::geteuid(), metadata.file_type());
+    (kind.is_file() || kind.is_symlink()) && (user.is_root() || metadata.uid() == user.as_raw())
+}
+
 fn is_old(metadata: &Metadata) -> bool {
     metadata.modified().is_ok_and(|then| SystemTime::now().duration_since(then).is_ok_and(|age| age > OLD))
 }
@@ -77,7 +93,8 @@ pub struct Leavings {
 
 impl Leavings {
     /// Clears away what a run left that was killed while it wrote the file `path`: a half-written one, or the second name of
-    /// one that it was creating. Whether that file's own name is durable is not known then, so it is made so.
+    /// one that it was creating. Whether that file's own name is durable is not known then, so it is made so. What has a name
+    /// that the write itself does not need, and is not ours or cannot be removed, is in nobody's way.
     ///
     /// # Errors
     /// `file.unwritable`.
@@ -85,8 +102,10 @@ impl Leavings {
         let Some(name) = path.file_name() else { return Ok(()) };
         let (above, plain) = (super::folder_of(path), temp_name(name));
         // Looked for without the lock first: there is next to never anything, and waiting for it would cost.
-        let mut left: Vec<OsString> =
-            self.without_lock(&above).iter().filter(|left| is_temp_of(left, name)).cloned().collect();
+        let is_left_by_us = |left: &&OsString| {
+            is_temp_of(left, name) && fs::symlink_metadata(above.join(left)).is_ok_and(|found| may_be_ours(&found))
+        };
+        let mut left: Vec<OsString> = self.without_lock(&above).iter().filter(is_left_by_us).cloned().collect();
         if fs::symlink_metadata(above.join(&plain)).is_ok() {
             left.push(plain.clone());
         }
@@ -97,15 +116,18 @@ impl Leavings {
         for left in left {
             let temp = above.join(&left);
             let Ok(metadata) = fs::symlink_metadata(&temp) else { continue };
-            let unused =
-                if left == plain { folder.is_locked() || is_old(&metadata) } else { is_left(&left, &metadata) };
+            let is_plain = left == plain;
+            let unused = if is_plain { folder.is_locked() || is_old(&metadata) } else { is_left(&left, &metadata) };
             if !unused {
                 continue;
             }
             if is_same(&metadata, path) {
                 folder.make_durable()?;
             }
-            fs::remove_file(&temp).map_err(|e| unwritable(&temp, &e))?;
+            match fs::remove_file(&temp) {
+                Err(e) if is_plain => return Err(unwritable(&temp, &e)),
+                _ => {}
+            }
         }
         Ok(())
     }
@@ -206,6 +228,26 @@ mod tests {
             assert_eq!(!path.exists(), cleared, "{left} {age}");
             let _ = fs::remove_file(path);
         }
+    }
+
+    #[test]
+    fn what_others_put_in_a_shared_folder_stops_no_write() {
+        let dir = tempfile::tempdir().unwrap();
+        let (here, dead) = (place().unwrap(), dead());
+        let junk = dir.path().join(format!(".secret.seguest-tmp-{here}-{dead}"));
+        fs::create_dir(&junk).unwrap();
+        settle(&dir.path().join("secret")).unwrap();
+        assert!(junk.exists());
+        fs::remove_dir(&junk).unwrap();
+        // Links are ours, too, and nobody follows them.
+        std::os::unix::fs::symlink("elsewhere", &junk).unwrap();
+        settle(&dir.path().join("secret")).unwrap();
+        assert!(junk.symlink_metadata().is_err());
+    }
+
+    #[test]
+    fn where_a_place_is_not_known_no_two_runs_share_a_name() {
+        assert_ne!(unknown_place(), unknown_place());
     }
 
     #[test]

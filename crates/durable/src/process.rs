@@ -13,7 +13,7 @@ const TICKS: u64 = 100;
 /// When a process began; `None` if there is none of this id, or it has ended and only waits to be reaped.
 ///
 /// # Errors
-/// If `/proc` does not tell.
+/// If `/proc` does not show it.
 pub fn started(pid: u32) -> io::Result<Option<SystemTime>> {
     let stat = match fs::read_to_string(format!("/proc/{pid}/stat")) {
         // /proc may be missing, or hide the processes of others.
@@ -22,7 +22,7 @@ pub fn started(pid: u32) -> io::Result<Option<SystemTime>> {
         Err(e) if e.raw_os_error() == Some(Errno::ESRCH as i32) => return Ok(None),
         stat => stat?,
     };
-    let malformed = || io::Error::other("/proc does not tell when a process began");
+    let malformed = || io::Error::other("/proc does not show when a process began");
     let uptime = fs::read_to_string("/proc/uptime")?;
     let uptime: f64 = uptime.split(' ').next().and_then(|text| text.parse().ok()).ok_or_else(malformed)?;
     let Some(ticks) = start(&stat).ok_or_else(malformed)? else { return Ok(None) };
@@ -36,7 +36,7 @@ fn is_known(pid: u32) -> bool {
     i32::try_from(pid).is_ok_and(|pid| kill(Pid::from_raw(pid), None) != Err(Errno::ESRCH))
 }
 
-/// The start in ticks since boot that a line of `stat` tells, its 22nd field; the inner `None` for a process that has ended. The
+/// The start in ticks since boot that a line of `stat` shows, its 22nd field; the inner `None` for a process that has ended. The
 /// program's name, the second field, is in brackets and may hold anything.
 fn start(stat: &str) -> Option<Option<u64>> {
     let (_, fields) = stat.rsplit_once(')')?;

@@ -5,9 +5,8 @@ pub mod options;
 use ansible_contract::{Context, Failure, Module, Outcome};
 use fault::Code;
 use guest_state::evidence::{self, Report};
-use guest_state::store::Record;
 use options::Options;
-use pv_guest::boot_record::{BootRecord, Topic};
+use pv_guest::boot_record::BootRecord;
 use pv_guest::uv::{self, Device};
 use std::time::Duration;
 
@@ -38,14 +37,7 @@ impl Module for Attest {
         } else {
             // Held to the end: what is said of the requests that were added is what is measured.
             let _alone = boot.alone_on_store(PATIENCE)?;
-            if !context.check_mode {
-                let mut record: Record = boot.load(Topic::Requests)?;
-                evidence::settle(&asked, &seen, &device, &mut record);
-                if record.has_news() {
-                    boot.save(Topic::Requests, &record)?;
-                }
-            }
-            evidence::answer(&asked, &seen, &device, &boot)
+            evidence::answer(&asked, &seen, &device, &boot, context.check_mode)
         }
     }
 }

@@ -27,8 +27,8 @@ pub struct Options {
     pub requests: Option<Vec<Request>>,
     /// Whether to add a secret although one of its type and id is, or may be, already in the store. It may be if the
     /// kernel shows only a part of the store and the record of this boot does not cover the rest. A request that is
-    /// known to have been added in this boot is not added again. One of which that is not known
-    /// (C(uv.outcome_unknown)) is added once more: give it in a task of its own.
+    /// known to have been added in this boot is not added again. If that is not known (C(uv.outcome_unknown)), it is added
+    /// again: give it in a task of its own.
     pub force: bool,
     /// How many seconds to wait for another task that works on the secret store, and then to retry while the
     /// ultravisor is dumping the guest.

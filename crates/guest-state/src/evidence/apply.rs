@@ -4,7 +4,8 @@ use super::challenge::{Asked, Bound, Given, request_in};
 use super::observe::Seen;
 use super::own;
 use super::plan::{check, explained, host_key_match};
-use super::settle::settle_by;
+use super::settle::settled;
+use crate::store::Record;
 use ansible_contract::{Failure, Outcome, to_base64, warning};
 use fault::{Fault, Result};
 use pv_guest::boot_record::BootRecord;
@@ -57,19 +58,21 @@ fn predicted(asked: &Asked, seen: &Seen) -> Answer {
     Ok(told)
 }
 
-/// Has the guest measured, with what it says of itself now.
+/// Has the guest measured, with what it says of itself now. Outside check mode, what the hash of its store shows of requests
+/// without an outcome is remembered: the caller holds the lock of the store.
 ///
 /// # Errors
-/// Those of [`check`], of the device and of the record of this boot.
-pub fn answer(asked: &Asked, seen: &Seen, device: &Device, boot: &BootRecord) -> Answer {
-    forgiven(asked, answered(asked, seen, device, boot))
+/// Those of [`check`], of the device, and of the record of this boot where it is bound.
+pub fn answer(asked: &Asked, seen: &Seen, device: &Device, boot: &BootRecord, check_mode: bool) -> Answer {
+    forgiven(asked, answered(asked, seen, device, boot, check_mode))
 }
 
-fn answered(asked: &Asked, seen: &Seen, device: &Device, boot: &BootRecord) -> Answer {
+fn answered(asked: &Asked, seen: &Seen, device: &Device, boot: &BootRecord, check_mode: bool) -> Answer {
     let Given::Read(file) = &asked.request else { return predicted(asked, seen) };
     let request = request_in(file)?;
     check(&request, seen).map_err(|fault| refused(fault, &request, seen))?;
-    let Said { user_data, claims, warnings } = said(&asked.bound, &request, seen, device, boot)?;
+    let record = settled(&asked.bound, &request, seen, device, boot, check_mode)?;
+    let Said { user_data, claims, warnings } = said(&asked.bound, boot, record)?;
     let measured = UserData::new(&user_data).ok_or_else(too_long).and_then(|data| device.attest(&request, data));
     let attested = measured.map_err(|fault| Failure {
         warnings: warnings.clone(),
@@ -97,24 +100,14 @@ struct Said {
     warnings: Vec<String>,
 }
 
-fn said(
-    bound: &Bound,
-    request: &AttestationRequest<'_>,
-    seen: &Seen,
-    device: &Device,
-    boot: &BootRecord,
-) -> Result<Said> {
+fn said(bound: &Bound, boot: &BootRecord, record: Option<Record>) -> Result<Said> {
     match bound {
         Bound::UserData(bytes) => Ok(Said { user_data: bytes.clone(), claims: None, warnings: Vec::new() }),
         Bound::Claims(bind) if bind.is_empty() => {
             Ok(Said { user_data: Vec::new(), claims: None, warnings: Vec::new() })
         }
         Bound::Claims(bind) => {
-            let mut own = own::observe(bind, boot)?;
-            if let Some(record) = &mut own.record {
-                settle_by(request, seen, device, record);
-            }
-            let (claims, warnings) = own::claims(own)?;
+            let (claims, warnings) = own::claims(own::observe(bind, boot, record))?;
             Ok(Said { user_data: claims.user_data()?.to_vec(), claims: Some(claims.to_json()?), warnings })
         }
     }

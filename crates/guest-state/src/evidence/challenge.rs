@@ -85,6 +85,13 @@ pub enum Bound {
     UserData(Vec<u8>),
 }
 
+impl Bound {
+    /// Whether the record of this boot's requests is among it.
+    pub(super) fn has_record(&self) -> bool {
+        matches!(self, Self::Claims(bind) if bind.contains(&Bind::AddedRequests))
+    }
+}
+
 /// Reads what a task names as the request. In check mode a file that is not there yet is no fault: an earlier task of the
 /// play may make it. `who` is how messages call it.
 ///

@@ -6,7 +6,7 @@ use super::ssh::{self, Keys};
 use crate::store::Record;
 use ansible_contract::warning;
 use fault::{Fault, Result};
-use pv_guest::boot_record::{BootRecord, Topic};
+use pv_guest::boot_record::BootRecord;
 use pv_wire::attestation::Claims;
 use std::path::Path;
 
@@ -21,17 +21,14 @@ pub struct Own {
     pub record: Option<Record>,
 }
 
-/// Looks at what is to be bound.
-///
-/// # Errors
-/// `file.record_unusable`.
-pub fn observe(bind: &[Bind], boot: &BootRecord) -> Result<Own> {
+/// Looks at what is to be bound. `record` is there if it is to be bound, too.
+pub fn observe(bind: &[Bind], boot: &BootRecord, record: Option<Record>) -> Own {
     let has = |what| bind.contains(&what);
-    Ok(Own {
+    Own {
         boot_id: has(Bind::BootId).then(|| boot.boot_id().to_owned()),
         ssh: has(Bind::SshHostKeys).then(|| ssh::host_keys(Path::new(ssh::FOLDER))),
-        record: if has(Bind::AddedRequests) { Some(boot.load(Topic::Requests)?) } else { None },
-    })
+        record,
+    }
 }
 
 /// The document in which it is said, and warnings of what is not in it.

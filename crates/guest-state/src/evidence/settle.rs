@@ -1,9 +1,11 @@
 //! What became of requests without an outcome, by the ultravisor's hash of the secret store.
 
-use super::challenge::{Asked, Given, request_in};
+use super::challenge::{Asked, Bound, Given, request_in};
 use super::observe::Seen;
 use super::plan::check;
 use crate::store::Record;
+use fault::Result;
+use pv_guest::boot_record::{BootRecord, Topic};
 use pv_guest::uv::{Device, UserData};
 use pv_wire::attestation::{AdditionalData, AttestationRequest, Item};
 
@@ -18,7 +20,38 @@ pub fn settle(asked: &Asked, seen: &Seen, device: &Device, record: &mut Record) 
     }
 }
 
-pub(super) fn settle_by(request: &AttestationRequest<'_>, seen: &Seen, device: &Device, record: &mut Record) {
+/// The record of this boot's requests if it is `bound`, settled as [`settle`] does it. Outside check mode what was found out is
+/// remembered, also where the record is not bound: then one that cannot be used or written is in nobody's way.
+///
+/// # Errors
+/// `file.record_unusable` where the record is bound.
+pub(super) fn settled(
+    bound: &Bound,
+    request: &AttestationRequest<'_>,
+    seen: &Seen,
+    device: &Device,
+    boot: &BootRecord,
+    check_mode: bool,
+) -> Result<Option<Record>> {
+    let settled = || -> Result<Record> {
+        let mut record: Record = boot.load(Topic::Requests)?;
+        settle_by(request, seen, device, &mut record);
+        if record.has_news() && !check_mode {
+            boot.save(Topic::Requests, &record)?;
+        }
+        Ok(record)
+    };
+    if bound.has_record() {
+        return settled().map(Some);
+    }
+    if !check_mode && request.items().contains(Item::SecretStore) {
+        // Whoever needs the record will hear what is wrong with it.
+        let _ = settled();
+    }
+    Ok(None)
+}
+
+fn settle_by(request: &AttestationRequest<'_>, seen: &Seen, device: &Device, record: &mut Record) {
     let asks = request.items().contains(Item::SecretStore) && check(request, seen).is_ok();
     if !asks || record.unsettled() == 0 {
         return;

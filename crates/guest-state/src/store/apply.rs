@@ -1,4 +1,4 @@
-//! The plan carried out, or in check mode told.
+//! The plan carried out, or in check mode reported.
 
 use super::plan::{Plan, Step, matching};
 use super::record::{Fate, Record};
@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 /// What came of it, or why it came to an end.
 pub type Answer = std::result::Result<Outcome<Report>, Failure<Report>>;
 
-/// Tells the plan: nothing is added. `lock` is what is known of it.
+/// Reports the plan: nothing is added. `lock` is what is known of it.
 pub fn predict(wanted: &[Wanted], plan: &Plan, list: &SecretList, lock: LockState) -> Answer {
     let mut done = Done::new(wanted, list.clone());
     for (wanted, planned) in wanted.iter().zip(&plan.0) {
@@ -54,7 +54,7 @@ pub struct Apply<'a> {
 }
 
 impl Apply<'_> {
-    /// Adds what is to be added, in order; stops at the first that cannot be. A request of which nothing tells whether it was
+    /// Adds what is to be added, in order; stops at the first that cannot be. A request of which nothing shows whether it was
     /// added already stops none of the others. `list` is the store before and after.
     ///
     /// # Errors
@@ -131,7 +131,7 @@ impl Apply<'_> {
         let outcome = self.device.add(request);
         let fate = match &outcome {
             Ok(()) => Fate::Added,
-            // The kernel's own error does not tell whether the ultravisor had taken the request before.
+            // The kernel's own error does not show whether the ultravisor had taken the request before.
             Err(fault) if fault.code == uv::IOCTL_FAILED => Fate::Intended,
             Err(_) => Fate::Refused,
         };
@@ -141,14 +141,14 @@ impl Apply<'_> {
     }
 }
 
-/// Whether a slot of the request is for this host's key: `None` where the kernel does not tell the host's keys.
+/// Whether a slot of the request is for this host's key: `None` where the kernel does not show the host's keys.
 fn host_key_match(request: &[u8]) -> Option<bool> {
     let ours = firmware::host_key_hashes().ok()??;
     let view = RequestView::parse(request).ok()?;
     Some(view.host_key_hashes().any(|slot| ours.contains(&slot)))
 }
 
-/// The hint for a request that cannot be decrypted: what the ultravisor leaves open, the host's keys may tell.
+/// The hint for a request that cannot be decrypted: what the ultravisor leaves open, the host's keys may show.
 fn what_to_build_again(host_key_match: bool) -> &'static str {
     if host_key_match {
         "It has a slot for this host's key, so it was built for another image or was changed in transit. Build it again from the image that this guest runs."
@@ -204,7 +204,7 @@ impl<'a> Done<'a> {
         });
     }
 
-    /// One of which nothing tells whether it was added.
+    /// One of which nothing shows whether it was added.
     fn unknown(&mut self, wanted: &Wanted, fault: &Fault) {
         self.entry(wanted, false, None);
         if let Some(entry) = self.entries.last_mut() {

@@ -11,7 +11,7 @@ mod samples;
 mod verify;
 
 pub use apply::{Answer, Apply, predict};
-pub use plan::{Plan, Planned, Step, codes, plan};
+pub use plan::{Plan, Planned, Step, codes, is_unknown, plan};
 pub use record::{Fate, Record};
 pub use report::{Added, Evidence, Report};
 pub use request::{Given, Loaded, Request, Wanted, load};

@@ -20,6 +20,11 @@ pub mod codes {
     }
 }
 
+/// Whether a fault of this code is only that nothing shows of a request whether it was added.
+pub fn is_unknown(code: &str) -> bool {
+    code == codes::OUTCOME_UNKNOWN.name
+}
+
 /// What to do about one secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
@@ -31,7 +36,7 @@ pub enum Step {
     Later,
     /// It has no request and is not in the store.
     Missing,
-    /// Nothing tells whether its request was added already, so nothing is done with it.
+    /// Nothing shows whether its request was added already, so nothing is done with it.
     Unknown(Fault),
 }
 
@@ -64,7 +69,7 @@ impl Plan {
         self.0.iter().all(|planned| matches!(planned.step, Step::Present(_) | Step::Missing | Step::Unknown(_)))
     }
 
-    /// The first request of which nothing tells whether it was added, by its place.
+    /// The first request of which nothing shows whether it was added, by its place.
     pub fn first_unknown(&self) -> Option<(usize, &Fault)> {
         self.0.iter().enumerate().find_map(|(at, planned)| match &planned.step {
             Step::Unknown(fault) => Some((at, fault)),
@@ -211,7 +216,7 @@ fn one(request: &Loaded, list: &SecretList, record: &Record, planned_adds: &[&Lo
 }
 
 fn outcome_unknown(request: &Loaded) -> Fault {
-    let mut hint = "To settle it, let the guest answer an attestation request that asks for the secret store's hash (seguest.pv.attest, or attest of seguest.pv.guest); or reboot the guest and add all requests again. force adds it once more: if it had been added, the store's hash then counts it twice".to_owned();
+    let mut hint = "To settle it, let the guest answer an attestation request that asks for the secret store's hash (seguest.pv.attest, or attest of seguest.pv.guest); or reboot the guest and add all requests again. force adds it again: if it had been added, the store's hash then counts it twice".to_owned();
     if request.secret_type == SecretType::UPDATE_CCK {
         hint += ", and a CCK that was set since is replaced";
     }

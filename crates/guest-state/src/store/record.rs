@@ -117,14 +117,20 @@ impl Record {
 
     /// Finds out from the ultravisor's hash of the store what became of requests without an outcome: SHA-512 over the tags of
     /// all requests that were added since boot, in their order, and one byte, 1 if the store is locked. If none of the
-    /// possible cases has this hash, somebody else added requests too, and all stays open.
+    /// possible cases has this hash, somebody else added requests too, and all stays open; so it does if cases have it in which
+    /// different requests were added, for a tag can be forged.
     pub fn settle_by_hash(&mut self, hash: &[u8; STORE_HASH_LEN]) {
         let unsettled = self.unsettled();
         if unsettled == 0 || unsettled > MOST_UNSETTLED {
             return;
         }
         let cases = 0..1_u32 << unsettled;
-        let Some(added) = cases.into_iter().find(|added| self.has_hash(*added, hash)) else { return };
+        let mut fitting = cases.into_iter().filter(|added| self.has_hash(*added, hash));
+        let Some(added) = fitting.next() else { return };
+        let requests = |added| -> Vec<&str> { self.added_if(added).map(|entry| entry.sha256.as_str()).collect() };
+        if fitting.any(|other| requests(other) != requests(added)) {
+            return;
+        }
         let open = self.0.iter_mut().filter(|entry| entry.fate == Fate::Intended);
         for (bit, entry) in open.enumerate() {
             entry.fate = if added >> bit & 1 == 1 { Fate::Added } else { Fate::Refused };
@@ -132,22 +138,25 @@ impl Record {
         }
     }
 
-    /// Whether the store has this hash if of the requests without an outcome those were added whose bits are 1.
-    fn has_hash(&self, added: u32, hash: &[u8; STORE_HASH_LEN]) -> bool {
-        let (mut history, mut bit) = (Sha512::new(), 0);
-        for entry in &self.0 {
-            let counts = match entry.fate {
-                Fate::Added => true,
-                Fate::Refused => false,
-                Fate::Intended => {
-                    bit += 1;
-                    added >> (bit - 1) & 1 == 1
-                }
-            };
-            if counts {
-                let Some(tag) = pv_wire::decode_hex(&entry.tag).filter(|tag| !tag.is_empty()) else { return false };
-                history.update(tag);
+    /// The requests that were added, in their order, if of those without an outcome those were whose bits are 1.
+    fn added_if(&self, added: u32) -> impl Iterator<Item = &Entry> {
+        let mut bit = 0;
+        self.0.iter().filter(move |entry| match entry.fate {
+            Fate::Added => true,
+            Fate::Refused => false,
+            Fate::Intended => {
+                bit += 1;
+                added >> (bit - 1) & 1 == 1
             }
+        })
+    }
+
+    /// Whether the store has this hash in such a case.
+    fn has_hash(&self, added: u32, hash: &[u8; STORE_HASH_LEN]) -> bool {
+        let mut history = Sha512::new();
+        for entry in self.added_if(added) {
+            let Some(tag) = pv_wire::decode_hex(&entry.tag).filter(|tag| !tag.is_empty()) else { return false };
+            history.update(tag);
         }
         [0_u8, 1].into_iter().any(|lock| history.clone().chain_update([lock]).finalize()[..] == hash[..])
     }
@@ -157,10 +166,11 @@ impl Record {
         self.0.iter().any(|entry| entry.found_out)
     }
 
-    /// What was found out in this run of this very request.
+    /// What was found out in this run of this very request. Of one that was handed over twice it counts that it was added.
     pub fn news_of(&self, request: &Loaded) -> Option<Fate> {
         let found = |entry: &&Entry| entry.found_out && entry.sha256 == request.sha256;
-        self.0.iter().rev().find(found).map(|entry| entry.fate)
+        let fates = || self.0.iter().rev().filter(found).map(|entry| entry.fate);
+        fates().find(|fate| *fate == Fate::Added).or_else(|| fates().next())
     }
 
     /// Notes what became of the request that was [intended](Self::intend) last.
@@ -176,13 +186,13 @@ impl Record {
     pub fn note(&mut self, request: &Loaded, fate: Fate) {
         self.intend(request, 0);
         if let Some(entry) = self.0.last_mut() {
-            // As an earlier version noted it: nothing tells its outcome.
+            // As an earlier version noted it: nothing shows its outcome.
             (entry.fate, entry.total_before) = (fate, None);
         }
     }
 }
 
-/// What the store tells of a request without an outcome; `later` are those that were handed over after it.
+/// What the store shows of a request without an outcome; `later` are those that were handed over after it.
 fn fate_in(entry: &Entry, later: &[Entry], list: &SecretList) -> Option<Fate> {
     let (before, id): (u16, SecretId) = (entry.total_before?, entry.id.as_deref()?.parse().ok()?);
     let brings_one = |entry: &&Entry| entry.id.is_some();
@@ -314,10 +324,28 @@ mod tests {
         assert_eq!(found(hash(&[1, 2, 4, 5], 0)), [Some(Added), Some(Added)]);
         assert_eq!(found(hash(&[1, 4, 5], 1)), [Some(Refused), Some(Added)]);
         assert_eq!(found(hash(&[1, 5], 1)), [Some(Refused), Some(Refused)]);
-        // Another order, another request, and what is refused tell nothing.
+        // Another order, another request, and what is refused show nothing.
         for tags in [[1, 4, 2, 5], [1, 2, 5, 9], [1, 2, 3, 5]] {
             assert_eq!(found(hash(&tags, 0)), [None, None], "{tags:?}");
         }
+    }
+
+    #[test]
+    fn a_hash_that_fits_several_outcomes_settles_nothing() {
+        // The tag of another request can be forged: the hash does not show which of the two was added.
+        let twin = Loaded { sha256: "twin".into(), ..tagged(1) };
+        let mut record = Record::default();
+        [&tagged(1), &twin].iter().for_each(|request| record.intend(request, 0));
+        record.settle_by_hash(&hash(&[1], 0));
+        assert_eq!((record.unsettled(), record.has_news()), (2, false));
+        record.settle_by_hash(&hash(&[1, 1], 0));
+        assert_eq!(record.added().collect::<Vec<_>>(), ["1", "twin"]);
+        // Which time of two it was that one request was taken makes no difference.
+        let mut record = Record::default();
+        (0..2).for_each(|_| record.intend(&tagged(1), 0));
+        record.settle_by_hash(&hash(&[1], 0));
+        assert_eq!((record.fate(&tagged(1)), record.news_of(&tagged(1))), (Some(Fate::Added), Some(Fate::Added)));
+        assert_eq!((record.added().count(), record.unsettled()), (1, 0));
     }
 
     #[test]

@@ -20,7 +20,7 @@ pub struct Plan {
     pub machine: Option<Result<()>>,
     /// Which requests are added.
     pub add: Option<Planned<store::Plan, store::Report>>,
-    /// Which requests are added although nothing tells of another whether it was: then [`add`](Self::add) fails with that.
+    /// Which requests are added although nothing shows of another whether it was: then [`add`](Self::add) fails with that.
     pub add_others: Option<store::Plan>,
     /// Whether all secrets will be there.
     pub verify: Option<Result<()>>,
@@ -161,7 +161,8 @@ fn plan_store(desired: &Desired, seen: &StoreSeen, plan: &mut Plan) -> SecretLis
         }
         Ok(add) => {
             let told = store::predict(&desired.secrets, &add, &seen.list, seen.lock);
-            let unknown = told.as_ref().err().map(|failure| &failure.fault).filter(|fault| is_unknown(fault));
+            let unknown =
+                told.as_ref().err().map(|failure| &failure.fault).filter(|fault| store::is_unknown(fault.code.name));
             // Of a store that is locked nothing more is expected than what is in it.
             let list = if told.is_ok() || unknown.is_some() {
                 add.predicted(&desired.secrets, &seen.list)
@@ -190,11 +191,6 @@ fn plan_store(desired: &Desired, seen: &StoreSeen, plan: &mut Plan) -> SecretLis
         Err(fault) => Err(lock::unmet(fault, &predicted, seen.lock)),
     });
     predicted
-}
-
-/// Whether it is only that nothing tells of a request whether it was added.
-pub fn is_unknown(fault: &Fault) -> bool {
-    fault.code == store::codes::OUTCOME_UNKNOWN
 }
 
 /// What is told of queues that are described in a file which is not there yet.

@@ -17,7 +17,7 @@ use pv_guest::uv::{Device, LockState, SecretList};
 pub type Answer = std::result::Result<Outcome<Report>, Failure<Report>>;
 
 /// Brings the guest to the wanted state. Where the plan shows that a step cannot succeed, nothing is written at all, but for what
-/// the guest runs at its next boot, if that boot is all that is missing, and for other requests than one of which nothing tells
+/// the guest runs at its next boot, if that boot is all that is missing, and for other requests than one of which nothing shows
 /// whether it was added. A step that fails unforeseen ends the run, and what was done before stays. In check mode the plan is
 /// told.
 ///
@@ -56,7 +56,7 @@ pub fn run(desired: Desired, check_mode: bool) -> Answer {
 fn attest_now(desired: &Desired, hands: &Hands, observed: &Observed<'_>, plan: &mut Plan) {
     let asked = desired.attest.as_ref().filter(|asked| asked.in_check_mode);
     if let (Some(asked), Some(Ok(seen)), Some(Ok(device))) = (asked, &observed.evidence, &hands.device) {
-        plan.attest = Some(evidence::answer(asked, seen, device, &hands.boot));
+        plan.attest = Some(evidence::answer(asked, seen, device, &hands.boot, true));
     }
 }
 
@@ -179,7 +179,7 @@ fn apply(desired: &Desired, hands: &Hands, observed: Observed<'_>, plan: Plan, r
     if let (false, Some(asked), Some(Ok(seen)), Some(device)) =
         (steps.is_over(), &desired.attest, &observed.evidence, device)
     {
-        report.attestation = steps.take(Step::Attest, evidence::answer(asked, seen, device, &hands.boot));
+        report.attestation = steps.take(Step::Attest, evidence::answer(asked, seen, device, &hands.boot, false));
     }
     steps
 }

@@ -102,10 +102,10 @@ impl Steps {
         self.fault.is_some()
     }
 
-    /// Whether all that fails is that nothing tells of a request whether it was added.
+    /// Whether all that fails is that nothing shows of a request whether it was added.
     pub fn lacks_only_an_outcome(&self) -> bool {
         let mut failed = self.reports.iter().filter(|told| told.state == State::Failed);
-        failed.all(|told| told.code.as_deref() == Some(store::codes::OUTCOME_UNKNOWN.name))
+        failed.all(|told| told.code.as_deref().is_some_and(store::is_unknown))
     }
 
     /// Takes up how a step went, and gives its report.

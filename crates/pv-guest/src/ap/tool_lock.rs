@@ -8,13 +8,17 @@ use std::fs::{self, File, FileType, Metadata};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::thread::sleep;
+use std::time::{Duration, Instant, SystemTime};
 
 /// Where pvapconfig of s390-tools keeps its process id.
 const PATH: &str = "/run/lock/pvapconfig.lock";
 
-/// The kernel tells times of files and of processes to some hundredths of a second.
+/// The kernel knows times of files and of processes to some hundredths of a second.
 const TOLERANCE: Duration = Duration::from_secs(1);
+
+/// For how long whoever made an empty lock file is given to write its process id into it.
+const PATIENCE: Duration = Duration::from_millis(200);
 
 /// Holds pvapconfig's lock file until dropped. Take it only under ours: that is what makes the recovery of a
 /// stale one safe against others of us.
@@ -54,7 +58,8 @@ impl ToolLock {
 impl Drop for ToolLock {
     fn drop(&mut self) {
         // If it cannot be removed, the next run finds our dead process's id in it and recovers.
-        let own = |path: &Path| holder(path).is_ok_and(|holder| holder.is_some_and(|holder| holder.pid == own_pid()));
+        let own =
+            |path: &Path| holder(path).is_ok_and(|holder| holder.is_some_and(|holder| holder.pid == Some(own_pid())));
         if let Some(path) = self.path.as_deref().filter(|path| own(path)) {
             let _ = fs::remove_file(path);
         }
@@ -99,7 +104,14 @@ fn own_pid() -> i32 {
 /// Removes a lock that a dead process left. It is moved aside first and looked at again, so that a lock which
 /// another process has taken in between is put back and not lost.
 fn remove_if_stale(path: &Path) -> Result<()> {
-    let Some(first) = dead_holder(path)? else { return Ok(()) };
+    match dead_holder(path, PATIENCE)? {
+        Some(first) => remove_stale(path, first),
+        None => Ok(()),
+    }
+}
+
+/// The same for a lock that was seen to be of this dead process.
+fn remove_stale(path: &Path, first: i32) -> Result<()> {
     let aside = path.with_extension("lock.stale");
     // What a killed run left there is dead, too; and others may put anything there.
     match fs::remove_file(&aside) {
@@ -109,7 +121,7 @@ fn remove_if_stale(path: &Path) -> Result<()> {
         _ => {}
     }
     fs::rename(path, &aside).map_err(|e| blocked(path, &format!("is stale and cannot be moved: {e}")))?;
-    if dead_holder(&aside)? == Some(first) {
+    if dead_holder(&aside, Duration::ZERO).is_ok_and(|now| now == Some(first)) {
         return fs::remove_file(&aside).map_err(|e| blocked(&aside, &format!("is stale and cannot be removed: {e}")));
     }
     // link(2) does not overwrite a lock that was made meanwhile.
@@ -118,16 +130,24 @@ fn remove_if_stale(path: &Path) -> Result<()> {
     Err(busy("its lock changed hands"))
 }
 
-/// Whose process id is in a lock file.
+/// Whose process id is in a lock file; `None` in an empty one.
 struct Holder {
-    pid: i32,
+    pid: Option<i32>,
     file: Metadata,
 }
 
-/// The dead holder's process id; `None` if the file is gone. A live holder, and a file that pvapconfig would not
-/// have made, are errors.
-fn dead_holder(path: &Path) -> Result<Option<i32>> {
-    let Some(Holder { pid, file }) = holder(path)? else { return Ok(None) };
+/// The dead holder's process id; `None` if the file is gone. A live holder, one that writes no id into its file within
+/// `patience`, and a file that pvapconfig would not have made, are errors.
+fn dead_holder(path: &Path, patience: Duration) -> Result<Option<i32>> {
+    let since = Instant::now();
+    let (pid, file) = loop {
+        match holder(path)? {
+            None => return Ok(None),
+            Some(Holder { pid: Some(pid), file }) => break (pid, file),
+            Some(_) if since.elapsed() < patience => sleep(Duration::from_millis(5)),
+            Some(Holder { pid: None, file }) => return Err(unfinished(path, &file)),
+        }
+    };
     // We have not taken it yet: who did is gone, and its id was given to us.
     if pid == own_pid() {
         return Ok(Some(pid));
@@ -168,9 +188,12 @@ fn holder(path: &Path) -> Result<Option<Holder>> {
     }
     let mut text = String::new();
     let read = lock.take(32).read_to_string(&mut text);
+    if matches!(read, Ok(0)) {
+        return Ok(Some(Holder { pid: None, file: found }));
+    }
     let pid = read.ok().and_then(|_| text.trim().parse::<i32>().ok()).filter(|pid| *pid > 0);
     let pid = pid.ok_or_else(|| blocked(path, "holds no process id"))?;
-    Ok(Some(Holder { pid, file: found }))
+    Ok(Some(Holder { pid: Some(pid), file: found }))
 }
 
 fn is_made_by_root(found: &Metadata) -> bool {
@@ -192,15 +215,35 @@ fn busy(why: &str) -> Fault {
     .hint("Wait until it has ended. If that process has nothing to do with the queues, remove the lock file.")
 }
 
+/// A lock file without a process id: pvapconfig makes the file before it writes the id.
+fn unfinished(path: &Path, found: &Metadata) -> Fault {
+    let age = found.modified().ok().and_then(|then| SystemTime::now().duration_since(then).ok()).unwrap_or_default();
+    let (number, unit) = match age.as_secs() {
+        seconds @ 0..120 => (seconds, "seconds"),
+        seconds @ 120..7200 => (seconds / 60, "minutes"),
+        seconds => (seconds / 3600, "hours"),
+    };
+    let name = path.display();
+    let mut fault = busy(&format!("its lock file {name} is empty, and has been for {number} {unit}"));
+    fault.hint =
+        format!("Run the task again. If pvapconfig is not at work, its run was cut off; then, as root: rm {name}");
+    fault
+}
+
 /// Something is in the way of the lock, at a path where any user may be able to put it.
 fn blocked(path: &Path, what: &str) -> Fault {
     let name = path.display();
-    let owner = fs::symlink_metadata(path).map(|found| format!(" ({})", described(&found))).unwrap_or_default();
+    let found = fs::symlink_metadata(path).ok();
+    let owner = found.as_ref().map(|found| format!(" ({})", described(found))).unwrap_or_default();
+    let hint = match &found {
+        Some(found) => format!("Make sure that pvapconfig is not at work; then, as root: {}", removal(path, found)),
+        None => format!("Make sure that root can make files beside {name}, and that the file system is not full."),
+    };
     Fault::new(
         codes::LOCK_BLOCKED,
         format!("The queues are left alone because pvapconfig's lock cannot be taken: {name}{owner} {what}."),
     )
-    .hint(format!("Make sure that pvapconfig is not at work; then, as root: rm -r {name}"))
+    .hint(hint)
 }
 
 fn not_a_lock(path: &Path, found: &Metadata) -> Fault {
@@ -209,7 +252,12 @@ fn not_a_lock(path: &Path, found: &Metadata) -> Fault {
         codes::LOCK_BLOCKED,
         format!("The queues are left alone because {name} is {what}, and not a regular file of root's: pvapconfig did not make it, and cannot run as long as it is there."),
     )
-    .hint(format!("Find out why user {} put it there; then, as root: rm -r {name}", found.uid()))
+    .hint(format!("Find out why user {} put it there; then, as root: {}", found.uid(), removal(path, found)))
+}
+
+/// The command that removes what is there.
+fn removal(path: &Path, found: &Metadata) -> String {
+    format!("{} {}", if found.is_dir() { "rm -r" } else { "rm" }, path.display())
 }
 
 fn described(found: &Metadata) -> String {
@@ -229,7 +277,7 @@ mod tests {
     use super::*;
     use std::process::{Child, Command};
 
-    /// A process of pvapconfig's name, as far as the kernel tells, that lives until it is killed.
+    /// A process of pvapconfig's name, as far as the kernel shows, that lives until it is killed.
     fn pvapconfig(folder: &Path) -> Child {
         let program = folder.join("pvapconfig");
         // A copy could not be run as long as a process that another test starts has it open for writing.
@@ -302,22 +350,58 @@ mod tests {
             assert!(path.symlink_metadata().is_ok());
         };
         fs::write(&path, "s3cret").unwrap();
-        named(&format!("(a file of user {me}) holds no process id"), "rm -r ");
+        named(&format!("(a file of user {me}) holds no process id"), "root: rm /");
         fs::remove_file(&path).unwrap();
         std::os::unix::fs::symlink(dir.path().join("s3cret"), &path).unwrap();
-        named(&format!("a symbolic link of user {me}"), "rm -r ");
+        named(&format!("a symbolic link of user {me}"), "root: rm /");
         fs::remove_file(&path).unwrap();
         fs::create_dir(&path).unwrap();
-        named(&format!("a folder of user {me}"), "rm -r ");
+        named(&format!("a folder of user {me}"), "root: rm -r /");
         fs::remove_dir(&path).unwrap();
         nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRUSR).unwrap();
-        named(&format!("a named pipe of user {me}"), "rm -r ");
+        named(&format!("a named pipe of user {me}"), "root: rm /");
         fs::remove_file(&path).unwrap();
         if geteuid().is_root() {
             fs::write(&path, "1").unwrap();
             std::os::unix::fs::chown(&path, Some(1234), None).unwrap();
             named("a file of user 1234", "why user 1234 put it there");
         }
+    }
+
+    #[test]
+    fn an_empty_lock_file_is_looked_at_again_and_then_in_use_by_another() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("pvapconfig.lock");
+        let empty = fs::File::create(&path).unwrap();
+        empty.set_modified(std::time::SystemTime::now() - Duration::from_secs(7300)).unwrap();
+        let fault = ToolLock::take_at(&path).map(|_| ()).unwrap_err();
+        assert_eq!(fault.code, codes::BUSY_ELSEWHERE);
+        assert!(fault.detail.contains(&format!("{} is empty", path.display())), "{fault}");
+        assert!(fault.detail.contains("for 2 hours") && fault.hint.ends_with(&format!("rm {}", path.display())));
+        assert!(path.exists());
+        // Whoever made it has ended by the time it has written its id.
+        let taken = std::thread::scope(|scope| {
+            let taken = scope.spawn(|| ToolLock::take_at(&path).map(drop));
+            std::thread::sleep(PATIENCE / 5);
+            fs::write(&path, i32::MAX.to_string()).unwrap();
+            taken.join().unwrap()
+        });
+        taken.unwrap();
+    }
+
+    #[test]
+    fn a_lock_that_changed_hands_while_it_was_moved_aside_is_put_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("pvapconfig.lock");
+        let mut other = Command::new("sleep").arg("60").spawn().unwrap();
+        for (now, code) in [(other.id().to_string(), codes::BUSY_ELSEWHERE), (String::new(), codes::BUSY_ELSEWHERE)] {
+            fs::write(&path, &now).unwrap();
+            assert_eq!(remove_stale(&path, i32::MAX).unwrap_err().code, code);
+            assert_eq!(fs::read_to_string(&path).unwrap(), now);
+            assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+        }
+        other.kill().unwrap();
+        other.wait().unwrap();
     }
 
     #[test]
