@@ -141,7 +141,7 @@ pub(super) fn check(service: &FirmwareService, known: Known<'_>) -> Check {
         return Check::failed(NAME, not_asked(Item::FirmwareState.option()));
     }
     let Some(state) = known.state else {
-        return Check::skipped(NAME, "The firmware's service is not asked about a guest that is not affirmed anyway.");
+        return Check::skipped(NAME, "The firmware's service is asked only about guests that pass all other checks.");
     };
     let answer = known.answer.filter(|answer| answer.service == *service && answer.state == state);
     let opinion = match answer.map(|answer| &answer.said) {
@@ -157,7 +157,11 @@ pub(super) fn check(service: &FirmwareService, known: Known<'_>) -> Check {
     }
     let reason = more("Its reason", &opinion.reason);
     let detail = format!("The service says that the firmware of the guest's machine is not valid.{reason}{reference}");
-    let hint = "Look on which machine the guest runs, and update its firmware; ask IBM about the reference.";
+    let hint = if opinion.reference.is_some() {
+        "Look on which machine the guest runs, and update its firmware; ask IBM about the reference."
+    } else {
+        "Look on which machine the guest runs, and update its firmware."
+    };
     Check::failed(NAME, Fault::new(codes::FIRMWARE_INVALID, detail).hint(hint))
 }
 
