@@ -7,6 +7,7 @@ mod judged;
 mod known_by;
 mod material;
 pub mod options;
+mod other_pins;
 mod pin;
 mod published;
 mod report;
