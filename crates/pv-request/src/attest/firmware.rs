@@ -178,6 +178,18 @@ mod tests {
     }
 
     #[test]
+    fn who_looks_after_invalid_firmware_is_sent_to_ibm_only_with_a_reference() {
+        let service = FirmwareService::new(FirmwareService::IBM, FirmwareInterface::V2).unwrap();
+        let state = [0x5a; 320];
+        for reference in [None, Some("r-1".to_owned())] {
+            let said = Ok(FirmwareOpinion { valid: false, reason: None, reference: reference.clone() });
+            let answer = FirmwareAnswer { service: service.clone(), state, said };
+            let known = Known { is_asked_for: true, state: Some(state), answer: Some(&answer) };
+            assert_eq!(check(&service, known).hint.contains("reference"), reference.is_some());
+        }
+    }
+
+    #[test]
     fn only_plain_addresses_of_https_are_taken() {
         let address = |base: &str, interface| FirmwareService::new(base, interface).map(|service| service.address);
         assert_eq!(
