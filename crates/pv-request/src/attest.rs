@@ -31,7 +31,7 @@ pub use expected::{Evidence, Expected, ExpectedClaims, ExpectedRequest, Expected
 pub use explain::{Difference, Explanation, explain};
 pub(crate) use firmware::unreachable as firmware_unreachable;
 pub use firmware::{FirmwareAnswer, FirmwareInterface, FirmwareOpinion, FirmwareService, FirmwareState};
-pub use known_hosts::{KnownAs, SshKnownHosts};
+pub use known_hosts::{KnownAs, SshKnownHosts, ssh_host_key};
 pub use measurement::Measured;
 pub use opened::{Opened, ProtectionKey};
 pub use store::store_hash;

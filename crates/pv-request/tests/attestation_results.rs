@@ -174,7 +174,12 @@ fn the_vectors_worst_entry_has_the_statuss_tier() {
 fn a_check_from_elsewhere_counts_in_the_vector_too() {
     let guest = Guest::asked();
     let expected = guest.expected();
-    for (name, entry) in [("firmware", "hardware"), ("cuid_shared", "instance-identity"), ("other", "configuration")] {
+    for (name, entry) in [
+        ("firmware", "hardware"),
+        ("cuid_shared", "instance-identity"),
+        ("cuid_pinned", "instance-identity"),
+        ("other", "configuration"),
+    ] {
         let mut verdict = guest.verdict(&guest.answer(), &expected);
         verdict.add(Check::failed(name, fault::Fault::new(codes::RESULT, "Not so.")));
         let claims = ear(&guest, &verdict, &expected).claims();

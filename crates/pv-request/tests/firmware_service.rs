@@ -146,6 +146,23 @@ fn a_service_that_is_silent_is_not_waited_for_twice() {
     assert!(service.server.asked().len() <= 1);
 }
 
+#[test]
+fn a_service_that_gives_no_answer_that_can_be_read_is_not_waited_for_without_end() {
+    let service = Service::start();
+    service.says(V1, "<html>later</html>");
+    let limits = Limits { all: Duration::from_secs(1), ..LIMITS };
+    let client = FirmwareClient::new(Some(&service.roots), limits).unwrap();
+    let since = std::time::Instant::now();
+    let states = (0_u8..=255).flat_map(|one| [0_u8, 1, 2, 3].map(|other| [[one; 160], [other; 160]].concat()));
+    // Each takes some milliseconds: a second is full long before ten are over.
+    let mut states = states.take_while(|_| since.elapsed() < Duration::from_secs(10));
+    let gave_up = states.any(|state| {
+        let answer = client.ask(&service.named(FirmwareInterface::V1), &state.try_into().unwrap());
+        answer.said.as_ref().is_err_and(|fault| fault.detail.contains("was not asked"))
+    });
+    assert!(gave_up, "{} questions", service.server.asked().len());
+}
+
 /// The service of an answer that nobody has fetched.
 fn named(base: &str) -> FirmwareService {
     FirmwareService::new(base, FirmwareInterface::V1).unwrap()

@@ -97,16 +97,16 @@ impl Hosts {
     }
 }
 
-/// All host keys and chains of a task.
+/// All host key documents and chains that were read in a task. They are of machines; the keys of SSH hosts are elsewhere.
 #[derive(Debug, Default)]
-pub struct KnownHosts {
+pub struct ReadHosts {
     chains: HashMap<TrustFiles, Cached<Checked>>,
     hosts: HashMap<(PathBuf, Option<TrustFiles>), Cached<Host>>,
     /// What was fetched, once anything may be.
     downloads: Option<Arc<Downloads>>,
 }
 
-impl KnownHosts {
+impl ReadHosts {
     /// The host keys in the documents, verified if that is asked for, and all among those accepted if they are given.
     ///
     /// # Errors

@@ -18,7 +18,7 @@ mod workers;
 pub use entries::{Entries, Layered};
 pub use firmware::Firmware;
 pub use host_key_options::{AskedHostKeys, HostKeyOptions};
-pub use hosts::{Host, HostKeyInfo, Hosts, KnownHosts, TrustFiles};
+pub use hosts::{Host, HostKeyInfo, Hosts, ReadHosts, TrustFiles};
 pub use images::KnownImages;
 pub use options::{missing, paths, required};
 pub use private_file::Private;

@@ -13,7 +13,7 @@ use sha2::{Digest as _, Sha256};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
-use trusted::{Entries, Hosts, KnownHosts, Layered, Told, private_file, refuse_same_files};
+use trusted::{Entries, Hosts, Layered, ReadHosts, Told, private_file, refuse_same_files};
 
 /// In check mode an earlier task may still make what is missing.
 const MADE_BY_AN_EARLIER_TASK: &str = fault::file::MISSING.name;
@@ -27,7 +27,7 @@ pub fn run(options: Options, context: &Context) -> std::result::Result<Outcome<R
     let entries = Entries::new(options)?;
     let files = entries.read().flat_map(|(at, own)| written(own, &entries.shared).map(move |path| (at, path)));
     refuse_same_files(files, Options::LIST)?;
-    let (mut known, mut leavings) = (KnownHosts::default(), Leavings::default());
+    let (mut known, mut leavings) = (ReadHosts::default(), Leavings::default());
     let mut task = Task::new(context, keep_going);
     trusted::in_order(
         entries.each(Options::laid_over),
@@ -73,7 +73,7 @@ struct Built {
 
 impl Prepared {
     /// `leavings` of killed runs are cleared away unless in check mode.
-    fn new(options: Asked, known: &mut KnownHosts, leavings: Option<&mut Leavings>) -> Self {
+    fn new(options: Asked, known: &mut ReadHosts, leavings: Option<&mut Leavings>) -> Self {
         let mut entry = Entry::default();
         let mut warnings = Vec::new();
         let ready = match options {
@@ -98,7 +98,7 @@ impl Prepared {
 /// Reads all that the request depends on.
 fn look(
     wanted: Wanted,
-    known: &mut KnownHosts,
+    known: &mut ReadHosts,
     leavings: Option<&mut Leavings>,
     entry: &mut Entry,
     warnings: &mut Vec<Fault>,

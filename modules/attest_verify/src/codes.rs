@@ -3,5 +3,5 @@
 fault::codes! {
     OF_THE_TASK = "args.of_the_task", "An option that counts for the whole task is given for one of its entries.";
     PIN_NOT_OURS = "attest.pin_not_ours", "The file in the place of a pinned configuration unique id holds none; it is not overwritten.";
-    NEW_START = "attest.new_start", "A guest was started again since its configuration unique id was pinned, and the new one is pinned: the guest has the SSH host keys by which it is known, or is believed that it was rebooted.";
+    NEW_START = "attest.new_start", "A guest was started again since its configuration unique id was pinned, and the new one is pinned: the guest has the SSH host keys by which it is known, or its word that it was rebooted is accepted.";
 }

@@ -2,6 +2,7 @@
 
 use crate::material::{Known, Material};
 use crate::options::Options;
+use crate::other_pins::OtherPins;
 use crate::pin::Pin;
 use crate::wanted::{CuidSource, Wanted, label};
 use ansible_contract::PathText;
@@ -143,6 +144,18 @@ impl Judged {
         let advice = pin.advice(path, verdict.proved.as_ref().and_then(|proved| proved.claims.as_ref()));
         let changed = verdict.checks.iter_mut().find(|check| check.code == Some(CUID_CHANGED));
         changed.into_iter().for_each(|check| check.hint = advice.clone().into());
+    }
+
+    /// Objects to a configuration unique id that is about to be pinned, but is pinned for another guest already.
+    pub fn compare_pins(&mut self, pins: &mut OtherPins) {
+        let proved = self.affirming().and_then(|verdict| verdict.proved.as_ref());
+        let (Some(cuid), Some(path)) = (proved.map(|proved| proved.cuid), &self.files.pin) else { return };
+        if self.pinned.as_ref().is_some_and(|pin| pin.cuid == cuid) {
+            return;
+        }
+        if let (Some(objection), Ok(verdict)) = (pins.objection(path, &cuid), &mut self.verdict) {
+            verdict.add(objection);
+        }
     }
 
     /// Whether its guest was started again since something was pinned, and has another configuration unique id now.

@@ -1,13 +1,17 @@
 //! `attest_verify`: judges what guests answered to attestation requests, on the trusted machine.
 
+mod bytes;
 pub mod codes;
 mod firmware;
 mod judged;
+mod known_by;
 mod material;
 pub mod options;
+mod other_pins;
 mod pin;
 mod published;
 mod report;
+mod secrets;
 mod task;
 mod user_data;
 mod wanted;

@@ -1,9 +1,12 @@
 //! What an answer is judged by: the content of all files that the options name.
 
+use crate::bytes::Bytes;
 use crate::firmware::Clients;
+use crate::known_by::SshHost;
 use crate::pin::Pin;
+use crate::secrets::Added;
 use crate::user_data;
-use crate::wanted::{Added, Bytes, CuidSource, SshHost, Wanted};
+use crate::wanted::{CuidSource, Wanted};
 use fault::{Fault, Result};
 use pv_request::attest::{
     self, EarKey, Evidence, Expected, ExpectedClaims, ExpectedRequest, ExpectedStore, ProtectionKey, Sent,
@@ -16,7 +19,7 @@ use sha2::{Digest as _, Sha256};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use trusted::{AskedHostKeys, KnownHosts, KnownImages, private_file};
+use trusted::{AskedHostKeys, KnownImages, ReadHosts, private_file};
 
 /// Tag and SHA-256 of an add-secret request.
 type Sums = ([u8; 16], [u8; 32]);
@@ -24,7 +27,7 @@ type Sums = ([u8; 16], [u8; 32]);
 /// The files of a task that many answers are compared with, each read once.
 #[derive(Debug, Default)]
 pub struct Known {
-    hosts: KnownHosts,
+    hosts: ReadHosts,
     images: KnownImages,
     requests: HashMap<PathBuf, Result<Sums>>,
     signing_keys: HashMap<PathBuf, Result<Arc<EarKey>>>,

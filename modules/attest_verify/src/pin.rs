@@ -49,7 +49,7 @@ impl Pin {
         Self { cuid: proved.cuid, boot_id }
     }
 
-    /// Whether the guest claims another boot than that of the pin, and is known by its SSH host keys, or is believed where none is
+    /// Whether the guest claims another boot than that of the pin, and is known by its SSH host keys, or its word is accepted where none is
     /// known: then it was started again, and has another id. The claims count only once they are found bound to the answer, as is
     /// what they are compared with.
     pub fn is_of_an_earlier_start(&self, claims: Option<&str>, expected: &Expected, trust_boot_id: bool) -> bool {
@@ -67,7 +67,7 @@ impl Pin {
         let said = claims.and_then(Claims::boot_id);
         let why = match (self.boot_id.as_deref(), said) {
             (Some(pinned), Some(said)) if pinned == said => {
-                "It claims the boot in which the other id was pinned, and no boot has two: look which guest answers at its address."
+                "It claims the boot in which the other id was pinned, and one boot has only one id: check which guest answers at its address."
             }
             (Some(_), Some(_)) => {
                 "It claims another boot, but is known by no SSH host key: look whether it was rebooted, or another guest answers."

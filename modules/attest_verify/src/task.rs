@@ -5,6 +5,7 @@ use crate::codes;
 use crate::judged::{Judged, Prepared};
 use crate::material::Known;
 use crate::options::Options;
+use crate::other_pins::OtherPins;
 use crate::pin::{self, Pin};
 use crate::published;
 use crate::report::{Entry, Report};
@@ -49,6 +50,8 @@ pub fn run(options: Options, context: &Context) -> std::result::Result<Outcome<R
     if all.len() > 1 {
         demand_distinct_cuids(&mut all);
     }
+    let mut pins = OtherPins::default();
+    judged.iter_mut().for_each(|one| one.compare_pins(&mut pins));
     let mut task = Task {
         check_mode: context.check_mode,
         fail,

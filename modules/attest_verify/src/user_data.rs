@@ -1,7 +1,7 @@
 //! User data that a guest is to have bound, as its operator gave them to it, instead of claims.
 
+use crate::bytes::{Bytes, bytes_of};
 use crate::options::Options;
-use crate::wanted::{Bytes, bytes_of};
 use ansible_contract::codes as args;
 use fault::{Fault, Result};
 use pv_request::Source;

@@ -1,45 +1,19 @@
 //! What the options of one answer ask for, checked as far as that goes without reading any file.
 
+use crate::bytes::{Bytes, HANDED_OVER, bytes_of};
 use crate::firmware::{self, AskedService};
-use crate::options::{Options, Secret};
+use crate::known_by::{self, SshHost};
+use crate::options::Options;
+use crate::secrets::Added;
 use crate::user_data;
-use ansible_contract::{HexText, PathText, codes as args, from_base64};
+use ansible_contract::{PathText, codes as args};
 use fault::{Fault, Result};
 use pv_request::attest::Expected;
 use pv_wire::attestation::SshHostKey;
-use pv_wire::decode_hex;
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use trusted::cuid::{self, Cuid};
 use trusted::{AskedHostKeys, HostKeyOptions, TrustFiles, missing, paths};
-
-/// Bytes from an option or from a file.
-#[derive(Debug)]
-pub enum Bytes {
-    /// From the option itself.
-    Given(Vec<u8>),
-    /// From a file.
-    File(PathBuf),
-}
-
-impl Bytes {
-    /// The file that they are from.
-    pub fn file(&self) -> Option<&Path> {
-        match self {
-            Self::Given(_) => None,
-            Self::File(path) => Some(path),
-        }
-    }
-}
-
-/// An add-secret request that the store is to have taken.
-#[derive(Debug)]
-pub enum Added {
-    /// Its file, and what messages call it.
-    File(String, PathBuf),
-    /// What messages call it, its tag, and its SHA-256 if that is known.
-    Known(String, [u8; 16], Option<[u8; 32]>),
-}
 
 /// From where the configuration unique id comes that is expected.
 #[derive(Debug)]
@@ -52,22 +26,9 @@ pub enum CuidSource {
     Pinned {
         /// The file.
         path: PathBuf,
-        /// Whether a guest that is known by no SSH host key is believed that it was booted again.
+        /// Whether the word of a guest that is known by no SSH host key is enough that it was rebooted.
         trust_boot_id: bool,
     },
-}
-
-/// Where what an SSH client knows of a guest is looked up.
-#[derive(Debug)]
-pub struct SshHost {
-    /// How the client reaches it.
-    pub name: String,
-    /// Its port.
-    pub port: u16,
-    /// The files.
-    pub files: Vec<PathBuf>,
-    /// What comes before them.
-    pub content: String,
 }
 
 /// An answer that is to be judged.
@@ -131,7 +92,7 @@ impl Wanted {
     /// Checks the options of one answer.
     ///
     /// # Errors
-    /// `args.missing`, `args.conflict`, `args.invalid`, `args.nothing_expected`, `attest.claims`.
+    /// `args.missing`, `args.conflict`, `args.invalid`, `args.nothing_expected`.
     pub fn from_options(options: &Options) -> Result<Self> {
         let trust = || host_keys(options).trust();
         let conflict =
@@ -158,7 +119,7 @@ impl Wanted {
             key_file: key_file(options)
                 .ok_or_else(|| missing("key_file", "with request_content nothing says where the key is"))?,
             image: options.image.as_ref().map(|path| path.as_path().to_owned()),
-            secrets: options.secrets.as_deref().map(|all| all.iter().map(added).collect()).transpose()?,
+            secrets: options.secrets.as_deref().map(|all| all.iter().map(Added::from_option).collect()).transpose()?,
             locked: options.locked(),
             ordered: options.ordered(),
             image_host_keys: allowed("image_host_keys", options.image_host_keys.as_deref(), trust)?,
@@ -168,8 +129,8 @@ impl Wanted {
                 .require_added_requests
                 .unwrap_or(options.claims.is_some() && options.secrets.is_some()),
             user_data: user_data::asked(options)?,
-            ssh_host_keys: options.ssh_host_keys.as_deref().map(known_hosts).transpose()?,
-            ssh_host: ssh_host(options)?,
+            ssh_host_keys: options.ssh_host_keys.as_deref().map(known_by::keys).transpose()?,
+            ssh_host: known_by::ssh_host(options)?,
             boot_id: options.boot_id.clone(),
             cuid: match (&options.cuid, &options.cuid_file) {
                 (Some(text), _) => CuidSource::Given(cuid::from_option(text)?),
@@ -236,94 +197,12 @@ fn allowed(
     Ok(Some(AskedHostKeys { documents, accepted: None, trust: trust()? }))
 }
 
-/// Where base64 of answers and requests comes from.
-const HANDED_OVER: &str = "Hand over what attest or attest_request returned as content.";
-
-/// The bytes that one of two options gives, a file or base64. `hint` says where the base64 comes from.
-///
-/// # Errors
-/// `args.conflict`, `args.invalid`, `args.missing`.
-pub fn bytes_of(
-    (file, path): (&str, Option<&PathText>),
-    (text, content): (&str, Option<&str>),
-    hint: &str,
-) -> Result<Bytes> {
-    match (path, content) {
-        (Some(_), Some(_)) => {
-            Err(Fault::new(args::CONFLICT, format!("The options {file} and {text} cannot be given together."))
-                .hint("Leave one of them out: it would be ignored."))
-        }
-        (Some(path), None) => Ok(Bytes::File(path.as_path().to_owned())),
-        (None, Some(content)) => from_base64(content)
-            .map(|bytes| Bytes::Given(bytes.to_vec()))
-            .ok_or_else(|| Fault::new(args::INVALID, format!("The option {text} is not base64.")).hint(hint)),
-        (None, None) => Err(missing(file, &format!("it, or {text}"))),
-    }
-}
-
-fn added(secret: &Secret) -> Result<Added> {
-    let known = match secret {
-        Secret::Path(path) => return Ok(Added::File(path.to_string(), path.as_path().to_owned())),
-        Secret::Known(known) => known,
-    };
-    let wrong = |what: &str| {
-        Fault::new(args::INVALID, format!("An entry of secrets {what}."))
-            .hint("Give the path of the request; or its tag and sha256, as secret_request returns them.")
-    };
-    match (&known.path, &known.tag, &known.sha256) {
-        (Some(path), None, None) => {
-            Ok(Added::File(known.label.clone().unwrap_or_else(|| path.to_string()), path.as_path().to_owned()))
-        }
-        (None, Some(tag), sha256) => {
-            let label = known.label.clone().unwrap_or_else(|| tag.0.clone());
-            let tag = fixed(tag).ok_or_else(|| wrong("has a tag that is not 32 hex digits"))?;
-            let sha256 =
-                sha256.as_ref().map(|hash| fixed(hash).ok_or_else(|| wrong("has a sha256 that is not 64 hex digits")));
-            Ok(Added::Known(label, tag, sha256.transpose()?))
-        }
-        (Some(_), ..) => Err(wrong("has path, and beside it tag or sha256")),
-        (None, None, _) => Err(wrong("has neither path nor tag")),
-    }
-}
-
-fn fixed<const A: usize, const N: usize>(text: &HexText<A, A>) -> Option<[u8; N]> {
-    decode_hex(&text.0)?.try_into().ok()
-}
-
 /// Ansible makes a dictionary of what looks like one; its keys come sorted, so this is the canonical form again.
 fn document(claims: &serde_json::Value) -> String {
     match claims {
         serde_json::Value::String(text) => text.trim().to_owned(),
         other => other.to_string(),
     }
-}
-
-fn ssh_host(options: &Options) -> Result<Option<SshHost>> {
-    let Some(name) = &options.ssh_host else { return Ok(None) };
-    if options.known_hosts.is_none() && options.known_hosts_content.is_none() {
-        return Err(missing("known_hosts", "ssh_host is looked up there"));
-    }
-    let files = paths(options.known_hosts.as_deref()).unwrap_or_default();
-    let content = options.known_hosts_content.clone().unwrap_or_default();
-    Ok(Some(SshHost { name: name.clone(), port: options.ssh_port(), files, content }))
-}
-
-/// Keys in lines of `known_hosts`, or without the names before them.
-fn known_hosts(lines: &[String]) -> Result<Vec<SshHostKey>> {
-    let lines = lines.iter().flat_map(|text| text.lines()).map(str::trim);
-    let keys = lines.filter(|line| !line.is_empty() && !line.starts_with('#')).map(|line| {
-        // What comes before the type is names or a marker such as @cert-authority, which is not a key of the guest's own.
-        let key = match line.split_once(char::is_whitespace) {
-            Some((first, rest)) if !is_key_type(first) => rest.trim_start(),
-            _ => line,
-        };
-        key.parse()
-    });
-    keys.collect()
-}
-
-fn is_key_type(word: &str) -> bool {
-    ["ssh-", "ecdsa-sha2-", "sk-"].iter().any(|begin| word.starts_with(begin))
 }
 
 /// Whether any of the files that an answer writes or removes is another's, too.
@@ -353,8 +232,6 @@ mod tests {
     use fault::Code;
     use pv_request::attest::codes::NOTHING_EXPECTED;
 
-    const KEY: &str = "AAAAC3NzaC1lZDI1NTE5AAAAIEJr";
-
     fn wanted(more: &str) -> Result<Wanted> {
         let options = format!(r#"{{"path": "/r/guest1.answer", "request": "/r/guest1"{more}}}"#);
         Wanted::from_options(&serde_json::from_str(&options).unwrap())
@@ -379,33 +256,9 @@ mod tests {
     }
 
     #[test]
-    fn ssh_host_keys_are_read_from_lines_of_known_hosts() {
-        let line = format!("# Host g1 found: line 3\\ng1,192.0.2.1 ssh-ed25519 {KEY}\\n\\n");
-        let both =
-            wanted(&format!(r#", "image": "/i", "ssh_host_keys": ["{line}", "ssh-ed25519 {KEY} root@g1"]"#)).unwrap();
-        let keys = both.ssh_host_keys.unwrap();
-        assert_eq!(keys.iter().map(SshHostKey::as_str).collect::<Vec<_>>(), vec![format!("ssh-ed25519 {KEY}"); 2]);
-        assert!(wanted(r#", "image": "/i", "ssh_host_keys": ["@revoked g1"]"#).is_err());
-    }
-
-    #[test]
     fn claims_may_be_a_dictionary_or_its_text() {
         let of = |claims: &str| wanted(&format!(r#", "image": "/i", "claims": {claims}"#)).unwrap().claims;
         assert_eq!(of(r#"{"version": 1, "boot_id": "x"}"#).unwrap(), r#"{"boot_id":"x","version":1}"#);
         assert_eq!(of(r#"" {\"boot_id\":\"x\",\"version\":1}\n""#), of(r#"{"version": 1, "boot_id": "x"}"#));
-    }
-
-    #[test]
-    fn a_secret_is_a_path_or_a_tag() {
-        let of = |secret: &str| {
-            wanted(&format!(r#", "secrets": [{secret}]"#)).map(|wanted| wanted.secrets.unwrap().remove(0))
-        };
-        assert!(matches!(of(r#""/r/a""#), Ok(Added::File(label, _)) if label == "/r/a"));
-        assert!(matches!(of(r#"{"path": "/r/a", "label": "a"}"#), Ok(Added::File(label, _)) if label == "a"));
-        let tag = "01".repeat(16);
-        assert!(matches!(of(&format!(r#"{{"tag": "{tag}"}}"#)), Ok(Added::Known(_, [1, ..], None))));
-        for wrong in ["{}".into(), format!(r#"{{"tag": "{tag}", "path": "/r/a"}}"#), r#"{"tag": "01"}"#.into()] {
-            assert_eq!(of(&wrong).unwrap_err().code, args::INVALID, "{wrong}");
-        }
     }
 }

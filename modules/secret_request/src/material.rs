@@ -11,7 +11,7 @@ use pv_request::codes::{SECRET_KEY, SECRET_SIZE};
 use pv_request::{AddSecret, Extension, HINT_RAW_FILE, ImageTags, RequestKeys, Secret, SecretClass, Source, UserData};
 use pv_wire::{SecretId, SecretType, encode_hex};
 use std::path::Path;
-use trusted::{Hosts, KnownHosts, KnownImages, Private, StateKey, cuid, private_file};
+use trusted::{Hosts, KnownImages, Private, ReadHosts, StateKey, cuid, private_file};
 
 /// The secret, as far as it is there.
 pub enum SecretState {
@@ -45,7 +45,7 @@ impl Material {
     ///
     /// # Errors
     /// The `file.*`, `image.*` and `hkd.*` codes, `request.secret_missing`, and those about single inputs.
-    pub fn gather(wanted: &Present, known: &mut KnownHosts, images: &mut KnownImages) -> Result<Self> {
+    pub fn gather(wanted: &Present, known: &mut ReadHosts, images: &mut KnownImages) -> Result<Self> {
         let hosts = known.get(&wanted.host_keys)?;
         let mut warnings = hosts.repeated();
         let secret = secret(wanted, &mut warnings)?;

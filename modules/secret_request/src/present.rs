@@ -18,7 +18,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use trusted::{KnownHosts, KnownImages, Private, StateKey, private_file};
+use trusted::{KnownImages, Private, ReadHosts, StateKey, private_file};
 use zeroize::Zeroizing;
 
 /// Mode of a request unless another is wanted.
@@ -32,7 +32,7 @@ pub struct Shared {
     /// Nothing may be written.
     pub check_mode: bool,
     /// The host keys that were read so far.
-    pub known: KnownHosts,
+    pub known: ReadHosts,
     /// Secrets that existed before this task.
     pub history: History,
     /// Secrets that this task made, by the identity of their files.

@@ -15,7 +15,7 @@ use fault::{Fault, Result};
 use std::collections::{HashMap, VecDeque};
 use std::sync::mpsc::Receiver;
 use std::thread;
-use trusted::{KnownHosts, KnownImages, StateKey, Warnings, Worked, Workers, private_file};
+use trusted::{KnownImages, ReadHosts, StateKey, Warnings, Worked, Workers, private_file};
 
 /// What comes of building a request: its bytes, if it was to be built.
 type Built = Result<Option<Vec<u8>>>;
@@ -68,7 +68,7 @@ impl Task {
         Ok(Self {
             shared: Shared {
                 check_mode: context.check_mode,
-                known: KnownHosts::default(),
+                known: ReadHosts::default(),
                 history,
                 created: HashMap::new(),
                 images: KnownImages::default(),

@@ -20,7 +20,7 @@ fault::codes! {
     SSH_HOST_KEYS = "attest.ssh_host_keys", "The SSH host key that the guest is known by is none of those that the attested guest has: another guest may have answered in its place.";
     BOOT_ID = "attest.boot_id", "The attested guest has another boot id than expected: it was rebooted, or another guest has answered.";
     CUID_CHANGED = "attest.cuid_changed", "The attested guest has another configuration unique id than the pinned one: it was started again, or another guest has answered.";
-    CUID_SHARED = "attest.cuid_shared", "Several responses of one batch have the same configuration unique id, so one guest has answered for several.";
+    CUID_SHARED = "attest.cuid_shared", "Several responses of one batch, or a response and the pin of another guest, have the same configuration unique id: one guest has answered for several, or the pin is left over from a guest that is gone.";
     FIRMWARE_INVALID = "attest.firmware_invalid", "The firmware's service says that the firmware of the guest's machine is not valid.";
     FIRMWARE_UNREACHABLE = "attest.firmware_unreachable", "The firmware's service could not be asked, or what it answered cannot be read: nothing is known of the machine's firmware.";
     SIGNING_KEY = "attest.signing_key", "The key that is to sign an attestation result cannot be read, or is not on the curve P-256 or P-384.";

@@ -175,7 +175,9 @@ fn vector(verdict: &Verdict) -> Map<String, Value> {
     ]);
     let claim = |name: &str| match name {
         "image_host_key" | "attestation_host_key" | "firmware" => ("hardware", value::UNRECOGNIZED),
-        "ssh_host_keys" | "boot_id" | "cuid" | "cuid_shared" => ("instance-identity", value::UNRECOGNIZED),
+        "ssh_host_keys" | "boot_id" | "cuid" | "cuid_shared" | "cuid_pinned" => {
+            ("instance-identity", value::UNRECOGNIZED)
+        }
         "added_requests" | "user_data" | "claims" => ("sourced-data", value::CONTRAINDICATED),
         _ => ("configuration", value::CONTRAINDICATED),
     };

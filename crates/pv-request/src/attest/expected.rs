@@ -59,9 +59,12 @@ impl ExpectedClaims {
         match &mut self.ssh_host_keys {
             Some(known) => known.extend(keys),
             None if keys.is_empty() => {
-                let why =
-                    if otherwise { "only by a wildcard, by an authority or without its port" } else { "by no key" };
-                self.not_known = Some(format!("known_hosts knows {name} {why}, so no SSH host key is compared."));
+                let why = if otherwise {
+                    format!("known_hosts knows {name} only by a wildcard, by an authority or without its port")
+                } else {
+                    format!("known_hosts has no key for {name}")
+                };
+                self.not_known = Some(format!("{why}, so no SSH host key is compared."));
             }
             known => *known = Some(keys),
         }

@@ -141,7 +141,7 @@ pub(super) fn check(service: &FirmwareService, known: Known<'_>) -> Check {
         return Check::failed(NAME, not_asked(Item::FirmwareState.option()));
     }
     let Some(state) = known.state else {
-        return Check::skipped(NAME, "The firmware's service is not asked about a guest that is not affirmed anyway.");
+        return Check::skipped(NAME, "The firmware's service is asked only about guests that pass all other checks.");
     };
     let answer = known.answer.filter(|answer| answer.service == *service && answer.state == state);
     let opinion = match answer.map(|answer| &answer.said) {
@@ -157,7 +157,11 @@ pub(super) fn check(service: &FirmwareService, known: Known<'_>) -> Check {
     }
     let reason = more("Its reason", &opinion.reason);
     let detail = format!("The service says that the firmware of the guest's machine is not valid.{reason}{reference}");
-    let hint = "Look on which machine the guest runs, and update its firmware; ask IBM about the reference.";
+    let hint = if opinion.reference.is_some() {
+        "Look on which machine the guest runs, and update its firmware; ask IBM about the reference."
+    } else {
+        "Look on which machine the guest runs, and update its firmware."
+    };
     Check::failed(NAME, Fault::new(codes::FIRMWARE_INVALID, detail).hint(hint))
 }
 
@@ -171,6 +175,18 @@ mod tests {
         assert_eq!(question.len(), 458);
         let read: serde_json::Value = serde_json::from_str(&question).unwrap();
         assert_eq!(read, serde_json::json!({"version": "1.0", "payload": encode_block(&[0x5a; 320])}));
+    }
+
+    #[test]
+    fn who_looks_after_invalid_firmware_is_sent_to_ibm_only_with_a_reference() {
+        let service = FirmwareService::new(FirmwareService::IBM, FirmwareInterface::V2).unwrap();
+        let state = [0x5a; 320];
+        for reference in [None, Some("r-1".to_owned())] {
+            let said = Ok(FirmwareOpinion { valid: false, reason: None, reference: reference.clone() });
+            let answer = FirmwareAnswer { service: service.clone(), state, said };
+            let known = Known { is_asked_for: true, state: Some(state), answer: Some(&answer) };
+            assert_eq!(check(&service, known).hint.contains("reference"), reference.is_some());
+        }
     }
 
     #[test]

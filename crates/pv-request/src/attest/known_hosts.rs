@@ -12,10 +12,8 @@ use std::collections::{BTreeSet, HashMap};
 
 /// The port that names leave out.
 const DEFAULT_PORT: u16 = 22;
-/// Patterns as long are no names: OpenSSH takes none of a line with one.
-const MAX_PATTERN: usize = 1024;
-/// Longer lines hold no key.
-const MAX_LINE: usize = 64 << 10;
+/// Patterns as long, without the `!` before them, are no names: OpenSSH takes none of a line with one.
+const MAX_PATTERN: usize = 1023;
 /// Begins a hashed name; behind it come salt and hash in base64, with another `|` between.
 const HASHED: &str = "|1|";
 /// Of HMAC-SHA-1, and so of a salt.
@@ -81,11 +79,11 @@ enum Fit {
 
 impl SshKnownHosts {
     /// Reads the text of one file, or of several one after the other. As in OpenSSH, lines that cannot be understood count for
-    /// nothing.
+    /// nothing. A comment may be in any encoding, and a line as long as its file.
     pub fn parse(text: &[u8]) -> Self {
         let mut found = Self::default();
-        let lines = text.split(|byte| *byte == b'\n').filter(|line| line.len() <= MAX_LINE);
-        for line in lines.filter_map(|line| Line::parse(std::str::from_utf8(line).ok()?)) {
+        let lines = text.split(|byte| *byte == b'\n');
+        for line in lines.filter_map(|line| Line::parse(&String::from_utf8_lossy(line))) {
             let place = found.lines.len();
             match &line.names {
                 Names::Patterns(patterns) if patterns.iter().all(|pattern| is_plain(pattern)) => {
@@ -157,6 +155,15 @@ impl Line {
     }
 }
 
+/// The key in a line of `known_hosts` without a marker, or in one of a public key's file, which has no names before it; `None`
+/// if there is none in it.
+pub fn ssh_host_key(line: &str) -> Option<SshHostKey> {
+    let mut fields = line.split_ascii_whitespace();
+    let first = fields.next().filter(|field| !field.starts_with(['#', '@']))?;
+    let second = fields.next()?;
+    key(first, second).or_else(|| key(second, fields.next()?))
+}
+
 /// A key whose base64 says itself of which type it is (RFC 4253, section 6.6: a length of four bytes, big endian, and the name),
 /// in the one form that base64 of it has.
 fn key(kind: &str, base64: &str) -> Option<SshHostKey> {
@@ -170,7 +177,8 @@ impl Names {
     fn parse(text: &str) -> Option<Self> {
         let Some(hashed) = text.strip_prefix(HASHED) else {
             let patterns: Vec<_> = text.split(',').map(str::to_ascii_lowercase).collect();
-            let fits = patterns.iter().all(|pattern| pattern.len() < MAX_PATTERN);
+            let fits = |pattern: &String| pattern.strip_prefix('!').unwrap_or(pattern).len() < MAX_PATTERN;
+            let fits = patterns.iter().all(fits);
             return fits.then_some(Self::Patterns(patterns));
         };
         let (salt, hash) = hashed.split_once('|')?;

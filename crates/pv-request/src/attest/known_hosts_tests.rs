@@ -83,6 +83,61 @@ fn lines_that_cannot_be_understood_count_for_nothing_and_keep_none_from_counting
 }
 
 #[test]
+fn lines_count_whatever_their_comments_are_encoded_in_and_however_long_they_are() {
+    let latin = |line: &str| [line.as_bytes(), b" admin@b\xfcro\n"].concat();
+    let text = [
+        latin(&format!("g1 {ED25519}")),
+        latin(&format!("g1 {ECDSA}")),
+        latin(&format!("@revoked g1 {ED25519}")),
+        [b"b\xfcro,g2 ".as_slice(), ED25519.as_bytes(), b"\n"].concat(),
+        format!("{}g3 {ED25519} {}\n", "a,".repeat(40_000), "x".repeat(1 << 20)).into_bytes(),
+    ];
+    let known = SshKnownHosts::parse(&text.concat());
+    let texts = |keys: Vec<SshHostKey>| keys.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let g1 = known.host("g1", 22);
+    assert_eq!((texts(g1.keys), texts(g1.revoked)), (vec![ECDSA.into()], vec![ED25519.into()]));
+    assert_eq!(
+        (texts(known.host("g2", 22).keys), texts(known.host("g3", 22).keys)),
+        (vec![ED25519.into()], vec![ED25519.into()])
+    );
+}
+
+#[test]
+fn a_line_with_a_pattern_that_is_too_long_for_openssh_counts_for_nothing() {
+    for (begin, len, counts) in [("", 1022, true), ("", 1023, false), ("!", 1022, true), ("!", 1023, false)] {
+        let line = format!("g1,{begin}{} {ED25519}", "x".repeat(len));
+        assert_eq!(keys(&line, "g1", 22).len(), usize::from(counts), "{begin} {len}");
+    }
+}
+
+#[test]
+fn one_key_is_read_from_a_line_of_either_form_and_nothing_else_is_a_key() {
+    let (kind, base64) = ED25519.split_once(' ').unwrap();
+    let of = |line: &str| ssh_host_key(line).map(|key| key.to_string());
+    for line in [
+        ED25519.into(),
+        format!(" {ED25519} root@g1"),
+        format!("g1,192.0.2.1\t{ED25519}\r"),
+        format!("{HASHED_NAME} {ED25519} c"),
+    ] {
+        assert_eq!(of(&line).as_deref(), Some(ED25519), "{line}");
+    }
+    for line in [
+        "".into(),
+        kind.into(),
+        format!("g1 {kind}"),
+        format!("ssh-rsa {base64}"),
+        format!("g1 ssh-rsa {base64}"),
+        format!("@revoked g1 {ED25519}"),
+        format!("@revoked {ED25519}"),
+        format!("# {ED25519}"),
+        format!("a b {ED25519}"),
+    ] {
+        assert_eq!(of(&line), None, "{line}");
+    }
+}
+
+#[test]
 fn patterns_match_as_a_shell_would_and_in_little_time() {
     for (pattern, name, expected) in [
         ("*", "", true),

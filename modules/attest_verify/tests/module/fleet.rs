@@ -27,7 +27,8 @@ pub const BOOT_ID: &str = "0d3a1f6e-2b4c-4d5e-8f90-123456789abc";
 
 /// The SSH host key of a guest, by its number.
 pub fn ssh_host_key(number: u8) -> String {
-    format!("ssh-ed25519 {}", openssl::base64::encode_block(&[number; 33]))
+    let blob = [&[0, 0, 0, 11][..], b"ssh-ed25519", &[0, 0, 0, 32], &[number; 32]].concat();
+    format!("ssh-ed25519 {}", openssl::base64::encode_block(&blob))
 }
 
 /// What a guest says about itself.

@@ -2,7 +2,7 @@
 
 use crate::fleet::{BOOT_ID, Fleet, check, claims, ssh_host_key};
 use crate::ultravisor::Guest;
-use crate::world::{code, mode, warns};
+use crate::world::{code, mode, warns, with};
 use serde_json::{Value, json};
 use std::fs;
 
@@ -75,4 +75,46 @@ fn a_file_that_pins_nothing_is_left_alone() {
     fs::write(fleet.path("g1.cuid"), "something else").unwrap();
     assert_eq!(code(&judge(&fleet, 1, 1, BOOT_ID, true)), "attest.pin_not_ours");
     assert_eq!(fs::read_to_string(fleet.path("g1.cuid")).unwrap(), "something else");
+}
+
+/// Judges, as a task of its own, a guest whose answer comes from the one that was started as `start`.
+fn alone(fleet: &Fleet, name: &str, start: u8, more: Value) -> Value {
+    fleet.ask(&[name]);
+    let pin = json!({"image": fleet.text("header"), "cuid_file": fleet.text(&format!("{name}.cuid"))});
+    fleet.run(&with(fleet.options(name, &fleet.answer(name, &fleet.guest(start)), json!({})), with(pin, more)))
+}
+
+#[test]
+fn a_guest_that_answers_for_another_in_a_task_of_its_own_is_found_by_the_pins() {
+    let fleet = Fleet::new();
+    assert_eq!(alone(&fleet, "a", 1, json!({}))["responses"][0]["verdict"], "affirming");
+    for check_mode in [true, false] {
+        let result = alone(&fleet, "b", 1, json!({"_ansible_check_mode": check_mode}));
+        assert_eq!(
+            (code(&result), &result["responses"][0]["verdict"]),
+            ("attest.cuid_shared", &json!("contraindicated"))
+        );
+        let hint = check(&result, "cuid_pinned")["hint"].as_str().unwrap();
+        assert!(hint.contains(&fleet.text("a.cuid")) && !fleet.path("b.cuid").exists(), "{result}");
+    }
+    // The guest's own pin does not count, and another start of the same image is another guest.
+    assert_eq!(alone(&fleet, "a", 1, json!({}))["responses"][0]["verdict"], "affirming");
+    assert_eq!(alone(&fleet, "b", 2, json!({}))["changed"], true);
+    // Whoever is pinned in another folder is of another fleet.
+    fs::create_dir(fleet.path("other")).unwrap();
+    assert_eq!(alone(&fleet, "c", 1, json!({"cuid_file": fleet.text("other/c.cuid")}))["changed"], true);
+}
+
+#[test]
+fn only_files_that_pin_something_are_compared() {
+    let fleet = Fleet::new();
+    let line = format!("cuid: '0x{}'\n", "01".repeat(16));
+    fs::write(fleet.path("a.cuid.old"), &line).unwrap();
+    fs::write(fleet.path("b.cuid"), "something else").unwrap();
+    fs::write(fleet.path("c.cuid"), [line.as_bytes(), &[b'#'; 1 << 17]].concat()).unwrap();
+    fs::create_dir(fleet.path("d.cuid")).unwrap();
+    std::os::unix::fs::symlink(fleet.path("a.cuid.old"), fleet.path("e.cuid")).unwrap();
+    std::os::unix::fs::symlink("/dev/zero", fleet.path("f.cuid")).unwrap();
+    nix::unistd::mkfifo(&fleet.path("g.cuid"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    assert_eq!(alone(&fleet, "h", 1, json!({}))["changed"], true);
 }
