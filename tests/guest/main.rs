@@ -16,6 +16,7 @@ mod attest;
 mod facts;
 mod facts_inspect;
 mod firmware;
+mod hardware;
 mod queues;
 mod scenarios;
 mod secret_add;
