@@ -97,6 +97,13 @@ impl Asked {
         self.0.push(Finding::new(question, verdict, steps));
     }
 
+    /// Notes why a question was not asked, unless it was.
+    fn note_if_new(&mut self, question: &'static Question, verdict: Verdict) {
+        if self.0.iter().all(|finding| finding.id() != question.id) {
+            self.note(question, verdict, Vec::new());
+        }
+    }
+
     /// All questions in their order, those that were not asked too.
     fn all(mut self) -> Vec<Finding> {
         let finding = |question: &&'static Question| {

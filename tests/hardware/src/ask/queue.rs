@@ -20,7 +20,7 @@ const LINGERING_READS: usize = 100;
 fn all() -> Vec<(Card, Vec<Queue>)> {
     let numbers = Bus::find().and_then(|bus| bus.card_numbers()).unwrap_or_default();
     let cards = numbers.into_iter().filter_map(|number| Card::read(number, PATIENCE).ok().flatten());
-    cards.map(|card| (card.queues().unwrap_or_default(), card)).map(|(queues, card)| (card, queues)).collect()
+    cards.map(|card| (card.clone(), card.queues().unwrap_or_default())).collect()
 }
 
 fn bits(queue: &Queue) -> Option<u32> {
@@ -30,14 +30,14 @@ fn bits(queue: &Queue) -> Option<u32> {
 /// Those that only look.
 pub fn look(asked: &mut Asked) {
     let all = all();
-    let queues = |wanted: &dyn Fn(&Card) -> bool| {
-        all.iter().filter(|(card, _)| wanted(card)).flat_map(|(_, queues)| queues).cloned().collect::<Vec<_>>()
+    let of = |is_cca: bool| {
+        all.iter().filter(move |(card, _)| (card.mode == Mode::Cca) == is_cca).flat_map(|(_, queues)| queues)
     };
-    if let Some(dead) = queues(&|card| card.mode != Mode::Cca).iter().find(|queue| queue.is_out_of_reach()) {
+    if let Some(dead) = of(false).find(|queue| queue.is_out_of_reach()) {
         let state = seen("read the state", word(dead.state()), Duration::ZERO);
         asked.note(&DEAD_QUEUE, judge::dead_queue(bits(dead)), vec![state]);
     }
-    if let Some(cca) = queues(&|card| card.mode == Mode::Cca).first() {
+    if let Some(cca) = of(true).next() {
         // It is opened and not read: a CCA card may never answer.
         let answer = if cca.open("se_bind").is_ok() { "with" } else { "without" };
         asked.note(&CCA_FILES, Verdict::Observed(answer, None), Vec::new());
@@ -82,6 +82,7 @@ pub fn ask(apqn: Apqn, boot: &BootRecord, asked: &mut Asked) {
     announce(&format!("binding, resetting and releasing the queue {apqn}, several times"));
     if let Err(fault) = with(&free, boot, |free| bound(free, asked)) {
         announce(&format!("with the queue {apqn}: {fault}"));
+        asked.note_if_new(&BIND, Verdict::NotTried("the queue could not be worked on; the error output says why"));
     }
 }
 

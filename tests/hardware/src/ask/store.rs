@@ -1,13 +1,12 @@
 //! Questions to the ultravisor that only read, and the probe of the lock as the modules send it.
 
-use super::{Asked, announce, call, look, system, timed};
+use super::{Asked, announce, call, system};
 use crate::judge::{self, codes};
 use crate::questions::*;
-use crate::report::{Numbers, Verdict};
+use crate::report::Verdict;
 use pv_guest::uv::{Calls, Device, Pages, Secret, SecretList};
 use pv_guest::{firmware, sysfs};
 use pv_wire::SecretType;
-use std::time::Duration;
 
 /// No secret has this index: the list counts them in 16 bits.
 const NO_INDEX: u16 = u16::MAX;
@@ -94,16 +93,18 @@ fn is_key(secret: &Secret) -> bool {
 
 fn twice(device: &Device, key: &Secret, asked: &mut Asked) {
     let room = usize::try_from(key.length).unwrap_or(MAX_RETRIEVED).min(MAX_RETRIEVED);
-    let get = || device.answer_to_retrieve(key.index, room);
-    let ((one, first), (other, second)) = (timed(get), timed(get));
-    let step = |answer, took: Duration| crate::report::Step {
-        answer: Numbers(answer),
-        ..look("retrieve a key", "wiped", took)
-    };
-    let steps = vec![step(one.0, first), step(other.0, second)];
-    let verdict = match (one.0.uv_rc, other.0.uv_rc) {
-        (Some(1), Some(1)) => Verdict::Observed(if one.1 == other.1 { "same" } else { "fresh" }, None),
+    let mut got = Vec::new();
+    let steps = ["retrieve a key", "retrieve it again"].map(|what| {
+        call(what, || {
+            let (answer, key) = device.answer_to_retrieve(key.index, room);
+            got.push(key);
+            answer
+        })
+    });
+    let is_there = steps.iter().all(|step| step.answer.0.uv_rc == Some(1));
+    let verdict = match got.as_slice() {
+        [one, other] if is_there => Verdict::Observed(if one == other { "same" } else { "fresh" }, None),
         _ => Verdict::Inconclusive("the key could not be retrieved; the steps say what was answered"),
     };
-    asked.note(&RETRIEVE_TWICE, verdict, steps);
+    asked.note(&RETRIEVE_TWICE, verdict, steps.to_vec());
 }
