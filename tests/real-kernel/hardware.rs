@@ -35,7 +35,7 @@ fn reports(kernel: &str) -> Result<Option<[Value; 2]>> {
     let state = |at: usize| (&outcomes[at].said["locked"], outcomes[at].said["secrets"].as_array().map(Vec::len));
     assert_eq!(state(1), (&json!(false), Some(0)), "the first run only reads");
     assert_eq!(state(3), (&json!(true), Some(2)));
-    assert!(!outcomes[3].said["queues"].to_string().contains("bound\""), "{}", outcomes[3].said);
+    assert!(!outcomes[3].said["queues"].to_string().contains("\"bound\""), "{}", outcomes[3].said);
     Ok(Some([report(0)?, report(2)?]))
 }
 
