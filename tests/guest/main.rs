@@ -19,6 +19,7 @@ mod challenges;
 mod facts;
 mod facts_inspect;
 mod firmware;
+mod hardware;
 mod queues;
 mod scenarios;
 mod secret_add;

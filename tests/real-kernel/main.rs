@@ -7,6 +7,7 @@
 mod cases;
 mod compare;
 mod evidence;
+mod hardware;
 mod ibm_tools;
 mod outcomes;
 mod over_ssh;

@@ -10,6 +10,7 @@ mod docs;
 mod fleet;
 mod fuzz;
 mod guest;
+mod hardware;
 mod lab;
 mod machine;
 mod module_pages;
@@ -37,6 +38,7 @@ cargo xtask quick     format, lints, unit tests, tests of the Python, documentat
 cargo xtask prepare   build what tests run and install the pinned ansible-core, for running a single test
 cargo xtask dist      build what users install, for s390x, x86_64 and aarch64, into target/dist
 cargo xtask lab       the guest programs on Debian's unchanged s390x kernels, in front of the simulated machine
+cargo xtask hardware  the program that asks real hardware what only it can confirm, into target/hardware
 cargo xtask bench X   a benchmark; with an unknown name, a list of them
 cargo xtask docs      write the documentation that is generated from the Rust types (--check: only compare)
 cargo xtask sanity    check the collection with ansible-test, galaxy-importer and antsibull; minutes
@@ -65,6 +67,7 @@ fn run(arguments: &[String]) -> Result<()> {
         ["bench", name, arguments @ ..] => bench::bench(name, arguments),
         ["dist"] => dist::dist(),
         ["lab"] => lab::lab(),
+        ["hardware"] => hardware::hardware(),
         ["prepare"] => prepare::prepare().map(drop),
         ["quick"] => test::quick(),
         ["docs"] => docs::write(),

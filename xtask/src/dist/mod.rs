@@ -32,6 +32,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use toolchain::{EMULATED, Toolchain};
 
+/// The program that asks real hardware.
+pub const HARDWARE: &str = "hardware-questions";
+
 /// Builds it.
 ///
 /// # Errors
@@ -77,6 +80,16 @@ pub fn for_guests() -> Result<Vec<(&'static str, PathBuf)>> {
     let batch = batch.context("no program is built for s390x guests")?;
     let made = step(&format!("Building for {}", batch.title()), || batch.compile(&tools, &traces, None))?;
     Ok(batch.modules.iter().map(|module| (*module, made.join(module))).collect())
+}
+
+/// The program of `tests/hardware` for s390x, which asks real hardware and does not ship.
+///
+/// # Errors
+/// As [`dist`].
+pub fn hardware_questions() -> Result<PathBuf> {
+    let tools = Toolchain::make(machine::python()?)?;
+    let traces = Traces::of(&tools)?;
+    step("Building for s390x (static): hardware-questions", || programs::unshipped(HARDWARE, &tools, &traces))
 }
 
 fn pack(output: &Path, built: &[Built], linked: &Linked<'_>, time: u64) -> Result<()> {

@@ -180,7 +180,14 @@ impl Batch {
 /// # Errors
 /// What the compiler said.
 pub fn simulator(tools: &Toolchain, traces: &Traces) -> Result<PathBuf> {
-    let name = "guest-sim";
+    unshipped("guest-sim", tools, traces)
+}
+
+/// The same with any program that does not ship.
+///
+/// # Errors
+/// What the compiler said.
+pub fn unshipped(name: &'static str, tools: &Toolchain, traces: &Traces) -> Result<PathBuf> {
     let alone = Batch { machine: "s390x", is_static: true, modules: vec![name] };
     Ok(alone.compile(tools, traces, None)?.join(name))
 }

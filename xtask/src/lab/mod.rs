@@ -56,7 +56,8 @@ pub fn make() -> Result<()> {
     fetch::fetch(&folder)?;
     qemu::build(&folder)?;
     let to = programs()?;
-    let built = dist::for_guests()?;
+    let mut built = dist::for_guests()?;
+    built.push((dist::HARDWARE, dist::hardware_questions()?));
     step("Putting the guests' programs there", || {
         if to.exists() {
             fs::remove_dir_all(&to)?;

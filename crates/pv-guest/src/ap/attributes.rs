@@ -70,6 +70,11 @@ pub fn card_type(text: &str) -> Option<(u32, Mode)> {
     Some((digits.then(|| generation.parse().ok()).flatten()?, mode))
 }
 
+/// The two bits of `ap_functions` that tell how a queue is bound (see [`SeState::from_texts`]).
+pub fn binding_bits(functions: &str) -> Option<u32> {
+    u32::from_str_radix(functions.trim_start_matches("0x"), 16).ok().map(|bits| bits >> 14 & 3)
+}
+
 /// Where a queue stands between the guest and others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SeState {
@@ -102,8 +107,7 @@ impl SeState {
             Some("-") => return Self::Unsupported,
             Some(text) => text,
         };
-        let bits =
-            functions.and_then(|hex| u32::from_str_radix(hex.trim_start_matches("0x"), 16).ok()).map(|f| f >> 14 & 3);
+        let bits = functions.and_then(binding_bits);
         let index = associate.and_then(|text| text.strip_prefix("associated "));
         match (bind, bits) {
             (_, Some(3)) => Self::Unusable,

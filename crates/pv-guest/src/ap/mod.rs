@@ -15,7 +15,7 @@ mod settle;
 pub mod steps;
 mod tool_lock;
 
-pub use attributes::{Apqn, Mode, SeState, card_type};
+pub use attributes::{Apqn, Mode, SeState, binding_bits, card_type};
 pub use bus::{Bus, Card};
 pub use journal::{Alone, Journal, Note, alone};
 pub use line::Line;

@@ -5,6 +5,7 @@ use super::line::Line;
 use super::mkvp::MkvpState;
 use crate::sysfs::{self, Folder};
 use std::fmt;
+use std::fs::File;
 use std::io;
 use std::path::PathBuf;
 
@@ -134,6 +135,23 @@ impl Queue {
             None => Some(0),
         };
         Some(count("requestq_count")?.saturating_add(count("pendingq_count")?))
+    }
+
+    /// An attribute of it, to be read with [`sysfs::text`]. Whoever reads one for which the card must be asked (`mkvps`) waits
+    /// for as long as the driver does.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn open(&self, name: &str) -> io::Result<File> {
+        self.folder().open(name)
+    }
+
+    /// Begins to reset it, which is not an unbind: its requests are flushed, and nobody documents what becomes of the rest.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn reset(&self) -> io::Result<()> {
+        sysfs::write(&self.path.join("reset"), "1")
     }
 
     /// Begins to bind it to this guest. What came of it is told by [`Queue::state`], not by the error.

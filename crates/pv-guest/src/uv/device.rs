@@ -105,7 +105,7 @@ impl Buffer for &mut Pages {
 
 /// Room for a secret that is retrieved, wiped when dropped. On the way in its first two bytes are the index, big
 /// endian.
-pub(super) struct Retrieved(Zeroizing<Vec<u8>>);
+pub(super) struct Retrieved(pub(super) Zeroizing<Vec<u8>>);
 
 impl Buffer for &mut Retrieved {
     fn address_and_length(&mut self) -> (u64, u32) {
@@ -118,8 +118,8 @@ impl Buffer for &mut Retrieved {
 #[repr(C)]
 pub(super) struct InfoWords {
     // Order and width as the kernel writes them.
-    device: u64,
-    ultravisor: u64,
+    pub(super) device: u64,
+    pub(super) ultravisor: u64,
 }
 
 impl Buffer for &mut InfoWords {

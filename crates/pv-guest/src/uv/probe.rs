@@ -37,7 +37,7 @@ impl Device {
     }
 }
 
-fn probe() -> Vec<u8> {
+pub(super) fn probe() -> Vec<u8> {
     let mut block = Vec::with_capacity(layout::SLOTS);
     block.extend_from_slice(&layout::MAGIC);
     block.extend_from_slice(&[0; 2]);
