@@ -1,10 +1,10 @@
 //! The same steps on a real kernel and in a simulated guest: where they differ, the simulator is wrong until shown otherwise.
 
-use crate::cases::{self, Given};
+use crate::cases::{self, Case, Given};
 use crate::scenario::{CUID, FURTHER, Further, kernel_of};
 use crate::{booted, laboratory, new_folder};
 use anyhow::{Context, Result};
-use e2e::lab::{Outcome, Step, simulate};
+use e2e::lab::{Lab, Outcome, Step, simulate};
 use e2e::{Guest, World};
 use serde_json::{Value, json};
 
@@ -125,11 +125,11 @@ fn the_simulated_guest_says_what_kernel_7_2_says_where_things_take_time_or_fail(
 }
 
 /// Cases that are within reach, in one boot, and at the same time in a simulated guest: the first of each family, or where
-/// `SEGUEST_SCENARIO` is set, those whose names begin with one of its words; an empty one chooses all.
+/// `SEGUEST_SCENARIO` is set, those whose names begin with one of its words; an empty one chooses all. A bus scan that comes while
+/// a queue is in error takes the queue away, and nothing outside the kernel keeps it from coming: cases that differ are run again
+/// in a boot of their own, in which it comes at another time.
 fn the_cases_of_the_simulator_end_alike(kernel: &str) -> Result<()> {
     let Some(lab) = laboratory(kernel) else { return Ok(()) };
-    let world = World::new(&new_folder(), &["m1", "m2"])?;
-    let given = Given::new(&world)?;
     let only = std::env::var("SEGUEST_SCENARIO").ok();
     let all = cases::all()?;
     let (left, mut within): (Vec<_>, Vec<_>) = all.iter().partition(|case| case.out_of_reach().is_some());
@@ -138,8 +138,22 @@ fn the_cases_of_the_simulator_end_alike(kernel: &str) -> Result<()> {
         Some(starts) => within.retain(|case| starts.split(',').any(|start| case.id.starts_with(start))),
         None => within.dedup_by(|one, other| one.family() == other.family()),
     }
-    let steps: Vec<_> = within.iter().flat_map(|case| case.steps(&given)).collect();
-    println!("{} cases in one boot, {} are out of reach, {} steps", within.len(), left.len(), steps.len());
+    println!("{} cases in one boot, {} are out of reach", within.len(), left.len());
+    let mut found = differences_of(&lab, kernel, &within)?;
+    if !found.is_empty() {
+        println!("once more, because a bus scan may have come in between: {}", found.join("\n"));
+        within.retain(|case| found.iter().any(|difference| difference.starts_with(&format!("{}: ", case.id))));
+        found = differences_of(&lab, kernel, &within)?;
+    }
+    assert!(found.is_empty(), "{} differences:\n{}", found.len(), found.join("\n"));
+    Ok(())
+}
+
+/// The differences of these cases, run in one boot and in a simulated guest.
+fn differences_of(lab: &Lab, kernel: &str, cases: &[&Case]) -> Result<Vec<String>> {
+    let world = World::new(&new_folder(), &["m1", "m2"])?;
+    let given = Given::new(&world)?;
+    let steps: Vec<_> = cases.iter().flat_map(|case| case.steps(&given)).collect();
     let plain: Vec<_> = steps.iter().map(|(_, step)| step.clone()).collect();
     let scenario = format!("ultravisor: {{cuid: \"{CUID}\"}}\n{}", cases::CARDS);
     let machine = Guest::start_machine(&world, "real", "m1", cases::IMAGE, &scenario)?;
@@ -150,9 +164,7 @@ fn the_cases_of_the_simulator_end_alike(kernel: &str) -> Result<()> {
         let real = lab.run(kernel, &machine, &plain)?;
         anyhow::Ok((real, simulated.join().ok().context("the simulated guest's thread ended")??))
     })?;
-    let found = compared(&steps, &real, &simulated);
-    assert!(found.is_empty(), "{} differences:\n{}", found.len(), found.join("\n"));
-    Ok(())
+    Ok(compared(&steps, &real, &simulated))
 }
 
 #[test]

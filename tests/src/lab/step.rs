@@ -45,9 +45,9 @@ impl Outcome {
     }
 }
 
-/// The next scan of the bus by itself comes as late as can be. What a step meets would depend on when it happens to come, for it
-/// takes queues away that are in error; and Linux 7.2 may stop for ever where an association ends during a scan.
-pub(super) const LATE_SCAN: &str = "echo 120 > /sys/bus/ap/config_time\n";
+/// Scans of the bus come by themselves as seldom as can be. What a step meets depends on when one happens to come, for it takes
+/// queues away that are in error; and Linux 7.2 may stop for ever where an association ends during a scan.
+pub(super) const RARE_SCANS: &str = "echo 120 > /sys/bus/ap/config_time\n";
 
 /// Every queue is unbound and ready again, and what the programs have written down is gone. A scan of the bus brings those
 /// back that an earlier one took away.
@@ -81,7 +81,7 @@ pub(super) fn script(steps: &[Step]) -> String {
                 )
             }
             Step::Set(_) | Step::State | Step::Outside => format!("echo \"{OUTSIDE}{at}\"; read -r go\n"),
-            Step::Empty => format!("{LATE_SCAN}{EMPTY}echo \"{OUTSIDE}{at}\"; read -r go\n"),
+            Step::Empty => format!("{RARE_SCANS}{EMPTY}echo \"{OUTSIDE}{at}\"; read -r go\n"),
         };
         script.write_str(&line).unwrap_or_default();
     }

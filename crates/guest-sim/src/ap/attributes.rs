@@ -102,8 +102,8 @@ impl Bus {
         let mut waits = Waits::Not;
         let text = match name {
             "mkvps" | "op_modes" => {
-                // A queue in error gets no requests of its own; what is asked of the card is answered (seen with Linux 6.12).
-                let is_asked = card_online && queue.answers(context) && !queue.driver.is_in_error();
+                // A queue whose reset was refused gets no requests; what is asked of the card is answered (seen with Linux 6.12).
+                let is_asked = card_online && queue.answers(context) && !queue.driver.is_refused_a_reset();
                 if is_asked {
                     card.request_count += 1;
                     waits = queue.ask(card_answers, &mut self.asked, context);

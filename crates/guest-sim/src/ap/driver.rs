@@ -85,9 +85,10 @@ impl Driver {
         self.error.map(|at| at + Delays::of(rules.delays.scan_ms))
     }
 
-    /// Whether the kernel sends it no requests, until the bus scan has initialised it anew or somebody resets it.
-    pub fn is_in_error(&self) -> bool {
-        self.error.is_some()
+    /// Whether its reset was refused: the kernel sends it no requests then, until the bus scan has initialised it anew or somebody
+    /// resets it.
+    pub fn is_refused_a_reset(&self) -> bool {
+        self.machine == Machine::Resetting && self.error.is_some()
     }
 
     /// Whether the kernel waits for an association: it sends no requests meanwhile.
