@@ -64,7 +64,7 @@ pub fn kernel_of(kernel: &str) -> &'static str {
 absent: [/sys/firmware/uv/keys, /sys/firmware/uv/query/max_assoc_secrets, /sys/firmware/uv/query/max_retr_secrets]
 attributes: {/sys/firmware/uv/query/max_secrets: \"30\\n\"}"
         }
-        _ => "kernel: {retrieve: true, list_pages: 2}",
+        _ => "kernel: {retrieve: true, list_pages: 2, failed_queue: removed}",
     }
 }
 

@@ -65,7 +65,8 @@ options:
     - 'The file in which this guest''s configuration unique id is pinned, instead of O(cuid). If there is none, it is
         written after an affirming verdict, mode 0644, as YAML that O(seguest.pv.secret_request#module:cuid_file) and
         pvsecret read. The pinned one is held to until the next boot: if the guest claims another boot id than was
-        pinned, and the SSH host keys by which it is known fit, an affirming verdict pins the new one, with a warning.'
+        pinned, and the SSH host keys by which it is known fit, an affirming verdict pins the new one, with a warning.
+        What another file C(*.cuid) in the same folder pins is not pinned: then one guest has answered for two.'
     type: path
   download_crls:
     default: false
@@ -93,7 +94,7 @@ options:
     - 'Whether IBM''s service must find the firmware of the guest''s machine valid, and by which of its interfaces.
         V(none): nobody is asked, and nothing is said about firmware. V(v1) and V(v2) send the firmware''s state, 320
         opaque bytes that were measured, over the internet to IBM, once for each state in the task, also in check mode,
-        and only of guests that are else affirmed. Nothing else is sent: no name, no key, no answer. If the service
+        and only of guests that are otherwise affirmed. Nothing else is sent: no name, no key, no answer. If the service
         cannot be asked, the verdict is V(none). The request must have been made for that, see
         O(seguest.pv.attest_request#module:firmware). Proxies are used as for
         O(seguest.pv.secret_request#module:download_crls).'

@@ -35,8 +35,8 @@ options:
     description:
     - 'Whether to add a secret although one of its type and id is, or may be, already in the store. It may be if the
         kernel shows only a part of the store and the record of this boot does not cover the rest. A request that is
-        known to have been added in this boot is not added again. One of which that is not known (C(uv.outcome_unknown))
-        is added once more: give it in a task of its own.'
+        known to have been added in this boot is not added again. If that is not known (C(uv.outcome_unknown)), it is
+        added again: give it in a task of its own.'
     type: bool
   label:
     description:

@@ -5,14 +5,21 @@ use anyhow::{Context, Result, bail};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::thread;
+use std::time::Duration;
+
+/// After so much silence a machine hangs. No step takes as long, also on an emulated processor with little time.
+const SILENCE: Duration = Duration::from_secs(180);
 
 /// A machine that runs; it ends when dropped.
 #[derive(Debug)]
 pub(super) struct Console {
     emulator: Child,
     input: ChildStdin,
-    output: BufReader<ChildStdout>,
+    /// What it prints, line by line, until it ends.
+    output: Receiver<Vec<u8>>,
     /// Everything that was printed so far.
     printed: File,
     errors: std::path::PathBuf,
@@ -27,22 +34,34 @@ impl Console {
         let (input, output) =
             (emulator.stdin.take().context("no input")?, emulator.stdout.take().context("no output")?);
         let printed = File::create(folder.join("console"))?;
-        Ok(Self { emulator, input, output: BufReader::new(output), printed, errors })
+        let (sender, lines) = mpsc::channel();
+        thread::spawn(move || {
+            let lines = BufReader::new(output).split(b'\n').map_while(std::io::Result::ok);
+            // Nobody listens any more when the console was dropped.
+            lines.map(|line| sender.send(line)).find(std::result::Result::is_err)
+        });
+        Ok(Self { emulator, input, output: lines, printed, errors })
     }
 
     /// The next line that is about a step.
     pub(super) fn next(&mut self) -> Result<Line> {
         loop {
-            let mut bytes = Vec::new();
-            if self.output.read_until(b'\n', &mut bytes)? == 0 {
-                let status = self.emulator.wait()?;
-                let said = std::fs::read_to_string(&self.errors).unwrap_or_default();
-                bail!("the emulated machine ended with {status} before its end: {said}");
-            }
+            let mut bytes = match self.output.recv_timeout(SILENCE) {
+                Ok(bytes) => bytes,
+                Err(RecvTimeoutError::Timeout) => {
+                    bail!("the emulated machine hangs: it printed nothing for {SILENCE:?}")
+                }
+                Err(RecvTimeoutError::Disconnected) => {
+                    let status = self.emulator.wait()?;
+                    let said = std::fs::read_to_string(&self.errors).unwrap_or_default();
+                    bail!("the emulated machine ended with {status} before its end: {said}");
+                }
+            };
             bytes.retain(|byte| *byte != b'\r');
             self.printed.write_all(&bytes)?;
+            self.printed.write_all(b"\n")?;
             let text = String::from_utf8_lossy(&bytes);
-            if let Some(line) = line(text.trim_end_matches('\n')) {
+            if let Some(line) = line(&text) {
                 return line;
             }
         }

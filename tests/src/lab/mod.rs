@@ -16,7 +16,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
-use step::{END, Line};
+use step::{END, Line, RARE_SCANS};
 
 /// Names the folder that the laboratory is kept in.
 pub const CACHE: &str = "SEGUEST_LAB_CACHE";
@@ -230,7 +230,8 @@ mount -t devtmpfs dev /dev
 mount -t tmpfs run /run
 stty -echo < /dev/console
 {modules}for i in $(seq 100); do grep -q complete /sys/bus/ap/bindings && break; usleep 100000; done
-{before}cd /trial
+ls -d /sys/devices/ap/card*/*.* | wc -l > /run/queues
+{RARE_SCANS}{before}cd /trial
 . ./steps
 dmesg | sed 's/^/@@ dmesg /'
 echo '{END}'

@@ -102,7 +102,8 @@ impl Bus {
         let mut waits = Waits::Not;
         let text = match name {
             "mkvps" | "op_modes" => {
-                let is_asked = card_online && queue.answers(context);
+                // A queue whose reset was refused gets no requests; what is asked of the card is answered (seen with Linux 6.12).
+                let is_asked = card_online && queue.answers(context) && !queue.driver.is_refused_a_reset();
                 if is_asked {
                     card.request_count += 1;
                     waits = queue.ask(card_answers, &mut self.asked, context);
@@ -269,7 +270,7 @@ impl Queue {
     /// driver sends none.
     fn ask(&mut self, card_answers: bool, asked: &mut u64, context: &Context<'_>) -> Waits {
         self.request_count += 1;
-        if card_answers && !self.firmware.associating() {
+        if card_answers && !self.driver.is_associating() {
             return Waits::Not;
         }
         *asked += 1;

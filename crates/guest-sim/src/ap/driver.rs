@@ -58,8 +58,11 @@ impl Driver {
         firmware.advance(rules.machine());
         let (rc, binding) = firmware.test(rules.switches);
         match self.machine {
-            // A queue that is deconfigured or checkstopped stays here until the bus initialises it anew.
-            Machine::Resetting if rc == code::NORMAL || rc > code::BUSY => self.machine = Machine::Idle,
+            // A queue whose reset was refused, or that is deconfigured or checkstopped, stays here until the bus initialises
+            // it anew.
+            Machine::Resetting if self.error.is_none() && (rc == code::NORMAL || rc > code::BUSY) => {
+                self.machine = Machine::Idle;
+            }
             Machine::Settling(until) if until <= rules.now => self.machine = Machine::Idle,
             Machine::Associating if rc > code::BUSY => self.fail(firmware.failed_at().unwrap_or(rules.now)),
             Machine::Associating => match binding {
@@ -82,6 +85,17 @@ impl Driver {
         self.error.map(|at| at + Delays::of(rules.delays.scan_ms))
     }
 
+    /// Whether its reset was refused: the kernel sends it no requests then, until the bus scan has initialised it anew or somebody
+    /// resets it.
+    pub fn is_refused_a_reset(&self) -> bool {
+        self.machine == Machine::Resetting && self.error.is_some()
+    }
+
+    /// Whether the kernel waits for an association: it sends no requests meanwhile.
+    pub fn is_associating(&self) -> bool {
+        self.machine == Machine::Associating
+    }
+
     fn fail(&mut self, at: Duration) {
         self.machine = Machine::Idle;
         self.error = Some(at);
@@ -96,8 +110,9 @@ impl Driver {
 
     fn start_reset(&mut self, firmware: &mut Firmware, unbind: bool, fault: Option<&Fault>, rules: Rules<'_>) {
         let rc = firmware.reset(unbind, fault.map(Fault::trouble).as_ref(), rules.machine());
-        self.error = (rc > code::BUSY).then_some(rules.now);
-        self.machine = if rc > code::BUSY { Machine::Idle } else { Machine::Resetting };
+        // Every other answer puts the queue into error, also that it is busy.
+        self.error = (!matches!(rc, code::NORMAL | code::RESETTING)).then_some(rules.now);
+        self.machine = Machine::Resetting;
         self.advance(firmware, rules);
     }
 
@@ -190,9 +205,9 @@ impl Driver {
         if self.index.is_some() {
             return Err(Errno::EINVAL);
         }
-        if firmware.associate(index, target, fault().map(|fault| fault.trouble()).as_ref(), rules.machine())
-            != code::NORMAL
-        {
+        let rc = firmware.associate(index, target, fault().map(|fault| fault.trouble()).as_ref(), rules.machine());
+        // With either the kernel waits for what becomes of it.
+        if !matches!(rc, code::NORMAL | code::STATE_CHANGES) {
             return Err(Errno::EIO);
         }
         self.index = Some(index);

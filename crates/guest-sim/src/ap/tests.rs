@@ -155,6 +155,37 @@ fn a_failed_association_is_pending_then_an_error_and_unbinding_recovers() {
 }
 
 #[test]
+fn a_reset_that_is_refused_puts_the_queue_into_error_until_the_bus_scan() {
+    for rc in ["0x01", "0x04", "0x05", "0x0a", "0x31"] {
+        let mut bench = bound(&format!("faults: [{{on: reset, ap_rc: {rc}}}]"));
+        bench.write(ASSOCIATE, "0").unwrap();
+        bench.wait(20);
+        bench.write(BIND, "0").unwrap();
+        bench.wait(1000);
+        assert_eq!(
+            (bench.read(BIND).unwrap().as_str(), bench.read(RESET).unwrap().as_str()),
+            ("bound", "Reset in progress.")
+        );
+        assert_eq!(bench.read(MKVPS).unwrap(), "WK CUR: - -\nWK NEW: - -", "{rc}: it gets no requests");
+        bench.wait(30_000);
+        bench.read(BIND).unwrap();
+        bench.wait(30);
+        assert_eq!(bench.read(RESET).unwrap(), "No Reset Timer set.");
+    }
+    let mut bench = bound("faults: [{on: reset, ap_rc: 0x02}]");
+    bench.write(BIND, "0").unwrap();
+    assert!(bench.read(MKVPS).unwrap().starts_with("WK CUR: valid"), "the kernel waits for the reset that is going on");
+}
+
+#[test]
+fn an_association_that_meets_a_change_of_state_is_waited_for() {
+    let mut bench = bound("faults: [{on: associate, ap_rc: 0x0a}]");
+    bench.write(ASSOCIATE, "0").unwrap();
+    bench.wait(1000);
+    assert_eq!(bench.read(ASSOCIATE).unwrap(), "association pending");
+}
+
+#[test]
 fn the_bus_scan_initialises_a_queue_in_error_anew() {
     for (keeps, state) in [("true", "bound"), ("false", "unbound")] {
         let switches = format!("switches: {{reset_keeps_binding: {keeps}}}\nfaults: [{{on: associate, ap_rc: 0x36}}]");

@@ -19,6 +19,8 @@ pub mod code {
     pub const CHECKSTOPPED: u8 = 0x04;
     /// The last code that does not count as a failure of TAPQ.
     pub const BUSY: u8 = 0x05;
+    /// The queue's state is being changed.
+    pub const STATE_CHANGES: u8 = 0x0a;
     /// The queue is not bound.
     pub const NOT_BOUND: u8 = 0x0b;
     /// The queue cannot be bound.
