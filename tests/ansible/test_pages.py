@@ -155,7 +155,7 @@ class Names(unittest.TestCase):
         for page in PAGES:
             for link in re.findall(r"\]\(([^)]+)\)", text(page)):
                 path, _, anchor = link.partition("#")
-                target = (DOCS / path).resolve()
+                target = (DOCS / (path or f"{page}.md")).resolve()
                 self.assertTrue(target.exists(), f"{page}: {link}")
                 headings = re.findall(r"^#+ (.*)$", target.read_text(), re.MULTILINE)
                 anchors = {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
