@@ -125,11 +125,6 @@ impl Case {
         read_at_boot.then_some("the kernel asks the ultravisor for it at its boot only")
     }
 
-    /// The first two words of its name, which it has in common with cases that differ in a number.
-    pub fn family(&self) -> &str {
-        self.id.match_indices('.').nth(1).map_or(&self.id, |(at, _)| &self.id[..at])
-    }
-
     /// The steps of the case, with their names.
     pub fn steps(&self, given: &Given) -> Vec<(String, Step)> {
         let mut steps = Vec::new();

@@ -124,20 +124,22 @@ fn the_simulated_guest_says_what_kernel_7_2_says_where_things_take_time_or_fail(
     the_simulator_says_the_same_of_further_scenarios("7.2");
 }
 
-/// Cases that are within reach, in one boot, and at the same time in a simulated guest: the first of each family, or where
-/// `SEGUEST_SCENARIO` is set, those whose names begin with one of its words; an empty one chooses all. A bus scan that comes while
-/// a queue is in error takes the queue away, and nothing outside the kernel keeps it from coming: cases that differ are run again
-/// in a boot of their own, in which it comes at another time.
+/// Cases that are within reach, in one boot, and at the same time in a simulated guest: those whose names begin with one of the words
+/// in `SEGUEST_SCENARIO`; an empty one chooses all. Without it, nothing is run: a bus scan that comes while
+/// a queue is in error takes the queue away, and nothing outside the kernel keeps it from coming. Cases that differ are run again
+/// in a boot of their own, in which it comes at another time, but that is not certain enough for every `cargo xtask test`.
 fn the_cases_of_the_simulator_end_alike(kernel: &str) -> Result<()> {
     let Some(lab) = laboratory(kernel) else { return Ok(()) };
-    let only = std::env::var("SEGUEST_SCENARIO").ok();
+    let Ok(starts) = std::env::var("SEGUEST_SCENARIO") else {
+        println!(
+            "skipped: the cases of the simulator were not compared with kernel {kernel}: cargo xtask lab does that"
+        );
+        return Ok(());
+    };
     let all = cases::all()?;
     let (left, mut within): (Vec<_>, Vec<_>) = all.iter().partition(|case| case.out_of_reach().is_some());
     assert!(within.len() >= 100, "only {} cases", within.len());
-    match &only {
-        Some(starts) => within.retain(|case| starts.split(',').any(|start| case.id.starts_with(start))),
-        None => within.dedup_by(|one, other| one.family() == other.family()),
-    }
+    within.retain(|case| starts.split(',').any(|start| case.id.starts_with(start)));
     println!("{} cases in one boot, {} are out of reach", within.len(), left.len());
     let mut found = differences_of(&lab, kernel, &within)?;
     if !found.is_empty() {

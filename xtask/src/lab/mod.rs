@@ -14,7 +14,7 @@ use std::fs;
 /// The program with the tests.
 const TESTS: &str = "real-kernel";
 
-/// Chooses cases of the simulator by the beginnings of their names; empty, all of them, otherwise one of each family.
+/// Chooses cases of the simulator by the beginnings of their names; empty, all of them. Without it, none is run.
 const CASES: &str = "SEGUEST_SCENARIO";
 
 /// Fetches and builds what is missing, boots, and prints a line for each check.
