@@ -6,28 +6,12 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+pub use e2e::cards::{CARDS, KEY_A, KEY_B};
+
 pub const MODULE: &str = "ap_bind";
 pub const SERIAL: &str = "93AADFK719460083";
-pub const KEY_A: &str = "00112233445566778899aabbccddeeff";
-pub const KEY_B: &str = "b0b1b2b3b4b5b6b7b8b9babbbcbdbebf";
 /// The key of no queue.
 pub const KEY_C: &str = "cccccccccccccccccccccccccccccccc";
-
-/// Two EP11 cards, an accelerator, and a CCA card that hangs whoever reads from it.
-pub const CARDS: &str = r#"
-delays: {cca_read_ms: 600000}
-cards:
-  "00":
-    type: CEX8P
-    serialnr: 93AADFK719460083
-    queues: {"0005": {mkvp: "00112233445566778899aabbccddeeff"}, "0006": {mkvp: "b0b1b2b3b4b5b6b7b8b9babbbcbdbebf"}}
-  "01": {type: CEX8A, queues: {"0005": {}, "0006": {}}}
-  "02":
-    type: CEX8P
-    serialnr: 93AADFK719460084
-    queues: {"0005": {mkvp: "00112233445566778899aabbccddeeff"}}
-  "03": {type: CEX8C, queues: {"0005": {mkvp: "0011223344556677"}}}
-"#;
 
 /// No queue, nothing written.
 pub const NOTHING: Vec<String> = Vec::new();

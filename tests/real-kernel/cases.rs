@@ -2,6 +2,7 @@
 //! each from an empty store and unbound queues on.
 
 use anyhow::{Context, Result};
+use e2e::cards::{KEY_A, KEY_B};
 use e2e::lab::Step;
 use e2e::{World, place};
 use openssl::pkey::PKey;
@@ -17,29 +18,11 @@ use base64::engine::general_purpose::STANDARD;
 
 /// The image of these cases, which allows updates of its CCK.
 pub const IMAGE: &str = "scenarios";
-const KEY_A: &str = "00112233445566778899aabbccddeeff";
-const KEY_B: &str = "b0b1b2b3b4b5b6b7b8b9babbbcbdbebf";
 /// Seconds that tasks wait for queues: programs take longer on an emulated processor than in `tests/guest`.
 const TIMEOUT: u32 = 4;
 /// So many times as long must be what a case itself allows, where it is less: while a card does not answer, the kernel polls it
 /// without end, which leaves an emulated processor little time for all else.
 const SLOWER: u64 = 4;
-
-/// The cards of `tests/guest/queues.rs`.
-pub const CARDS: &str = r#"
-delays: {cca_read_ms: 600000}
-cards:
-  "00":
-    type: CEX8P
-    serialnr: 93AADFK719460083
-    queues: {"0005": {mkvp: "00112233445566778899aabbccddeeff"}, "0006": {mkvp: "b0b1b2b3b4b5b6b7b8b9babbbcbdbebf"}}
-  "01": {type: CEX8A, queues: {"0005": {}, "0006": {}}}
-  "02":
-    type: CEX8P
-    serialnr: 93AADFK719460084
-    queues: {"0005": {mkvp: "00112233445566778899aabbccddeeff"}}
-  "03": {type: CEX8C, queues: {"0005": {mkvp: "0011223344556677"}}}
-"#;
 
 /// What holds before each case, whatever the last one has laid over it.
 const BEFORE: &str = r#"

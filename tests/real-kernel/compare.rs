@@ -157,7 +157,7 @@ fn differences_of(lab: &Lab, kernel: &str, cases: &[&Case]) -> Result<Vec<String
     let given = Given::new(&world)?;
     let steps: Vec<_> = cases.iter().flat_map(|case| case.steps(&given)).collect();
     let plain: Vec<_> = steps.iter().map(|(_, step)| step.clone()).collect();
-    let scenario = format!("ultravisor: {{cuid: \"{CUID}\"}}\n{}", cases::CARDS);
+    let scenario = format!("ultravisor: {{cuid: \"{CUID}\"}}\n{}", e2e::cards::CARDS);
     let machine = Guest::start_machine(&world, "real", "m1", cases::IMAGE, &scenario)?;
     // Both kernels ask a queue at once whether it is bound, and say EIO if not.
     let simulated = format!("{}\nswitches: {{slow_bind_is_eio: true}}\n{scenario}", kernel_of(kernel));

@@ -6,6 +6,7 @@
 //! ansible-core and the collection that are used here.
 
 mod archive;
+pub mod cards;
 mod controller;
 mod fleet;
 mod guest;
