@@ -19,7 +19,7 @@ struct Troubles {
 fn killed(program: &str, when: &str) -> String {
     format!(
         "{program} - < arguments > said & p=$!; \
-         for i in $(seq 500); do {{ {when}; }} > /dev/null 2>&1 && break; usleep 10000; done; \
+         for i in $(seq 1000); do {{ {when}; }} > /dev/null 2>&1 && break; usleep 10000; done; \
          kill -9 $p; wait $p; echo \"ended with $?\"; cat said"
     )
 }
@@ -34,8 +34,8 @@ fn twice(program: &str) -> String {
 
 fn steps(requests: &[Value]) -> Vec<(&'static str, Step)> {
     let add = json!({"requests": requests[..2].iter().map(|content| json!({"content": content})).collect::<Vec<_>>()});
-    let queues = json!({"entries": [entry("first"), entry("second"), {"mode": "accel"}], "timeout": 20});
-    let release = json!({"state": "unbound", "all": true, "timeout": 20});
+    let queues = json!({"entries": [entry("first"), entry("second"), {"mode": "accel"}], "timeout": 60});
+    let release = json!({"state": "unbound", "all": true, "timeout": 60});
     let lock = json!({"require": ["first", "second"], "exact": true});
     let shell = |commands: String, arguments: &Value| Step::Shell(commands, vec![("arguments", arguments.clone())]);
     let set = |fragment: &str| Step::Set(fragment.to_owned());
@@ -46,8 +46,9 @@ fn steps(requests: &[Value]) -> Vec<(&'static str, Step)> {
     let begun = "test -s /run/seguest-pv/private/queue-journal.json && usleep 300000";
     let user = |program: &str| format!("chmod 644 arguments; chmod 755 . ..; su user -c '{program} -' < arguments");
     vec![
-        // A call that the ultravisor is busy with, and then carries out although nobody waits for it any more.
-        ("slow add", set("faults: [{on: add_secret, delay_ms: 3000}]")),
+        // A call that the ultravisor is busy with, and then carries out although nobody waits for it any more. A process
+        // in it does not die before it ends, so this is as short as may be and yet long after the kill on a busy host.
+        ("slow add", set("faults: [{on: add_secret, delay_ms: 8000}]")),
         ("add, killed, carried out", shell(killed("secret_add", intent), &add)),
         ("no faults", set("clear_faults: true")),
         ("one secret", Step::State),
@@ -55,27 +56,27 @@ fn steps(requests: &[Value]) -> Vec<(&'static str, Step)> {
         ("add again after that", Step::Module("secret_add", add.clone())),
         ("two secrets", Step::State),
         ("empty", Step::Empty),
-        ("add refused late", set("faults: [{on: add_secret, delay_ms: 3000, uv_rc: 0x010d}]")),
+        ("add refused late", set("faults: [{on: add_secret, delay_ms: 8000, uv_rc: 0x010d}]")),
         ("add, killed, refused", shell(killed("secret_add", intent), &add)),
         ("no faults any more", set("clear_faults: true")),
         ("no secret", Step::State),
         ("add after a refusal", Step::Module("secret_add", add.clone())),
         ("two secrets again", Step::State),
-        // Queues.
-        ("slow bind", set("delays: {bind_ms: 3000}")),
+        // Queues: what is under way when the program is killed ends with the next setting, not before.
+        ("slow bind", set("delays: {bind_ms: 600000}")),
         ("bind, killed", shell(killed("ap_bind", begun), &queues)),
         ("fast", fast()),
         ("bind after that", Step::Module("ap_bind", queues.clone())),
         ("bind again after that", Step::Module("ap_bind", queues.clone())),
         ("served", Step::State),
         ("release", Step::Module("ap_bind", release.clone())),
-        ("slow associate", set("delays: {associate_ms: 3000}")),
+        ("slow associate", set("delays: {associate_ms: 600000}")),
         ("associate, killed", shell(killed("ap_bind", pending), &queues)),
         ("fast again", fast()),
         ("bind after an association", Step::Module("ap_bind", queues.clone())),
         ("bind again after an association", Step::Module("ap_bind", queues.clone())),
         ("served after an association", Step::State),
-        ("slow reset", set("delays: {reset_ms: 2000}")),
+        ("slow reset", set("delays: {reset_ms: 600000}")),
         ("release, killed", shell(killed("ap_bind", resetting), &release)),
         ("fast once more", fast()),
         ("release after that", Step::Module("ap_bind", release.clone())),

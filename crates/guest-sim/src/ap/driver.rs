@@ -27,6 +27,11 @@ impl<'a> Rules<'a> {
     pub fn machine(self) -> ap::Rules<'a> {
         ap::Rules { now: self.now, times: self.delays.times(), switches: self.switches }
     }
+
+    /// How long a queue is busy with a bind.
+    fn bound_and_settled(self) -> Duration {
+        Delays::of(self.delays.bind_ms) + Delays::of(self.delays.settle_ms)
+    }
 }
 
 /// What the kernel's state machine of a queue is busy with.
@@ -34,7 +39,7 @@ impl<'a> Rules<'a> {
 enum Machine {
     Idle,
     Resetting,
-    /// Still busy after a bind until then.
+    /// Busy after a bind that was asked for then.
     Settling(Duration),
     Associating,
 }
@@ -63,7 +68,7 @@ impl Driver {
             Machine::Resetting if self.error.is_none() && (rc == code::NORMAL || rc > code::BUSY) => {
                 self.machine = Machine::Idle;
             }
-            Machine::Settling(until) if until <= rules.now => self.machine = Machine::Idle,
+            Machine::Settling(since) if since + rules.bound_and_settled() <= rules.now => self.machine = Machine::Idle,
             Machine::Associating if rc > code::BUSY => self.fail(firmware.failed_at().unwrap_or(rules.now)),
             Machine::Associating => match binding {
                 Binding::Usable => self.machine = Machine::Idle,
@@ -163,8 +168,7 @@ impl Driver {
         if firmware.bind(room, fault().map(|fault| fault.trouble()).as_ref(), rules.machine()) != code::NORMAL {
             return Err(Errno::EIO);
         }
-        let ends = firmware.ends().unwrap_or(rules.now);
-        self.machine = Machine::Settling(ends + Delays::of(rules.delays.settle_ms));
+        self.machine = Machine::Settling(rules.now);
         let bound = matches!(firmware.test(rules.switches).1, Binding::Usable | Binding::WithoutKeys);
         if manners == Manners::New && rules.switches.slow_bind_is_eio && !bound {
             return Err(Errno::EIO);

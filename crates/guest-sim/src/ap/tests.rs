@@ -67,6 +67,19 @@ fn a_queue_is_bound_associated_and_unbound_each_after_its_time() {
 }
 
 #[test]
+fn what_is_under_way_is_held_up_and_let_go_by_another_delay() {
+    let mut bench = bench("");
+    bench.guest.set("delays: {bind_ms: 600000}", bench.now).unwrap();
+    bench.write(BIND, "1\n").unwrap();
+    bench.wait(599_999);
+    assert_eq!(bench.read(BIND).unwrap(), "unbound");
+    bench.guest.set("delays: {bind_ms: 0}", bench.now).unwrap();
+    assert_eq!(bench.read(BIND).unwrap(), "bound");
+    bench.add(1);
+    bench.write(ASSOCIATE, "0").unwrap();
+}
+
+#[test]
 fn an_older_kernel_says_that_a_queue_is_busy_while_it_is_reset() {
     let mut bench = bound("kernel: {manners: old}");
     bench.write(BIND, "0").unwrap();

@@ -116,9 +116,22 @@ enum Step {
 #[derive(Debug)]
 struct Running {
     step: Step,
-    /// `None` if it never ends.
-    ends: Option<Duration>,
+    started: Duration,
+    /// It never ends.
+    stuck: bool,
     becomes: Option<Becomes>,
+}
+
+impl Running {
+    /// How long it takes goes by what is set now, not when it started: it can be held up, and let go from outside.
+    fn ends(&self, times: Times) -> Option<Duration> {
+        let takes = match self.step {
+            Step::Bind => times.bind,
+            Step::Associate { .. } => times.associate,
+            Step::Reset { .. } => times.reset,
+        };
+        (!self.stuck).then(|| self.started + takes)
+    }
 }
 
 /// A queue of the firmware.
@@ -161,8 +174,9 @@ impl Firmware {
 
     /// Finishes what has become due.
     pub fn advance(&mut self, rules: Rules<'_>) {
-        let due = |running: &mut Running| running.ends.is_some_and(|ends| ends <= rules.now);
-        let Some(Running { step, ends: Some(ended), becomes }) = self.running.take_if(due) else { return };
+        let ends = self.running.as_ref().and_then(|running| running.ends(rules.times));
+        let Some(ended) = ends.filter(|ends| *ends <= rules.now) else { return };
+        let Some(Running { step, becomes, .. }) = self.running.take() else { return };
         match step {
             Step::Bind => {
                 let keys = match self.kind {
@@ -280,7 +294,7 @@ impl Firmware {
         if !room {
             return code::BIND_LIMIT;
         }
-        self.run(Step::Bind, rules.times.bind, fault, rules);
+        self.run(Step::Bind, fault, rules);
         code::NORMAL
     }
 
@@ -307,7 +321,7 @@ impl Firmware {
             Target::Doubled if rules.switches.doubled_id_is_not_unique => outcome = code::NOT_UNIQUE,
             Target::Doubled | Target::Unique => {}
         }
-        self.run(Step::Associate { index, outcome }, rules.times.associate, fault, rules);
+        self.run(Step::Associate { index, outcome }, fault, rules);
         code::NORMAL
     }
 
@@ -327,19 +341,14 @@ impl Firmware {
         if let Some(rc) = fault.and_then(|fault| fault.rc) {
             return rc;
         }
-        self.run(Step::Reset { unbind }, rules.times.reset, fault, rules);
+        self.run(Step::Reset { unbind }, fault, rules);
         code::NORMAL
     }
 
-    /// When what is going on will end.
-    pub fn ends(&self) -> Option<Duration> {
-        self.running.as_ref().and_then(|running| running.ends)
-    }
-
-    fn run(&mut self, step: Step, takes: Duration, fault: Option<&Trouble>, rules: Rules<'_>) {
+    fn run(&mut self, step: Step, fault: Option<&Trouble>, rules: Rules<'_>) {
         let stuck = fault.is_some_and(|fault| fault.stuck);
-        let ends = (!stuck).then(|| rules.now + takes);
-        self.running = Some(Running { step, ends, becomes: fault.and_then(|fault| fault.becomes) });
+        let becomes = fault.and_then(|fault| fault.becomes);
+        self.running = Some(Running { step, started: rules.now, stuck, becomes });
         // What takes no time is done before the instruction answers.
         self.advance(rules);
     }
