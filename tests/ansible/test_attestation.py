@@ -174,6 +174,15 @@ class Summaries(unittest.TestCase):
         self.assertIn("One request is missing.", told["failed"][0]["first"]["detail"])
         self.assertIn("proved by attestation: 1 of 3", told["lines"])
 
+    def test_what_is_noted_of_a_proved_guest_names_it_among_the_warnings(self) -> None:
+        from ansible_collections.seguest.pv.plugins.plugin_utils.summary import summary
+
+        noted = {**AFFIRMED, "warnings": ["The guest was started again. [attest.new_start]", 1]}
+        told = summary(["guest1", "guest2"], {}, False, {"guest1": AFFIRMED, "guest2": noted})
+        self.assertEqual(
+            [(kind["code"], kind["hosts"]) for kind in told["warnings"]], [("attest.new_start", ["guest2"])]
+        )
+
     def test_where_nobody_was_asked_nothing_is_said_of_proofs(self) -> None:
         from ansible_collections.seguest.pv.plugins.plugin_utils.summary import summary
 
@@ -194,6 +203,9 @@ class Compliance(unittest.TestCase):
 
     def test_only_an_affirming_verdict_passes(self) -> None:
         self.assertEqual(self.rule(AFFIRMED), ("pass", "Proved until 2026-01-03T00:00:00Z.", "pass"))
+        noted = {**AFFIRMED, "warnings": ["It was started again. [attest.new_start]", 1]}
+        proved = "Proved until 2026-01-03T00:00:00Z. It was started again. [attest.new_start]"
+        self.assertEqual(self.rule(noted), ("pass", proved, "pass"))
         self.assertEqual(self.rule(REFUTED), ("fail", "One request is missing. [attest.store_mismatch]", "fail"))
         for nothing in (
             {"verdict": "none"},

@@ -440,6 +440,13 @@ responses:
           request, it is too old, or it could not be judged.'
       returned: always
       type: str
+    warnings:
+      description:
+      - What to know of this guest although nothing is wrong; the task's warnings have it too. Each ends with its code in
+          brackets.
+      elements: str
+      returned: always
+      type: list
   description:
   - One entry for each answer, in their order; also for a single one.
   elements: dict

@@ -262,7 +262,10 @@ def _attested(proof: Mapping[str, Any] | None, answer: Mapping[str, Any]) -> lis
         said = said or next((line for line in warned if line and "[attest." in line), None)
         return [_rule("attested", UNKNOWN, f"The guest gave no answer that could be verified. {said or ''}".strip())]
     if verdict.get("verdict") == AFFIRMING:
-        return [_rule("attested", PASS, f"Proved until {text(verdict.get('valid_until')) or 'an unknown time'}.")]
+        warnings = verdict.get("warnings")
+        noted = map(sentence, warnings[:20] if isinstance(warnings, list) else ())
+        proved = f"Proved until {text(verdict.get('valid_until')) or 'an unknown time'}."
+        return [_rule("attested", PASS, " ".join([proved, *filter(None, noted)]))]
     fault = fault_of(verdict) or {}
     found = FAIL if verdict.get("verdict") == "contraindicated" else UNKNOWN
     detail, code = sentence(fault.get("detail")) or "No reason was given.", text(fault.get("code"))

@@ -51,7 +51,7 @@ def summary(
     proved = 0
     for host in hosts:
         result = results.get(host)
-        for text in _warnings(result):
+        for text in (*_warnings(result, "noted"), *_warnings((verdicts or {}).get(host), "warnings")):
             _add(warnings, host, *_coded(text))
         if result is None:
             not_begun.append(host)
@@ -84,9 +84,9 @@ def summary(
     return {**told, "lines": _lines(told)}
 
 
-def _warnings(result: Any) -> list[str]:
-    noted = mapping(result).get("noted")
-    return [text for text in noted[:_WARNINGS] if isinstance(text, str)] if isinstance(noted, list) else []
+def _warnings(said: Any, key: str) -> list[str]:
+    texts = mapping(said).get(key)
+    return [text for text in texts[:_WARNINGS] if isinstance(text, str)] if isinstance(texts, list) else []
 
 
 def _cause(result: Any) -> tuple[str, str, str | None] | None:

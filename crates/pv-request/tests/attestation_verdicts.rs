@@ -248,7 +248,7 @@ fn other_machines_are_named_by_the_hash_of_their_keys() {
     let verdict = guest.verdict(&guest.answer(), &expected);
     assert_eq!(outcome(&verdict), (CONTRA, Some(codes::IMAGE_HOST_KEY)));
     let other = check(&verdict, "attestation_host_key");
-    assert_eq!(other.code, Some(codes::ATTESTATION_HOST_KEY));
+    assert_eq!(other.code(), Some(codes::ATTESTATION_HOST_KEY));
     assert!(other.detail.contains(&pv_wire::encode_hex(&guest.host.hash())));
 }
 
@@ -295,7 +295,7 @@ fn a_hash_that_nothing_proves_is_not_explained() {
     guest.tags.clear();
     let verdict = guest.verdict(&guest.answer(), &expected);
     let store = check(&verdict, "secret_store");
-    assert_eq!((store.ok, store.code), (Some(false), Some(codes::STORE_MISMATCH)));
+    assert_eq!((store.ok, store.code()), (Some(false), Some(codes::STORE_MISMATCH)));
     assert!(verdict.store.is_none() && !store.detail.contains("rebooted"));
 }
 

@@ -182,7 +182,7 @@ fn opinion(valid: bool) -> FirmwareOpinion {
 
 fn firmware_code(verdict: &Verdict) -> (Status, Option<bool>, Option<Code>) {
     let check = verdict.checks.iter().find(|check| check.name == "firmware").unwrap();
-    (verdict.status(), check.ok, check.code)
+    (verdict.status(), check.ok, check.code())
 }
 
 #[test]

@@ -142,8 +142,8 @@ impl Judged {
     fn advise(&mut self) {
         let (Ok(verdict), Some(pin), Some(path)) = (&mut self.verdict, &self.pinned, &self.files.pin) else { return };
         let advice = pin.advice(path, verdict.proved.as_ref().and_then(|proved| proved.claims.as_ref()));
-        let changed = verdict.checks.iter_mut().find(|check| check.code == Some(CUID_CHANGED));
-        changed.into_iter().for_each(|check| check.hint = advice.clone().into());
+        let changed = verdict.checks.iter_mut().find(|check| check.code() == Some(CUID_CHANGED));
+        changed.into_iter().for_each(|check| check.advise(advice.clone()));
     }
 
     /// Objects to a configuration unique id that is about to be pinned, but is pinned for another guest already.

@@ -92,7 +92,7 @@ mod tests {
         assert!(read(&dir.path().join("missing"), 0).unwrap().is_empty());
         let one = dir.path().join("c.cuid");
         let objection = OtherPins::default().objection(&one, &[0x42; 16]).unwrap();
-        assert!(objection.detail.contains("a.cuid, ") && objection.code == Some(CUID_SHARED), "{objection:?}");
+        assert!(objection.detail.contains("a.cuid, ") && objection.code() == Some(CUID_SHARED), "{objection:?}");
         assert_eq!(OtherPins::default().objection(&one, &[0x43; 16]), None);
     }
 }

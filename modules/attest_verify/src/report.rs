@@ -1,11 +1,10 @@
 //! What users get.
 
 use fault::Fault;
-use pv_request::attest::{Status, StoreReport, Verdict};
+use pv_request::attest::{Check as Found, Status, StoreReport, Verdict};
 use pv_wire::{encode_hex, iso8601};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use serde_json::Value;
-use std::borrow::Cow;
 
 /// Results of `attest_verify`.
 #[derive(Debug, Serialize)]
@@ -26,9 +25,13 @@ pub struct Entry {
     /// old, or it could not be judged.
     pub verdict: &'static str,
     /// What was looked at, in a fixed order. All checks are made, none stops the others.
-    pub checks: Vec<Check>,
+    #[serde(serialize_with = "each_as_told")]
+    #[cfg_attr(feature = "docs", schemars(with = "Vec<Check<'static>>"))]
+    pub checks: Vec<Found>,
     /// Why there is no verdict: C(code), C(detail), C(hint). Null if the answer could be judged.
     pub error: Option<Value>,
+    /// What to know of this guest although nothing is wrong; the task's warnings have it too. Each ends with its code in brackets.
+    pub warnings: Vec<String>,
     /// Configuration unique id of this start of the guest, C(0x) and 32 hex digits. Null unless the measurement is good, as all
     /// that follows.
     pub cuid: Option<String>,
@@ -47,19 +50,19 @@ pub struct Entry {
 }
 
 /// One thing that was looked at.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Debug, Serialize)]
 #[cfg_attr(feature = "docs", derive(schemars::JsonSchema))]
-pub struct Check {
+struct Check<'a> {
     /// A stable name.
-    pub name: &'static str,
+    name: &'static str,
     /// Whether it is as expected; null where it was not compared, or agrees without being proved.
-    pub ok: Option<bool>,
+    ok: Option<bool>,
     /// The code of what is wrong.
-    pub code: Option<&'static str>,
+    code: Option<&'static str>,
     /// A sentence about what was found.
-    pub detail: Cow<'static, str>,
+    detail: &'a str,
     /// What to do about it; null where nothing is wrong.
-    pub hint: Option<Cow<'static, str>>,
+    hint: Option<&'a str>,
 }
 
 /// What was found of a secret store.
@@ -107,9 +110,7 @@ impl Entry {
             let document = proved.claims.as_ref().and_then(|claims| claims.to_json().ok());
             self.claims = document.and_then(|text| serde_json::from_str(&text).ok());
         }
-        self.checks = verdict.checks.into_iter().map(Check::new).collect();
-        // These are smaller, and would keep the room of those.
-        self.checks.shrink_to_fit();
+        self.checks = verdict.checks;
     }
 
     /// Enters why nothing is known.
@@ -120,11 +121,15 @@ impl Entry {
     }
 }
 
-impl Check {
-    fn new(check: pv_request::attest::Check) -> Self {
-        let pv_request::attest::Check { name, ok, code, detail, hint, .. } = check;
-        Self { name, ok, code: code.map(|code| code.name), detail, hint: Some(hint).filter(|hint| !hint.is_empty()) }
-    }
+/// Turned into what is told one by one: there may be hundreds of thousands.
+fn each_as_told<S: Serializer>(checks: &[Found], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(checks.iter().map(|found| Check {
+        name: found.name,
+        ok: found.ok,
+        code: found.code().map(|code| code.name),
+        detail: &found.detail,
+        hint: found.hint(),
+    }))
 }
 
 impl SecretStore {

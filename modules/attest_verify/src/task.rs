@@ -10,7 +10,7 @@ use crate::pin::{self, Pin};
 use crate::published;
 use crate::report::{Entry, Report};
 use crate::wanted::written;
-use ansible_contract::{Context, Diff, Failure, Outcome};
+use ansible_contract::{Context, Diff, Failure, Outcome, warning};
 use durable::{Attributes, Leavings};
 use fault::{Fault, Result};
 use pv_request::attest::{Status, Verdict, demand_distinct_cuids};
@@ -117,6 +117,7 @@ impl Task {
                 Some(fault)
             }
         };
+        entry.warnings = warnings.iter().map(warning).collect();
         self.told.entry(&called, &warnings, Vec::new());
         if let Some(fault) = fault.filter(|_| self.fail) {
             self.told.failed(&called, &fault);

@@ -127,7 +127,7 @@ impl Ear<'_> {
     fn evidence(&self) -> Value {
         let hex = |bytes: &[u8]| format!("0x{}", pv_wire::encode_hex(bytes));
         let check = |check: &Check| {
-            let code = check.code.map(|code| code.name);
+            let code = check.code().map(|code| code.name);
             json!({ "name": check.name, "ok": check.ok, "code": code, "detail": check.detail })
         };
         let proved = self.verdict.proved.as_ref();

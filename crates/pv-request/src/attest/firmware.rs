@@ -185,7 +185,7 @@ mod tests {
             let said = Ok(FirmwareOpinion { valid: false, reason: None, reference: reference.clone() });
             let answer = FirmwareAnswer { service: service.clone(), state, said };
             let known = Known { is_asked_for: true, state: Some(state), answer: Some(&answer) };
-            assert_eq!(check(&service, known).hint.contains("reference"), reference.is_some());
+            assert_eq!(check(&service, known).hint().unwrap_or_default().contains("reference"), reference.is_some());
         }
     }
 

@@ -34,19 +34,24 @@ pub struct Check {
     pub name: &'static str,
     /// Whether it is as expected; `None` where it was not compared, or agrees without being proved.
     pub ok: Option<bool>,
-    /// The code of what is wrong.
-    pub code: Option<Code>,
     /// A sentence about what was found. Most are always the same: a fleet has hundreds of thousands of them.
     pub detail: Cow<'static, str>,
-    /// What to do about it, or empty.
-    pub hint: Cow<'static, str>,
+    // Of most checks there is nothing to say here, so they do not keep room for it.
+    wrong: Option<Box<Wrong>>,
+}
+
+/// What more there is to say of a check that failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Wrong {
+    code: Code,
+    hint: Cow<'static, str>,
     voids: bool,
 }
 
 impl Check {
     /// It is as expected.
     pub fn passed(name: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { name, ok: Some(true), code: None, detail: detail.into(), hint: Cow::default(), voids: false }
+        Self { name, ok: Some(true), detail: detail.into(), wrong: None }
     }
 
     /// It was not compared.
@@ -56,13 +61,40 @@ impl Check {
 
     /// It is not as expected.
     pub fn failed(name: &'static str, fault: Fault) -> Self {
-        let (detail, hint) = (fault.detail.into(), fault.hint.into());
-        Self { name, ok: Some(false), code: Some(fault.code), detail, hint, voids: false }
+        Self::wrong(name, fault, false)
     }
 
     /// It is not as expected, and so nothing is known of the guest: the status is then [`Status::None`].
     pub fn voiding(name: &'static str, fault: Fault) -> Self {
-        Self { voids: true, ..Self::failed(name, fault) }
+        Self::wrong(name, fault, true)
+    }
+
+    fn wrong(name: &'static str, fault: Fault, voids: bool) -> Self {
+        let Fault { code, detail, hint, .. } = fault;
+        let wrong = Some(Box::new(Wrong { code, hint: hint.into(), voids }));
+        Self { name, ok: Some(false), detail: detail.into(), wrong }
+    }
+
+    /// The code of what is wrong.
+    pub fn code(&self) -> Option<Code> {
+        self.wrong.as_ref().map(|wrong| wrong.code)
+    }
+
+    /// What to do about what is wrong, if there is something.
+    pub fn hint(&self) -> Option<&str> {
+        self.wrong.as_ref().map(|wrong| wrong.hint.as_ref()).filter(|hint| !hint.is_empty())
+    }
+
+    /// Says what to do about it instead; nothing, if nothing is wrong.
+    pub fn advise(&mut self, hint: String) {
+        if let Some(wrong) = &mut self.wrong {
+            wrong.hint = hint.into();
+        }
+    }
+
+    /// Whether nothing is known of the guest because of it.
+    fn voids(&self) -> bool {
+        self.wrong.as_ref().is_some_and(|wrong| wrong.voids)
     }
 
     /// That it agrees proves nothing, for the measurement is not good.
@@ -122,7 +154,7 @@ impl Verdict {
     pub fn status(&self) -> Status {
         let mut failed = self.checks.iter().filter(|check| check.ok == Some(false)).peekable();
         let measured = self.checks.iter().any(|check| check.name == MEASUREMENT && check.ok.is_some());
-        if !measured || failed.clone().any(|check| check.voids) {
+        if !measured || failed.clone().any(Check::voids) {
             return Status::None;
         }
         if failed.peek().is_some() { Status::Contraindicated } else { Status::Affirming }
@@ -141,15 +173,15 @@ impl Verdict {
     /// The first thing that is wrong; `None` for an affirming verdict.
     pub fn fault(&self) -> Option<Fault> {
         self.checks.iter().find_map(|check| {
-            let code = check.code.filter(|_| check.ok == Some(false))?;
-            Some(Fault::new(code, check.detail.clone()).hint(check.hint.clone()))
+            let wrong = check.wrong.as_ref()?;
+            Some(Fault::new(wrong.code, check.detail.clone()).hint(wrong.hint.clone()))
         })
     }
 
     /// The firmware's state, if its service's word is all that is missing: then it is worth asking.
     pub fn firmware_question(&self) -> Option<&FirmwareState> {
         let mut others = self.checks.iter().filter(|check| check.name != firmware::NAME);
-        let is_missing = self.checks.iter().any(|check| check.name == firmware::NAME && check.voids);
+        let is_missing = self.checks.iter().any(|check| check.name == firmware::NAME && check.voids());
         let proved = self.proved.as_ref().filter(|_| is_missing && others.all(|check| check.ok != Some(false)))?;
         proved.additional.firmware_state.as_ref()
     }
