@@ -1,13 +1,10 @@
 //! Hexadecimal text.
 
-use std::fmt::Write as _;
-
 /// Lower-case hex digits of `bytes`, two a byte, without `0x`.
 pub fn encode_hex(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len() * 2);
-    for byte in bytes {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
+    for nibble in bytes.iter().flat_map(|byte| [byte >> 4, byte & 0xf]) {
+        text.extend(char::from_digit(nibble.into(), 16));
     }
     text
 }
