@@ -76,9 +76,11 @@ fn steps(requests: &[Value]) -> Vec<(&'static str, Step)> {
         ("bind after an association", Step::Module("ap_bind", queues.clone())),
         ("bind again after an association", Step::Module("ap_bind", queues.clone())),
         ("served after an association", Step::State),
-        ("slow reset", set("delays: {reset_ms: 600000}")),
+        // Were it shown as free at once, the program could come to its end before it is killed.
+        ("slow reset", set("delays: {reset_ms: 600000}\nswitches: {bound_during_reset: true}")),
         ("release, killed", shell(killed("ap_bind", resetting), &release)),
         ("fast once more", fast()),
+        ("free at once", set("switches: {bound_during_reset: false}")),
         ("release after that", Step::Module("ap_bind", release.clone())),
         ("nothing served", Step::State),
         // Two at once.
