@@ -183,7 +183,7 @@ impl Verdict {
         let mut others = self.checks.iter().filter(|check| check.name != firmware::NAME);
         let is_missing = self.checks.iter().any(|check| check.name == firmware::NAME && check.voids());
         let proved = self.proved.as_ref().filter(|_| is_missing && others.all(|check| check.ok != Some(false)))?;
-        proved.additional.firmware_state.as_ref()
+        proved.additional.firmware_state.as_deref()
     }
 
     /// Adds what was looked at elsewhere, such as in the other answers of a batch.

@@ -51,7 +51,7 @@ pub fn verify(evidence: &Evidence<'_>, sent: &Sent<'_>, expected: &Expected, now
     checks.extend(compare::claims(claims.as_ref(), expected));
     checks.push(cuid(response.as_ref().ok(), expected));
     if let Some(service) = &expected.firmware {
-        let state = additional.as_ref().and_then(|data| data.firmware_state);
+        let state = additional.as_ref().and_then(|data| data.firmware_state.as_deref().copied());
         let is_affirmed = is_good && checks.iter().all(|check| check.ok != Some(false));
         let known = firmware::Known {
             is_asked_for: sent.request.items().contains(Item::FirmwareState),

@@ -44,7 +44,7 @@ impl Proved {
                 image_phkh: data.image_host_key.map(|hash| hex(&hash)),
                 attestation_phkh: data.attestation_host_key.map(|hash| hex(&hash)),
                 secret_store_hash: data.secret_store.map(|hash| hex(&hash)),
-                firmware_state: data.firmware_state.map(|state| hex(&state)),
+                firmware_state: data.firmware_state.as_ref().map(|state| hex(state.as_slice())),
             }),
             user_data: (!self.user_data.is_empty()).then(|| hex(&self.user_data)),
         };

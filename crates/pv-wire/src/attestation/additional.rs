@@ -14,8 +14,8 @@ pub struct AdditionalData {
     pub attestation_host_key: Option<[u8; layout::HOST_KEY_HASH_LEN]>,
     /// SHA-512 over the tags of the requests added since boot and the lock byte.
     pub secret_store: Option<[u8; layout::STORE_HASH_LEN]>,
-    /// Opaque state of the firmware.
-    pub firmware_state: Option<[u8; layout::FIRMWARE_STATE_LEN]>,
+    /// Opaque state of the firmware. It is long and seldom asked for, so there is no room for it in each of many.
+    pub firmware_state: Option<Box<[u8; layout::FIRMWARE_STATE_LEN]>>,
 }
 
 impl AdditionalData {
@@ -48,7 +48,7 @@ impl AdditionalData {
             image_host_key: piece(items, Item::ImageHostKey, bytes),
             attestation_host_key: piece(items, Item::AttestationHostKey, bytes),
             secret_store: piece(items, Item::SecretStore, bytes),
-            firmware_state: piece(items, Item::FirmwareState, bytes),
+            firmware_state: piece(items, Item::FirmwareState, bytes).map(Box::new),
         })
     }
 }
@@ -72,11 +72,11 @@ mod tests {
     fn pieces_follow_each_other_in_the_order_of_their_flags() {
         let split = AdditionalData::split(Item::ALL.into_iter().collect(), &all()).unwrap();
         assert_eq!((split.image_host_key, split.attestation_host_key), (Some([1; 32]), Some([2; 32])));
-        assert_eq!((split.secret_store, split.firmware_state), (Some([3; 64]), Some([4; 320])));
+        assert_eq!((split.secret_store, split.firmware_state), (Some([3; 64]), Some(Box::new([4; 320]))));
         let two = [Item::FirmwareState, Item::AttestationHostKey].into_iter().collect();
         let split = AdditionalData::split(two, &[vec![2; 32], vec![4; 320]].concat()).unwrap();
         assert_eq!((split.image_host_key, split.attestation_host_key), (None, Some([2; 32])));
-        assert_eq!((split.secret_store, split.firmware_state), (None, Some([4; 320])));
+        assert_eq!((split.secret_store, split.firmware_state), (None, Some(Box::new([4; 320]))));
         assert_eq!(AdditionalData::split(Items::default(), &[]), Ok(AdditionalData::default()));
     }
 
