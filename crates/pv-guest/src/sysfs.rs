@@ -9,6 +9,8 @@ use std::path::Path;
 
 /// No attribute of sysfs is longer than a page.
 const MAX_LEN: usize = 4096;
+/// Nearly all are shorter than this: a page would be cleared for each.
+const SHORT: usize = 256;
 
 /// What an attribute holds, without trailing white space.
 ///
@@ -64,20 +66,25 @@ impl Folder {
 }
 
 /// What an attribute holds that was just opened, as [`read`]. The kernel makes the text anew for a read from the beginning
-/// and hands it over whole, so one read is enough. Only what takes [too long](crate::limited) is interrupted, and it is
+/// and hands over as much of it as there is room for, so one read is enough for one that is short. Only what takes [too long](crate::limited) is interrupted, and it is
 /// not tried again.
 ///
 /// # Errors
 /// As [`read`].
 pub fn text(mut file: File) -> io::Result<String> {
-    let mut page = [0; MAX_LEN + 1];
-    let len = file.read(&mut page)?;
-    if len > MAX_LEN {
+    let mut bytes = vec![0; SHORT];
+    let mut len = file.read(&mut bytes)?;
+    if len == SHORT {
+        bytes.resize(MAX_LEN + 1, 0);
+        len += file.read(bytes.get_mut(SHORT..).unwrap_or_default())?;
+    }
+    bytes.truncate(len);
+    if bytes.len() > MAX_LEN {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "longer than a page"));
     }
-    let text = page.get(..len).and_then(|bytes| std::str::from_utf8(bytes).ok());
-    let text = text.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "not text"))?;
-    Ok(text.trim_end().to_owned())
+    let mut text = String::from_utf8(bytes).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "not text"))?;
+    text.truncate(text.trim_end().len());
+    Ok(text)
 }
 
 fn optional(read: io::Result<String>) -> io::Result<Option<String>> {
@@ -135,6 +142,18 @@ mod tests {
         assert_eq!(read_optional(&path).unwrap(), None);
         std::fs::write(&path, "1\n").unwrap();
         assert_eq!(read_optional(&path).unwrap().as_deref(), Some("1"));
+    }
+
+    #[test]
+    fn a_text_of_any_length_up_to_a_page_is_read_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x");
+        for len in [0, 1, SHORT - 1, SHORT, SHORT + 1, MAX_LEN] {
+            std::fs::write(&path, "a".repeat(len)).unwrap();
+            assert_eq!(read(&path).unwrap().len(), len);
+        }
+        std::fs::write(&path, "a".repeat(MAX_LEN + 1)).unwrap();
+        read(&path).unwrap_err();
     }
 
     #[test]

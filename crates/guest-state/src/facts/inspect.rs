@@ -5,7 +5,7 @@ use fault::Result;
 use pv_guest::ap::steps::{Manner, WhenBusy};
 use pv_guest::ap::{self, Alone, Bus, Fit, Journal, Looked, MkvpState, Mode, Observed, SeState, Seen, Wish};
 use pv_guest::boot_record::BootRecord;
-use pv_guest::limited::Worker;
+use pv_guest::limited;
 use std::time::Duration;
 
 /// Others are kept off the queues, from before they are read until they were looked at: what is read stays true.
@@ -68,7 +68,7 @@ impl Inspection {
 /// Looks at a queue again. One that does not answer in time is told as it was seen before.
 fn refresh(observed: &mut Observed, timeout: Duration, problems: &mut Problems) {
     let again = observed.clone();
-    match Worker::start().within(timeout, move || again.look()) {
+    match limited::within(timeout, move || again.look()) {
         Some(seen) => observed.seen = seen,
         None => problems.note(ap::too_slow(observed.card.number, timeout)),
     }

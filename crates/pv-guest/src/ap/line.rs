@@ -2,7 +2,7 @@
 
 use super::attributes::Apqn;
 use crate::codes;
-use crate::limited::Worker;
+use crate::limited::{self, Worker};
 use crate::sysfs;
 use fault::Fault;
 use std::collections::BTreeSet;
@@ -33,8 +33,6 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct State {
-    /// Started with the first question.
-    worker: Option<Worker>,
     /// What the card was asked for when it did not answer.
     unanswered: Option<String>,
     serialnr: Option<String>,
@@ -72,11 +70,9 @@ impl Line {
 
     fn ask_in(&self, state: &mut State, what: &str, attribute: io::Result<File>) -> Option<String> {
         let attribute = attribute.ok().filter(|_| state.unanswered.is_none())?;
-        let worker = state.worker.get_or_insert_with(Worker::start);
-        let answer = worker.within(self.0.limit, || sysfs::text(attribute));
+        let answer = limited::within(self.0.limit, || sysfs::text(attribute));
         if answer.is_none() {
             state.unanswered = Some(what.to_owned());
-            state.worker = None;
         }
         answer?.ok()
     }
@@ -115,8 +111,8 @@ fn ask_past(pending: usize, attribute: impl Fn() -> io::Result<File>) -> Option<
     let mut asked = Vec::new();
     let mut answer = None;
     while answer.is_none() && asked.len() <= pending.min(MOST_IN_THE_WAY) {
-        let (file, worker) = (attribute().ok()?, Worker::start());
-        let begun = worker.begin(|| sysfs::text(file));
+        let (file, worker) = (attribute().ok()?, Worker::get());
+        let mut begun = worker.begin(|| sysfs::text(file));
         answer = begun.within(ANSWERS_SOON);
         asked.push((worker, begun));
     }

@@ -5,9 +5,9 @@ use super::bus::{Bus, Card};
 use super::mkvp::MkvpState;
 use super::queue::Queue;
 use crate::codes;
-use crate::limited::Worker;
+use crate::limited::{Begun, Worker};
 use fault::{Fault, Result};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
@@ -55,41 +55,68 @@ pub struct Reading {
     pub faults: Vec<Fault>,
 }
 
-/// So many cards are read at once.
-const AT_A_TIME: usize = 32;
+/// So many cards are read at once, for threads are dear in a small guest.
+const AT_ONCE: usize = 8;
+/// Once a card takes so long, twice as many are: one that does not answer must not keep the others waiting.
+const LONG: Duration = Duration::from_millis(100);
+/// No more than so many are.
+const AT_MOST: usize = 64;
 
-/// Reads cards and queues, cards at once. What a card must be asked for is waited for as long as `answer` says, and so is
+/// A card that is being read.
+struct UnderWay {
+    number: u8,
+    worker: Worker,
+    card: mpsc::Receiver<Card>,
+    queues: Begun<Result<Vec<Observed>>>,
+    until: Instant,
+}
+
+/// Reads cards and queues, several cards at once. What a card must be asked for is waited for as long as `answer` says, and so is
 /// `whole` for all that is read of it: nothing of that should ever block, but who knows of a card that goes away.
 ///
 /// # Errors
 /// `ap.attribute_unreadable` if not even the cards can be counted.
 pub fn read(bus: &Bus, answer: Duration, whole: Duration) -> Result<Reading> {
     let mut reading = Reading::default();
-    for numbers in bus.card_numbers()?.chunks(AT_A_TIME) {
-        let until = Instant::now() + whole;
-        let begin = |number: &u8| {
-            let (number, worker, (tell, told)) = (*number, Worker::start(), mpsc::channel());
-            let queues = worker.begin(move || read_card(number, answer, &tell));
-            (number, worker, told, queues)
-        };
-        let begun: Vec<_> = numbers.iter().map(begin).collect();
-        for (number, worker, told, queues) in begun {
-            let queues = worker.end(&queues, until);
-            let mut card = told.try_recv().ok();
-            match queues {
-                Some(Ok(queues)) => {
-                    let serialnr = queues.first().and_then(|observed| observed.card.serialnr.clone());
-                    card.iter_mut().for_each(|card: &mut Card| card.serialnr.clone_from(&serialnr));
-                    reading.queues.extend(queues);
-                }
-                Some(Err(fault)) => reading.faults.push(fault),
-                None => reading.faults.push(too_slow(number, whole)),
-            }
-            // Of a card whose queues cannot be read at least the card is told.
-            reading.cards.extend(card);
+    let mut numbers = bus.card_numbers()?.into_iter();
+    let (mut under_way, mut at_once) = (VecDeque::new(), AT_ONCE);
+    loop {
+        let room = at_once.saturating_sub(under_way.len());
+        under_way.extend(numbers.by_ref().take(room).map(|number| UnderWay::begin(number, answer, whole)));
+        let Some(mut first) = under_way.pop_front() else { return Ok(reading) };
+        if at_once < AT_MOST && !first.queues.is_over_within(LONG.min(whole)) {
+            at_once = AT_MOST.min(at_once * 2);
+            under_way.push_front(first);
+            continue;
         }
+        first.end(&mut reading, whole);
     }
-    Ok(reading)
+}
+
+impl UnderWay {
+    fn begin(number: u8, answer: Duration, whole: Duration) -> Self {
+        let (worker, (tell, card)) = (Worker::get(), mpsc::channel());
+        let queues = worker.begin(move || read_card(number, answer, &tell));
+        Self { number, worker, card, queues, until: Instant::now() + whole }
+    }
+
+    /// Waits until it is read, or that took too long.
+    fn end(self, reading: &mut Reading, whole: Duration) {
+        let Self { number, worker, card, queues, until } = self;
+        let queues = worker.end(queues, until);
+        let mut card = card.try_recv().ok();
+        match queues {
+            Some(Ok(queues)) => {
+                let serialnr = queues.first().and_then(|observed| observed.card.serialnr.clone());
+                card.iter_mut().for_each(|card: &mut Card| card.serialnr.clone_from(&serialnr));
+                reading.queues.extend(queues);
+            }
+            Some(Err(fault)) => reading.faults.push(fault),
+            None => reading.faults.push(too_slow(number, whole)),
+        }
+        // Of a card whose queues cannot be read at least the card is told.
+        reading.cards.extend(card);
+    }
 }
 
 /// Reads a card, tells it, and reads its queues; none if the card is gone or of a type that is not understood. The card is

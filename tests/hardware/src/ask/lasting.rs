@@ -9,7 +9,7 @@ use fault::Answer;
 use pv_guest::ap::steps::{self, Patience};
 use pv_guest::ap::{Apqn, Associate, Queue, SeState};
 use pv_guest::boot_record::BootRecord;
-use pv_guest::limited::Worker;
+use pv_guest::limited;
 use pv_guest::sysfs;
 use pv_guest::uv::{Device, Request, SecretList};
 use pv_wire::{RequestView, SecretType};
@@ -160,7 +160,7 @@ fn associate(queue: &Queue, secret: Associate, asked: &mut Asked) {
 /// Whether a read of the master key ends in time. What it says is not looked at.
 fn mkvps(queue: &Queue) -> bool {
     let Ok(file) = queue.open("mkvps") else { return true };
-    Worker::start().within(SHOWS_WITHIN, || sysfs::text(file).is_ok()).is_some()
+    limited::within(SHOWS_WITHIN, || sysfs::text(file).is_ok()).is_some()
 }
 
 fn lock(device: &Device, own: Option<&[u8]>, asked: &mut Asked) {
