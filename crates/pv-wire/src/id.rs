@@ -74,6 +74,7 @@ mod tests {
         let id = SecretId::of_name("association secret");
         assert_eq!(id.to_string(), "0x75ad01b403a9e4595df07ace38129799ddad908a8f82f9c32cdd7d53efc73c62");
         assert_eq!(id.to_string().parse(), Ok(id));
+        assert_eq!(format!("{id:?}"), id.to_string());
         assert!(id.is_of("association secret") && !id.is_of("association secret "));
         assert_eq!(id.printable_name(), None);
     }

@@ -249,6 +249,18 @@ mod tests {
         assert_eq!(view.user_data_type, UserDataType::None);
         assert_eq!(view.iv(), [0x55; 12]);
         assert_eq!(view.customer_key(), [[0xc1; 80], [0xc2; 80]].concat());
+        assert_eq!((view.bytes(), view.encrypted_size()), (bytes.as_slice(), 64));
+    }
+
+    #[test]
+    fn a_request_may_be_as_long_as_the_kernel_takes_and_no_longer() {
+        let too_long = |len: usize| {
+            let mut bytes = association();
+            bytes.resize(len, 0);
+            bytes[0x00c..0x010].copy_from_slice(&u32::try_from(len).unwrap().to_be_bytes());
+            RequestView::parse(&bytes).unwrap_err().detail.contains("at most 1048576")
+        };
+        assert_eq!((too_long(0x10_0000), too_long(0x10_0001)), (false, true));
     }
 
     #[test]

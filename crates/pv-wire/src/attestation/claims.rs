@@ -227,6 +227,7 @@ mod tests {
             )
         );
         assert_eq!(Claims::parse(&text), Ok(full()));
+        assert_eq!((full().boot_id(), Claims::default().boot_id()), (Some(BOOT_ID), None));
         assert_eq!(full().user_data().unwrap()[..], Sha512::digest(text)[..]);
     }
 
@@ -280,14 +281,19 @@ mod tests {
             "ssh-rsa ====",
             "# x",
             "a A===",
+            "a AAAAA===",
             "a AAAA\nb BBBB",
         ] {
             assert_eq!(line.parse::<SshHostKey>().unwrap_err().code, codes::CLAIMS, "{line}");
         }
         let long = format!("ssh-rsa {}", "A".repeat(MAX_KEY_LEN));
         assert!(long.parse::<SshHostKey>().is_err());
-        let keys = (0..=MAX_KEYS).map(|n| format!("k{n} AAAA").parse().unwrap()).collect::<Vec<_>>();
-        assert!(Claims::default().with_ssh_host_keys(keys).is_err());
+        let mut keys = (0..=MAX_KEYS).map(|n| format!("k{n} AAAA").parse().unwrap()).collect::<Vec<_>>();
+        assert!(Claims::default().with_ssh_host_keys(keys.clone()).is_err());
+        keys.truncate(MAX_KEYS);
+        assert!(Claims::default().with_ssh_host_keys(keys).is_ok());
+        let is_too_long = |len: usize| Claims::parse(&" ".repeat(len)).unwrap_err().detail.contains("too long");
+        assert_eq!((is_too_long(MAX_LEN), is_too_long(MAX_LEN + 1)), (false, true));
         assert!(Claims::default().with_added_requests(vec![[0; 32]; MAX_REQUESTS + 1]).is_err());
         let most = Claims::default().with_added_requests(vec![[0; 32]; MAX_REQUESTS]).unwrap();
         assert!(most.to_json().unwrap().len() < MAX_LEN - MAX_KEYS * (MAX_KEY_LEN + 8));

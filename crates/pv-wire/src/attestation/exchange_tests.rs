@@ -77,6 +77,16 @@ fn a_request_is_no_response_and_a_response_no_request() {
 }
 
 #[test]
+fn a_request_with_additional_data_in_place_of_their_size_is_none() {
+    let mut bytes = REQUEST.write().unwrap();
+    bytes[0x2c..0x30].copy_from_slice(&0x50_u32.to_be_bytes());
+    bytes.extend([0; 32]);
+    bytes[0x0c..0x10].copy_from_slice(&(0x50_u32 + 32).to_be_bytes());
+    let fault = ExchangeRequest::parse(&bytes).unwrap_err();
+    assert!(fault.code == codes::MALFORMED && fault.detail.contains("something beside it"), "{fault}");
+}
+
+#[test]
 fn sizes_offsets_and_reserves_that_pvattest_lets_pass_are_refused() {
     let with = |at: usize, value: u32| {
         let mut bytes = full();

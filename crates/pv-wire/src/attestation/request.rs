@@ -207,6 +207,7 @@ mod tests {
         assert_eq!((read.iv(), read.sealed(), read.tag()), ([0x55; 12], &[0xee; 80][..], &[0x7a; 16][..]));
         assert_eq!(read.customer_key(), [[0xc1; 80], [0xc2; 80]].concat());
         assert_eq!([read.authenticated(), read.sealed(), read.tag()].concat(), bytes);
+        assert!(format!("{read:?}").contains("len: 480, has_nonce: true"), "{read:?}");
     }
 
     #[test]
