@@ -123,6 +123,7 @@ mod tests {
         );
         let fault = plan(&guard(&[], false, Some(2)), &store(&["a"]), LockState::Unlocked).unwrap_err();
         assert_eq!(fault.code, codes::LOCK_GUARD);
+        assert_eq!(plan(&guard(&[], false, Some(1)), &store(&["a"]), LockState::Unlocked), Ok(Plan::Lock));
     }
 
     #[test]
@@ -135,6 +136,17 @@ mod tests {
                 .contains(&SecretId::of_name("stranger").to_string())
         );
         assert_eq!(plan(&guard, &store(&["a"]), LockState::Unlocked), Ok(Plan::Lock));
+    }
+
+    #[test]
+    fn exact_lets_nothing_be_locked_in_twice_but_an_id_may_stand_for_secrets_of_two_types() {
+        let guard = guard(&["a", "b"], true, None);
+        assert_eq!(plan(&guard, &store(&["a", "b"]), LockState::Unlocked), Ok(Plan::Lock));
+        let mut twins = store(&["a", "b", "a"]);
+        let fault = plan(&guard, &twins, LockState::Unlocked).unwrap_err();
+        assert!(fault.code == codes::LOCK_GUARD && fault.detail.contains("more than once"), "{fault}");
+        twins.secrets[2].secret_type = SecretType::PLAINTEXT;
+        assert_eq!(plan(&guard, &twins, LockState::Unlocked), Ok(Plan::Lock));
     }
 
     #[test]

@@ -96,6 +96,15 @@ fn an_intent_without_outcome_is_never_settled_silently() {
 }
 
 #[test]
+fn that_a_ccks_update_may_replace_another_is_said_of_no_other_request() {
+    for (secret_type, is_said) in [(SecretType::UPDATE_CCK, true), (SecretType::META, false)] {
+        let ours = Loaded { secret_type, ..request(None, "m") };
+        let step = plan_one(&ours, &store(&[]), &record(&ours, Fate::Intended), false).unwrap().step;
+        assert!(matches!(step, Step::Unknown(fault) if fault.hint.contains("CCK") == is_said));
+    }
+}
+
+#[test]
 fn a_request_whose_outcome_is_unknown_stops_none_of_the_others() {
     let meta = request(None, "m");
     let requests = [request(Some(1), "a"), meta.clone(), request(Some(2), "b"), request(None, "n")];
@@ -202,4 +211,53 @@ fn a_locked_store_stops_only_who_has_something_to_add() {
         assert_eq!(can(&[], LockState::Unlocked), Ok(()));
         assert_eq!(can(&[], LockState::Locked), Err(uv::STORE_LOCKED));
     }
+}
+
+#[test]
+fn the_first_change_is_that_of_a_request_that_is_there_or_is_yet_to_come() {
+    let plan = |steps: &[Step]| {
+        Plan(steps.iter().map(|step| Planned { step: step.clone(), warnings: vec![] }).collect()).first_change()
+    };
+    let present = Step::Present(Evidence::IdOnly);
+    assert_eq!(plan(&[present.clone(), Step::Missing, Step::Later, Step::Add]), Some(2));
+    assert_eq!(plan(&[present.clone(), present.clone(), present.clone(), Step::Add]), Some(3));
+    assert_eq!(plan(&[present, Step::Missing]), None);
+}
+
+#[test]
+fn only_an_unknown_outcome_is_one() {
+    assert!(is_unknown(codes::OUTCOME_UNKNOWN.name));
+    assert!(!is_unknown(codes::OUTCOME_FOUND.name) && !is_unknown(""));
+}
+
+#[test]
+fn other_ids_and_other_types_of_one_id_are_other_secrets_of_a_task() {
+    let plaintext = Loaded { secret_type: SecretType::PLAINTEXT, ..request(Some(1), "b") };
+    for other in [plaintext, request(Some(2), "c")] {
+        let requests = [wanted(&request(Some(1), "a"), false), wanted(&other, false)];
+        let plan = plan(&requests, &store(&[]), &Record::default()).unwrap();
+        assert!(plan.0.iter().all(|planned| planned.step == Step::Add && planned.warnings.is_empty()), "{plan:?}");
+    }
+}
+
+#[test]
+fn what_comes_later_is_predicted_as_a_secret_once() {
+    let wanted = [Wanted { request: Given::Later(None), ..expected(1) }];
+    for (there, then) in [(&[2][..], 2), (&[1, 2], 2)] {
+        let list = store(there);
+        let plan = plan(&wanted, &list, &Record::default()).unwrap();
+        assert_eq!((plan.0[0].step == Step::Later, plan.predicted(&wanted, &list).total), (true, then));
+    }
+}
+
+#[test]
+fn a_secret_without_a_request_is_proved_where_the_record_knows_all_of_its_id() {
+    let known = record(&request(Some(1), "a"), Fate::Added);
+    let incomplete = SecretList { total: 9, ..store(&[1]) };
+    let step = |list: &SecretList, record: &Record| plan(&[expected(1)], list, record).unwrap().0.remove(0).step;
+    assert_eq!(step(&store(&[1]), &known), Step::Present(Evidence::AddedThisBoot));
+    assert_eq!(step(&store(&[1, 1]), &known), Step::Present(Evidence::IdOnly));
+    assert_eq!(step(&store(&[1]), &Record::default()), Step::Present(Evidence::IdOnly));
+    assert_eq!(step(&incomplete, &known), Step::Present(Evidence::IdOnly));
+    assert_eq!(step(&store(&[2]), &known), Step::Missing);
 }
