@@ -7,7 +7,7 @@ mod report;
 mod request;
 mod requirement;
 #[cfg(test)]
-mod samples;
+pub(crate) mod samples;
 mod verify;
 
 pub use apply::{Answer, Apply, predict};

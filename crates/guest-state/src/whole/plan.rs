@@ -204,3 +204,7 @@ fn later(fault: &Fault) -> Outcome<queues::Report> {
         report: queues::Report::default(),
     }
 }
+
+#[cfg(test)]
+#[path = "plan_tests.rs"]
+mod tests;
