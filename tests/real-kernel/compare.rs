@@ -2,7 +2,7 @@
 
 use crate::cases::{self, Case, Given};
 use crate::scenario::{CUID, FURTHER, Further, kernel_of};
-use crate::{booted, laboratory, new_folder};
+use crate::{again_if_it_hangs, booted, laboratory, new_folder};
 use anyhow::{Context, Result};
 use e2e::lab::{Lab, Outcome, Step, simulate};
 use e2e::{Guest, World};
@@ -107,7 +107,7 @@ fn the_simulator_says_the_same_of_further_scenarios(kernel: &str) {
     let mut found = Vec::new();
     for (name, scenario) in FURTHER {
         println!("{name}");
-        let further = Further::make(&lab, kernel, scenario).expect(name);
+        let further = again_if_it_hangs(kernel, || Further::make(&lab, kernel, scenario)).expect(name);
         let differences = compared(&further.steps, &further.real, &further.simulated);
         found.extend(differences.into_iter().map(|difference| format!("{name}: {difference}")));
     }
@@ -141,11 +141,11 @@ fn the_cases_of_the_simulator_end_alike(kernel: &str) -> Result<()> {
     assert!(within.len() >= 100, "only {} cases", within.len());
     within.retain(|case| starts.split(',').any(|start| case.id.starts_with(start)));
     println!("{} cases in one boot, {} are out of reach", within.len(), left.len());
-    let mut found = differences_of(&lab, kernel, &within)?;
+    let mut found = again_if_it_hangs(kernel, || differences_of(&lab, kernel, &within))?;
     if !found.is_empty() {
         println!("once more, because a bus scan may have come in between: {}", found.join("\n"));
         within.retain(|case| found.iter().any(|difference| difference.starts_with(&format!("{}: ", case.id))));
-        found = differences_of(&lab, kernel, &within)?;
+        found = again_if_it_hangs(kernel, || differences_of(&lab, kernel, &within))?;
     }
     assert!(found.is_empty(), "{} differences:\n{}", found.len(), found.join("\n"));
     Ok(())

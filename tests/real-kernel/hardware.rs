@@ -2,7 +2,7 @@
 //! answers here is the simulated machine's.
 
 use crate::scenario::{CUID, MACHINE, requests};
-use crate::{laboratory, new_folder};
+use crate::{again_if_it_hangs, laboratory, new_folder};
 use anyhow::Result;
 use e2e::lab::Step;
 use e2e::{Guest, OTHER_KEY, WANTED_KEY, World, fleet_cards};
@@ -50,7 +50,7 @@ fn answered(report: &Value, expected: &[(&str, &str)]) {
 }
 
 fn check(kernel: &str, of_kernel: &[(&str, &str)]) {
-    let Some([read, all]) = reports(kernel).unwrap() else { return };
+    let Some([read, all]) = again_if_it_hangs(kernel, || reports(kernel)).unwrap() else { return };
     let common = [
         ("info.words", "own_order"),
         ("list.end", "zeros"),

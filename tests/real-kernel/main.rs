@@ -14,7 +14,8 @@ mod over_ssh;
 mod scenario;
 mod troubles;
 
-use e2e::lab::Lab;
+use anyhow::Result;
+use e2e::lab::{Hang, Lab};
 use scenario::Run;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -29,7 +30,19 @@ fn booted(kernel: &str) -> Option<&'static Run> {
 }
 
 fn boot(kernel: &str) -> Option<Run> {
-    Some(Run::make(&laboratory(kernel)?, kernel).expect("the guest comes to the end of its steps"))
+    let lab = laboratory(kernel)?;
+    Some(again_if_it_hangs(kernel, || Run::make(&lab, kernel)).expect("the guest comes to the end of its steps"))
+}
+
+/// Boots, and once more with all that belongs to it, if Linux 7.2 stops by its own fault (README).
+fn again_if_it_hangs<T>(kernel: &str, boot: impl Fn() -> Result<T>) -> Result<T> {
+    boot().or_else(|error| {
+        if kernel != "7.2" || error.downcast_ref::<Hang>().is_none() {
+            return Err(error);
+        }
+        println!("once more, for the kernel stopped: {error:#}");
+        boot()
+    })
 }
 
 /// The laboratory, if it is there and has this kernel.

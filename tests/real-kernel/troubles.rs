@@ -1,7 +1,7 @@
 //! Programs that are killed in the middle, two at once, and an ordinary user's.
 
 use crate::scenario::{CUID, MACHINE, entry, requests};
-use crate::{laboratory, new_folder};
+use crate::{again_if_it_hangs, laboratory, new_folder};
 use anyhow::Result;
 use e2e::lab::{Equipment, Outcome, Step};
 use e2e::{Guest, World, fleet_cards};
@@ -107,7 +107,9 @@ impl Troubles {
     fn of(kernel: &str) -> Option<&'static Self> {
         static RUNS: [OnceLock<Option<Troubles>>; 2] = [const { OnceLock::new() }; 2];
         let at = e2e::lab::KERNELS.iter().position(|name| *name == kernel).unwrap();
-        RUNS[at].get_or_init(|| Self::make(kernel).expect("the guest comes to the end of its steps")).as_ref()
+        let make =
+            || again_if_it_hangs(kernel, || Self::make(kernel)).expect("the guest comes to the end of its steps");
+        RUNS[at].get_or_init(make).as_ref()
     }
 
     fn make(kernel: &str) -> Result<Option<Self>> {

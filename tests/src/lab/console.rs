@@ -2,6 +2,7 @@
 
 use super::step::{Line, line};
 use anyhow::{Context, Result, bail};
+use std::fmt;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
@@ -12,6 +13,18 @@ use std::time::Duration;
 
 /// After so much silence a machine hangs. No step takes as long, also on an emulated processor with little time.
 const SILENCE: Duration = Duration::from_secs(180);
+
+/// That a machine printed nothing for [so long](SILENCE).
+#[derive(Clone, Copy, Debug)]
+pub struct Hang;
+
+impl fmt::Display for Hang {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the emulated machine hangs: it printed nothing for {SILENCE:?}")
+    }
+}
+
+impl std::error::Error for Hang {}
 
 /// A machine that runs; it ends when dropped.
 #[derive(Debug)]
@@ -49,7 +62,7 @@ impl Console {
             let mut bytes = match self.output.recv_timeout(SILENCE) {
                 Ok(bytes) => bytes,
                 Err(RecvTimeoutError::Timeout) => {
-                    bail!("the emulated machine hangs: it printed nothing for {SILENCE:?}")
+                    return Err(Hang.into());
                 }
                 Err(RecvTimeoutError::Disconnected) => {
                     let status = self.emulator.wait()?;

@@ -5,6 +5,7 @@ mod console;
 mod network;
 mod step;
 
+pub use console::Hang;
 pub use network::{ServerKey, Way, can_reach};
 pub use step::{Outcome, Step};
 
