@@ -235,6 +235,40 @@ fn rebalance_lets_a_served_entry_make_room_for_a_choosy_one() {
 }
 
 #[test]
+fn whether_a_served_entry_can_make_room_is_open_until_the_queue_that_it_would_move_to_is_read() {
+    let mut choosy = ep11(2);
+    choosy.apqn = Some(apqn("00.0001"));
+    let (wanted, queues) = ([ep11(1), choosy], [associated("00.0001", 0, KEY), free("00.0002")]);
+    let staying = Decision::Served(apqn("00.0001"));
+    assert_eq!(decide(&wanted, &queues, &store(&[1, 2])), [staying.clone(), Decision::NoQueue]);
+    let hopeful = plan(&wanted, &queues, &store(&[1, 2]), REBALANCE);
+    assert_eq!(hopeful.decisions, [staying.clone(), Decision::Undetermined]);
+    // Not one that somebody holds.
+    let held = [associated("00.0001", 0, KEY), queue("00.0002", Mode::Ep11, SeState::Pending, MkvpState::NotRead)];
+    let hopeless = plan(&wanted, &held, &store(&[1, 2]), REBALANCE);
+    assert_eq!(hopeless.decisions, [staying, Decision::NoQueue]);
+}
+
+#[test]
+fn the_queue_that_is_left_is_the_one_that_no_entry_of_the_secret_goes_on_with() {
+    let on = |name: &str, serial: &str, state: SeState| Seen {
+        serialnr: Some(serial.into()),
+        ..queue(name, Mode::Ep11, state, MkvpState::Valid(KEY))
+    };
+    let mut local = ep11(1);
+    local.purpose = Purpose::Ep11 { mkvp: KEY, serialnr: Some("here".into()), secret: SecretId([1; 32]) };
+    let queues = [
+        on("00.0001", "there", SeState::Bound),
+        on("01.0001", "here", SeState::Associated(0)),
+        on("01.0002", "here", SeState::Associated(0)),
+    ];
+    let moved = plan(&[ep11(1), local], &queues, &store(&[1]), REBALANCE);
+    let (from, to) = (apqn("01.0002"), apqn("00.0001"));
+    assert_eq!(moved.decisions, [Decision::Move { from, to, index: Some(0) }, Decision::Served(apqn("01.0001"))]);
+    assert_eq!(Vec::from_iter(moved.left()), [from]);
+}
+
+#[test]
 fn rebalance_alone_takes_nothing_that_is_held_for_something_else_or_cannot_be_read() {
     let elsewhere = associated("00.0001", 7, KEY);
     let mut unread = associated("00.0003", 0, KEY);
