@@ -114,6 +114,8 @@ impl Guest {
         let (scenario, faults) = self.scenario.overlaid(fragment)?;
         let kept = scenario.host_key == self.scenario.host_key && scenario.image == self.scenario.image;
         ensure!(kept, "host_key and image of a running guest cannot be changed");
+        // What is over by the old delays stays so by the new ones.
+        self.bus.advance(&Context { now, scenario: &self.scenario, uv: &self.uv, faults: &mut self.faults });
         let old = std::mem::replace(&mut self.scenario, scenario);
         if self.scenario.faults.is_empty() {
             self.faults = Faults::default();

@@ -12,7 +12,7 @@ use nix::sys::pthread::{Pthread, pthread_kill};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 use std::os::unix::thread::JoinHandleExt;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
-use std::sync::{Mutex, Once, PoisonError};
+use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -25,28 +25,65 @@ const SIGNALS: usize = 5;
 
 type Job = Box<dyn FnOnce() + Send>;
 
-/// A thread that does one thing. Many such things are done in a run, so who has ended one in time does the next.
+/// A thread that does one thing after another.
 #[derive(Debug)]
-pub struct Worker {
+struct Worker {
     jobs: Sender<Job>,
     thread: JoinHandle<()>,
 }
 
-/// Those that have nothing to do.
-static AT_REST: Mutex<Vec<Worker>> = Mutex::new(Vec::new());
+/// Threads that have nothing to do. Many things are begun in a run, so one that has ended its work in time does the next.
+#[derive(Debug)]
+struct Rest(Mutex<Vec<Worker>>);
+
+static AT_REST: Rest = Rest::new();
+
+/// Something that a thread of its own does.
+#[derive(Debug)]
+pub struct Begun<T> {
+    worker: Worker,
+    answers: Receiver<T>,
+    answer: Option<T>,
+    rest: &'static Rest,
+}
+
+/// Begins something that may take long.
+pub fn begin<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Begun<T> {
+    AT_REST.begin(work)
+}
 
 /// Does something that may take so long; `None` if it did not end until then. It is interrupted then.
 pub fn within<T: Send + 'static>(limit: Duration, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
-    let worker = Worker::get();
-    let begun = worker.begin(work);
-    worker.end(begun, Instant::now() + limit)
+    begin(work).end(Instant::now() + limit)
 }
 
-/// Something that a [`Worker`] does.
-#[derive(Debug)]
-pub struct Begun<T> {
-    answers: Receiver<T>,
-    answer: Option<T>,
+impl Rest {
+    const fn new() -> Self {
+        Self(Mutex::new(Vec::new()))
+    }
+
+    fn workers(&self) -> MutexGuard<'_, Vec<Worker>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn begin<T: Send + 'static>(&'static self, work: impl FnOnce() -> T + Send + 'static) -> Begun<T> {
+        let at_rest = self.workers().pop();
+        let worker = at_rest.unwrap_or_else(Worker::start);
+        let (sender, answers) = mpsc::channel();
+        // Nobody listens any more if it took too long; and a thread that is gone shows as an answer that does not come.
+        let _ = worker.jobs.send(Box::new(move || drop(sender.send(work()))));
+        Begun { worker, answers, answer: None, rest: self }
+    }
+}
+
+impl Worker {
+    /// It ends when this is dropped and nothing is left for it to do.
+    fn start() -> Self {
+        static HANDLER: Once = Once::new();
+        HANDLER.call_once(let_interrupt);
+        let (jobs, list) = mpsc::channel::<Job>();
+        Self { jobs, thread: thread::spawn(move || list.into_iter().for_each(|job| job())) }
+    }
 }
 
 impl<T> Begun<T> {
@@ -61,54 +98,27 @@ impl<T> Begun<T> {
         true
     }
 
-    /// What came of it, if it ends in that time. It goes on otherwise.
-    pub fn within(&mut self, limit: Duration) -> Option<T> {
-        self.is_over_within(limit);
-        self.answer.take()
-    }
-}
-
-impl Worker {
-    /// One that has nothing to do. It ends when this is dropped and nothing is left for it to do.
-    pub fn get() -> Self {
-        static HANDLER: Once = Once::new();
-        let at_rest = AT_REST.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        if let Some(worker) = at_rest {
-            return worker;
-        }
-        HANDLER.call_once(let_interrupt);
-        let (jobs, list) = mpsc::channel::<Job>();
-        Self { jobs, thread: thread::spawn(move || list.into_iter().for_each(|job| job())) }
-    }
-
-    /// Gives it something to do.
-    pub fn begin<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Begun<T> {
-        let (sender, answers) = mpsc::channel();
-        // Nobody listens any more if it took too long; and a thread that is gone shows as an answer that does not come.
-        let _ = self.jobs.send(Box::new(move || drop(sender.send(work()))));
-        Begun { answers, answer: None }
-    }
-
     /// What came of it; `None` if it did not end until then. It is interrupted then.
-    pub fn end<T>(self, mut begun: Begun<T>, until: Instant) -> Option<T> {
-        let answer = begun.within(until.saturating_duration_since(Instant::now()));
-        if answer.is_some() {
-            AT_REST.lock().unwrap_or_else(PoisonError::into_inner).push(self);
-        } else {
-            self.interrupt(&begun);
-        }
-        answer
+    pub fn end(mut self, until: Instant) -> Option<T> {
+        self.is_over_within(until.saturating_duration_since(Instant::now()));
+        let Some(answer) = self.answer else {
+            self.interrupt();
+            return None;
+        };
+        // Only one whose answer is there has nothing left to do.
+        self.rest.workers().push(self.worker);
+        Some(answer)
     }
 
-    /// Ends what it is doing. It is no use any more.
-    pub fn interrupt<T>(&self, begun: &Begun<T>) {
+    /// Ends it. Its thread is no use any more.
+    pub fn interrupt(&self) {
         #[allow(clippy::unnecessary_cast, reason = "a number for the standard library, and for musl a pointer")]
-        let thread = self.thread.as_pthread_t() as Pthread;
+        let thread = self.worker.thread.as_pthread_t() as Pthread;
         for _ in 0..SIGNALS {
             // A thread that has just ended needs no signal, and one that has not begun to wait is not woken by it.
             let _ = pthread_kill(thread, INTERRUPT);
             // What is read now is that nothing is known.
-            if !matches!(begun.answers.recv_timeout(TAKEN_BACK_WITHIN), Err(RecvTimeoutError::Timeout)) {
+            if !matches!(self.answers.recv_timeout(TAKEN_BACK_WITHIN), Err(RecvTimeoutError::Timeout)) {
                 return;
             }
         }
@@ -130,16 +140,31 @@ mod tests {
     use super::*;
     use std::io::Read;
     use std::os::unix::net::UnixStream;
+    use std::thread::ThreadId;
+
+    /// Which thread does the next thing.
+    fn next(rest: &'static Rest) -> ThreadId {
+        rest.begin(|| thread::current().id()).end(Instant::now() + Duration::from_secs(60)).unwrap()
+    }
 
     #[test]
     fn what_ends_in_time_is_answered_by_another_thread_which_then_does_the_next() {
-        let minute = Duration::from_secs(60);
-        let (worker, here) = (Worker::get(), thread::current().id());
-        let begun = worker.begin(|| thread::current().id());
-        let there = worker.end(begun, Instant::now() + minute).unwrap();
-        assert!(there != here);
-        // Other tests take such threads, too, and bring them back.
-        assert!((0..100).any(|_| within(minute, || thread::current().id()) == Some(there)));
+        static OWN: Rest = Rest::new();
+        let there = next(&OWN);
+        assert_ne!(there, thread::current().id());
+        assert_eq!(next(&OWN), there);
+        let busy = OWN.begin(|| ());
+        assert_ne!(next(&OWN), there, "that one has something to do");
+        busy.end(Instant::now() + Duration::from_secs(60)).unwrap();
+        assert_eq!(OWN.workers().len(), 2);
+    }
+
+    #[test]
+    fn a_thread_that_was_interrupted_does_nothing_more() {
+        static OWN: Rest = Rest::new();
+        let (mut end, _other) = UnixStream::pair().unwrap();
+        assert!(OWN.begin(move || end.read(&mut [0; 1]).is_ok()).end(Instant::now()).is_none());
+        assert!(OWN.workers().is_empty());
     }
 
     #[test]

@@ -65,9 +65,9 @@ impl Folder {
     }
 }
 
-/// What an attribute holds that was just opened, as [`read`]. The kernel makes the text anew for a read from the beginning
-/// and hands over as much of it as there is room for, so one read is enough for one that is short. Only what takes [too long](crate::limited) is interrupted, and it is
-/// not tried again.
+/// What an attribute holds that was just opened, as [`read`]. The kernel makes the text for a read from the beginning, keeps
+/// it for the next one, and hands over as much of it as there is room for: one read is enough for a short one. Only what
+/// takes [too long](crate::limited) is interrupted, and it is not tried again.
 ///
 /// # Errors
 /// As [`read`].

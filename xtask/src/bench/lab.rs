@@ -24,9 +24,9 @@ const MACHINE: &str = "machine1";
 /// The least that a program can do to have queues serve: everything is written at once, and each is waited for. The secret of a
 /// queue has its place in the list.
 const BARE: &str = "{ for q in $queues; do echo 1 > $q/se_bind; done; index=0; \
-     for q in $queues; do until grep -q ^bound $q/se_bind; do :; done; \
-     until echo $index > $q/se_associate; do :; done; index=$((index + 1)); done; \
-     for q in $queues; do until grep -q ^associated $q/se_associate; do :; done; done; } 2> errors";
+     for q in $queues; do for n in $(seq 9999); do grep -q ^bound $q/se_bind && break; done; \
+     for n in $(seq 9999); do echo $index > $q/se_associate && break; done; index=$((index + 1)); done; \
+     for q in $queues; do for n in $(seq 9999); do grep -q ^associated $q/se_associate && break; done; done; } 2> errors";
 
 /// The moment, in seconds since the boot.
 const NOW: &str = "read now rest < /proc/uptime";

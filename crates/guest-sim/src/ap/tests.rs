@@ -80,6 +80,17 @@ fn what_is_under_way_is_held_up_and_let_go_by_another_delay() {
 }
 
 #[test]
+fn what_was_over_before_another_delay_was_set_stays_so() {
+    let mut bench = bench("");
+    bench.add(1);
+    bench.write(BIND, "1\n").unwrap();
+    bench.wait(15);
+    bench.guest.set("delays: {bind_ms: 600000, settle_ms: 600000}", bench.now).unwrap();
+    assert_eq!(bench.read(BIND).unwrap(), "bound");
+    bench.write(ASSOCIATE, "0").unwrap();
+}
+
+#[test]
 fn an_older_kernel_says_that_a_queue_is_busy_while_it_is_reset() {
     let mut bench = bound("kernel: {manners: old}");
     bench.write(BIND, "0").unwrap();

@@ -2,14 +2,14 @@
 
 use super::attributes::Apqn;
 use crate::codes;
-use crate::limited::{self, Worker};
+use crate::limited::{self, Begun};
 use crate::sysfs;
 use fault::Fault;
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A card that has its wits answers a question within this time, whatever else it has to do.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(10);
@@ -108,17 +108,17 @@ impl Line {
 /// it takes one with the fewest requests in it (Linux `drivers/s390/crypto/zcrypt_api.c`): while one question waits in a
 /// queue that does not answer, the next goes to another.
 fn ask_past(pending: usize, attribute: impl Fn() -> io::Result<File>) -> Option<String> {
-    let mut asked = Vec::new();
-    let mut answer = None;
-    while answer.is_none() && asked.len() <= pending.min(MOST_IN_THE_WAY) {
-        let (file, worker) = (attribute().ok()?, Worker::get());
-        let mut begun = worker.begin(|| sysfs::text(file));
-        answer = begun.within(ANSWERS_SOON);
-        asked.push((worker, begun));
+    let (mut unanswered, mut answer) = (Vec::new(), None);
+    while unanswered.len() <= pending.min(MOST_IN_THE_WAY) {
+        let Ok(file) = attribute() else { break };
+        let mut begun = limited::begin(|| sysfs::text(file));
+        if begun.is_over_within(ANSWERS_SOON) {
+            answer = begun.end(Instant::now());
+            break;
+        }
+        unanswered.push(begun);
     }
-    // The last one has answered, or has waited as long as the others.
-    let waiting = asked.len() - usize::from(answer.is_some());
-    asked.iter().take(waiting).for_each(|(worker, begun)| worker.interrupt(begun));
+    unanswered.iter().for_each(Begun::interrupt);
     answer?.ok()
 }
 
@@ -126,7 +126,6 @@ fn ask_past(pending: usize, attribute: impl Fn() -> io::Result<File>) -> Option<
 mod tests {
     use super::*;
     use nix::sys::stat::Mode;
-    use std::time::Instant;
 
     const QUEUE: Apqn = Apqn { card: 0, domain: 5 };
 

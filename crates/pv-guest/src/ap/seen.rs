@@ -5,7 +5,7 @@ use super::bus::{Bus, Card};
 use super::mkvp::MkvpState;
 use super::queue::Queue;
 use crate::codes;
-use crate::limited::{Begun, Worker};
+use crate::limited::{self, Begun};
 use fault::{Fault, Result};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::mpsc;
@@ -55,9 +55,9 @@ pub struct Reading {
     pub faults: Vec<Fault>,
 }
 
-/// So many cards are read at once, for threads are dear in a small guest.
+/// So many cards are read at once, each with one thread and one more while it is asked: threads are dear in a small guest.
 const AT_ONCE: usize = 8;
-/// Once a card takes so long, twice as many are: one that does not answer must not keep the others waiting.
+/// Once the first of them is waited for so long, twice as many are: one that does not answer must not keep the others waiting.
 const LONG: Duration = Duration::from_millis(100);
 /// No more than so many are.
 const AT_MOST: usize = 64;
@@ -65,14 +65,13 @@ const AT_MOST: usize = 64;
 /// A card that is being read.
 struct UnderWay {
     number: u8,
-    worker: Worker,
     card: mpsc::Receiver<Card>,
     queues: Begun<Result<Vec<Observed>>>,
     until: Instant,
 }
 
-/// Reads cards and queues, several cards at once. What a card must be asked for is waited for as long as `answer` says, and so is
-/// `whole` for all that is read of it: nothing of that should ever block, but who knows of a card that goes away.
+/// Reads cards and queues, several cards at once. What a card must be asked for is waited for as long as `answer` says, and
+/// for all that is read of it as long as `whole` says: nothing of that should ever block, but who knows of a card that goes away.
 ///
 /// # Errors
 /// `ap.attribute_unreadable` if not even the cards can be counted.
@@ -95,15 +94,15 @@ pub fn read(bus: &Bus, answer: Duration, whole: Duration) -> Result<Reading> {
 
 impl UnderWay {
     fn begin(number: u8, answer: Duration, whole: Duration) -> Self {
-        let (worker, (tell, card)) = (Worker::get(), mpsc::channel());
-        let queues = worker.begin(move || read_card(number, answer, &tell));
-        Self { number, worker, card, queues, until: Instant::now() + whole }
+        let (tell, card) = mpsc::channel();
+        let queues = limited::begin(move || read_card(number, answer, &tell));
+        Self { number, card, queues, until: Instant::now() + whole }
     }
 
     /// Waits until it is read, or that took too long.
     fn end(self, reading: &mut Reading, whole: Duration) {
-        let Self { number, worker, card, queues, until } = self;
-        let queues = worker.end(queues, until);
+        let Self { number, card, queues, until } = self;
+        let queues = queues.end(until);
         let mut card = card.try_recv().ok();
         match queues {
             Some(Ok(queues)) => {

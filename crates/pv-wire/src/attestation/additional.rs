@@ -14,7 +14,7 @@ pub struct AdditionalData {
     pub attestation_host_key: Option<[u8; layout::HOST_KEY_HASH_LEN]>,
     /// SHA-512 over the tags of the requests added since boot and the lock byte.
     pub secret_store: Option<[u8; layout::STORE_HASH_LEN]>,
-    /// Opaque state of the firmware. It is long and seldom asked for, so there is no room for it in each of many.
+    /// Opaque state of the firmware. It is long, and most answers do not have it, so it is kept apart.
     pub firmware_state: Option<Box<[u8; layout::FIRMWARE_STATE_LEN]>>,
 }
 

@@ -240,9 +240,9 @@ fn whether_a_served_entry_can_make_room_is_open_until_the_queue_that_it_would_mo
     choosy.apqn = Some(apqn("00.0001"));
     let (wanted, queues) = ([ep11(1), choosy], [associated("00.0001", 0, KEY), free("00.0002")]);
     let staying = Decision::Served(apqn("00.0001"));
-    assert_eq!(decide(&wanted, &queues, &store(&[1, 2])), [staying.clone(), Decision::NoQueue]);
+    assert_eq!(decide(&wanted, &queues, &store(&[1, 2])), [staying, Decision::NoQueue]);
     let hopeful = plan(&wanted, &queues, &store(&[1, 2]), REBALANCE);
-    assert_eq!(hopeful.decisions, [staying.clone(), Decision::Undetermined]);
+    assert_eq!(hopeful.decisions, [staying, Decision::Undetermined]);
     // Not one that somebody holds.
     let held = [associated("00.0001", 0, KEY), queue("00.0002", Mode::Ep11, SeState::Pending, MkvpState::NotRead)];
     let hopeless = plan(&wanted, &held, &store(&[1, 2]), REBALANCE);
