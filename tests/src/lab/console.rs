@@ -2,6 +2,8 @@
 
 use super::step::{Line, line};
 use anyhow::{Context, Result, bail};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use std::fmt;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
@@ -88,8 +90,11 @@ impl Console {
 
 impl Drop for Console {
     fn drop(&mut self) {
-        // What it prints on its way out is for whoever reads the file.
-        let _ = self.emulator.kill();
+        // timeout(1) ends the emulator with this signal, and with SIGKILL if it does not end; had it been killed itself, the
+        // emulator would go on. What it prints on its way out is for whoever reads the file.
+        if let Ok(pid) = self.emulator.id().try_into() {
+            let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
+        }
         let _ = self.emulator.wait();
     }
 }

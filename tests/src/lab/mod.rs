@@ -158,6 +158,7 @@ impl Lab {
         let qemu = self.cache.join("qemu");
         let mut command = Command::new("timeout");
         command
+            .arg("--kill-after=5")
             .arg(seconds.to_string())
             .arg(qemu.join("qemu-system-s390x"))
             .env("LD_LIBRARY_PATH", qemu.join("lib"))
