@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from .compliance_about import documents, policies, run
-from .compliance_text import Json, mapping, mappings, number, sentence, text
+from .compliance_text import Json, mapping, mappings, number, sentence, text, texts
 from .fleet_attestation import AFFIRMING, fault_of
 
 SCHEMA = "seguest.pv/compliance-report/4"
@@ -257,13 +257,11 @@ def _attested(proof: Mapping[str, Any] | None, answer: Mapping[str, Any]) -> lis
     if not verdict:
         # That its machine does not attest is the guest's own word, too.
         said = next(filter(None, map(_of_attestation, mappings(answer.get("steps"), _STEPS)[0])), None)
-        noted = answer.get("noted")
-        warned = (text(line, 300) for line in (noted[:20] if isinstance(noted, list) else ()))
+        warned = (text(line, 300) for line in texts(answer.get("noted"), 20))
         said = said or next((line for line in warned if line and "[attest." in line), None)
         return [_rule("attested", UNKNOWN, f"The guest gave no answer that could be verified. {said or ''}".strip())]
     if verdict.get("verdict") == AFFIRMING:
-        warnings = verdict.get("warnings")
-        noted = map(sentence, warnings[:20] if isinstance(warnings, list) else ())
+        noted = map(sentence, texts(verdict.get("warnings"), 20))
         proved = f"Proved until {text(verdict.get('valid_until')) or 'an unknown time'}."
         return [_rule("attested", PASS, " ".join([proved, *filter(None, noted)]))]
     fault = fault_of(verdict) or {}

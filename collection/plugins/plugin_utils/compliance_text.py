@@ -30,6 +30,11 @@ def text(value: Any, limit: int = NAME) -> str | None:
     return shown if len(plain) <= limit else f"{shown}… (and {len(plain) - limit} more characters)"
 
 
+def texts(value: Any, most: int) -> list[str]:
+    """The texts among the first of a list, as they are; none if it is no list."""
+    return [each for each in value[:most] if isinstance(each, str)] if isinstance(value, list) else []
+
+
 def sentence(value: Any) -> str | None:
     """As text, but for a reason, which may be longer and is None if it is empty."""
     return text(value, SENTENCE) or None

@@ -13,7 +13,7 @@ import textwrap
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from .compliance_text import Json, mapping
+from .compliance_text import Json, mapping, texts
 from .fleet_attestation import AFFIRMING, fault_of
 from .text import printable
 
@@ -51,8 +51,10 @@ def summary(
     proved = 0
     for host in hosts:
         result = results.get(host)
-        for text in (*_warnings(result, "noted"), *_warnings((verdicts or {}).get(host), "warnings")):
-            _add(warnings, host, *_coded(text))
+        verdict = mapping((verdicts or {}).get(host))
+        for noted in (mapping(result).get("noted"), verdict.get("warnings")):
+            for text in texts(noted, _WARNINGS):
+                _add(warnings, host, *_coded(text))
         if result is None:
             not_begun.append(host)
         elif (cause := _cause(result) or _unproved(verdicts, host)) is not None:
@@ -61,7 +63,7 @@ def summary(
             changed.append(host)
         else:
             unchanged.append(host)
-        proved += mapping((verdicts or {}).get(host)).get("verdict") == AFFIRMING
+        proved += verdict.get("verdict") == AFFIRMING
     asked = sum(verdict is not None for verdict in (verdicts or {}).values())
     counts = {
         "changed": len(changed),
@@ -82,11 +84,6 @@ def summary(
         "warnings": _most_first(warnings),
     }
     return {**told, "lines": _lines(told)}
-
-
-def _warnings(said: Any, key: str) -> list[str]:
-    texts = mapping(said).get(key)
-    return [text for text in texts[:_WARNINGS] if isinstance(text, str)] if isinstance(texts, list) else []
 
 
 def _cause(result: Any) -> tuple[str, str, str | None] | None:

@@ -1,24 +1,14 @@
 use super::*;
 use crate::queues::wanted::Purpose;
+use crate::store::samples::store;
 use pv_guest::ap::{Mkvp, MkvpState};
-use pv_guest::uv::Secret;
-use pv_wire::{SecretId, SecretType};
+use pv_wire::SecretId;
 
 const KEY: Mkvp = Mkvp([0x11; 16]);
 const OTHER_KEY: Mkvp = Mkvp([0x22; 16]);
 const SERVING: Freedom = Freedom { exclusive: false, rebalance: false };
 const EXCLUSIVE: Freedom = Freedom { exclusive: true, rebalance: false };
 const REBALANCE: Freedom = Freedom { exclusive: false, rebalance: true };
-
-fn store(ids: &[u8]) -> SecretList {
-    let secret = |(index, id): (u16, &u8)| Secret {
-        index,
-        secret_type: SecretType::ASSOCIATION,
-        length: 32,
-        id: SecretId([*id; 32]),
-    };
-    SecretList { total: ids.len() as u16, secrets: (0..).zip(ids).map(secret).collect() }
-}
 
 fn ep11(secret: u8) -> Wanted {
     let purpose = Purpose::Ep11 { mkvp: KEY, serialnr: None, secret: SecretId([secret; 32]) };
