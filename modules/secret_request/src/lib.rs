@@ -11,6 +11,8 @@ mod plan;
 mod present;
 mod progress;
 mod report;
+#[cfg(test)]
+mod schedules;
 pub mod seal;
 mod task;
 mod wanted;

@@ -9,7 +9,7 @@ use super::model::{Model, desired, id, told, would_change};
 use crate::queues::planning::random::Random;
 use crate::store::{Record, Wanted};
 use proptest::prelude::*;
-use proptest::test_runner::{Config, RngSeed, TestRunner};
+use proptest::test_runner::{Config, TestRunner};
 use pv_guest::ap::{Mode, SeState};
 use pv_guest::boot_record::BootRecord;
 
@@ -33,18 +33,6 @@ fn event() -> impl Strategy<Value = Event> {
         1 => (0..5_usize).prop_map(Event::Added),
         2 => (0..6_usize, any::<bool>()).prop_map(|(queue, held)| Event::Turned { queue, held }),
     ]
-}
-
-/// How many schedules are tried: a thousand, or as the variable `PROPTEST_CASES` says; others with `PROPTEST_RNG_SEED`.
-fn config() -> Config {
-    let usual = Config::default();
-    let of_environment = |name: &str| std::env::var_os(name).is_some();
-    Config {
-        cases: if of_environment("PROPTEST_CASES") { usual.cases } else { 1000 },
-        rng_seed: if of_environment("PROPTEST_RNG_SEED") { usual.rng_seed } else { RngSeed::Fixed(1) },
-        failure_persistence: None,
-        ..usual
-    }
 }
 
 /// How often each secret of the description is in the store.
@@ -93,7 +81,7 @@ fn whatever_happened_before_a_run_that_ends_well_leaves_nothing_to_do() {
     let boot = BootRecord::of_this_boot().unwrap();
     let ended_well = std::cell::Cell::new(0);
     let schedule = (any::<u64>(), prop::collection::vec(event(), 0..12));
-    let config = config();
+    let config = Config { failure_persistence: None, ..Config::default() };
     let cases = config.cases;
     TestRunner::new(config)
         .run(&schedule, |(seed, events)| {

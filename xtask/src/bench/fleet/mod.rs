@@ -18,6 +18,8 @@ const FORKS: usize = 20;
 const OTHER_FORKS: [usize; 2] = [5, 50];
 const OTHER_STRATEGIES: [&str; 2] = ["free", "host_pinned"];
 const ROUNDS: usize = 3;
+/// By hand, each guest takes seconds, as many in a large fleet as in a small one.
+const MOST_BY_HAND: usize = 60;
 
 /// Measures fleets of these sizes, or of those that are usual, and prints tables.
 ///
@@ -135,26 +137,31 @@ struct Provisioned {
     raw: Vec<f64>,
     fresh: Vec<f64>,
     again: Vec<f64>,
-    /// What somebody would write without the collection, where each program does nothing.
-    by_hand: f64,
+    /// Like `again`, but nothing is attested.
+    unattested: Vec<f64>,
+    /// What somebody would write without the collection, where each program does nothing; small fleets only.
+    by_hand: Option<f64>,
     compliance: f64,
     memory: Memory,
 }
 
 impl Provisioned {
-    const HEAD: [&str; 15] = [
+    const HEAD: [&str; 18] = [
         "guests",
         "provision fresh, s",
         "again, s",
         "compliance, s",
-        "by hand, s",
         "a guest, ms: raw true",
         "provision fresh",
         "again",
+        "again without attestation",
         "compliance",
         "by hand",
         "fresh : raw",
         "again : raw",
+        "without attestation : raw",
+        "with : without attestation",
+        "the same of the whole run",
         "by hand : again",
         "controller's memory at its peak, MB",
         "of it the main process",
@@ -162,13 +169,19 @@ impl Provisioned {
 
     fn print(&self) {
         let each = |seconds: f64, empty: &[f64]| (seconds - median(empty.to_vec())) * 1e3 / self.guests as f64;
-        let (fresh, again) = (median(self.fresh.clone()), median(self.again.clone()));
-        let (raw, by_hand) = (each(median(self.raw.clone()), &self.start), each(self.by_hand, &self.start));
-        let [of_fresh, of_again] = [fresh, again].map(|seconds| each(seconds, &self.trusted));
-        print!("| {} | {fresh:.1} | {again:.1} | {:.1} | {:.1}", self.guests, self.compliance, self.by_hand);
+        let middle = |runs: &[f64]| median(runs.to_vec());
+        let [fresh, again, unattested] = [&self.fresh, &self.again, &self.unattested].map(|runs| middle(runs));
+        let raw = each(middle(&self.raw), &self.start);
+        let [of_fresh, of_again, of_unattested] =
+            [fresh, again, unattested].map(|seconds| each(seconds, &self.trusted));
         let compliance = each(self.compliance, &self.start);
-        [raw, of_fresh, of_again, compliance, by_hand].iter().for_each(|ms| print!(" | {ms:.1}"));
-        print!(" | {:.2} | {:.2} | {:.1}", of_fresh / raw, of_again / raw, by_hand / of_again);
+        let by_hand = self.by_hand.map(|seconds| each(seconds, &self.start));
+        let or_none = |number: Option<f64>| number.map_or_else(|| "-".to_owned(), |number| format!("{number:.1}"));
+        print!("| {} | {fresh:.1} | {again:.1} | {:.1}", self.guests, self.compliance);
+        [raw, of_fresh, of_again, of_unattested, compliance].iter().for_each(|ms| print!(" | {ms:.1}"));
+        print!(" | {} | {:.2} | {:.2}", or_none(by_hand), of_fresh / raw, of_again / raw);
+        print!(" | {:.2} | {:.2} | {:.2}", of_unattested / raw, of_again / of_unattested, again / unattested);
+        print!(" | {}", or_none(by_hand.map(|ms| ms / of_again)));
         println!(" | {:.0} | {:.0} |", self.memory.all_kb / 1024.0, self.memory.largest_kb / 1024.0);
     }
 }
@@ -178,7 +191,7 @@ fn provisioned(fleet: &Fleet, guests: usize) -> Result<Provisioned> {
         fleet.reboot()?;
         // The requests are made, and the program sent.
         fleet.provision(FORKS)?;
-        let [mut trusted, mut start, mut raw, mut fresh, mut again] = [const { Vec::new() }; 5];
+        let [mut trusted, mut start, mut raw, mut fresh, mut again, mut unattested] = [const { Vec::new() }; 6];
         for _ in 0..ROUNDS {
             fleet.reboot()?;
             start.push(fleet.play(&json!([]), "linear", FORKS)?.0.seconds);
@@ -189,13 +202,14 @@ fn provisioned(fleet: &Fleet, guests: usize) -> Result<Provisioned> {
             let (taken, play) = fleet.provision(FORKS)?;
             ensure!(play.changes().is_empty(), "the second run changed {:?}", play.changes());
             again.push(taken.seconds);
+            unattested.push(fleet.provision_unattested(FORKS)?.seconds);
         }
         let compliance = fleet.compliance(FORKS)?.seconds;
-        let by_hand = fleet.by_hand(FORKS)?.seconds;
+        let by_hand = (guests <= MOST_BY_HAND).then(|| fleet.by_hand(FORKS)).transpose()?.map(|taken| taken.seconds);
         // In a run of its own, because looking takes time.
         let (watched, memory) = processes::watching_memory(|| fleet.provision(FORKS));
         watched?;
-        Ok(Provisioned { guests, trusted, start, raw, fresh, again, by_hand, compliance, memory })
+        Ok(Provisioned { guests, trusted, start, raw, fresh, again, unattested, by_hand, compliance, memory })
     })
 }
 
