@@ -118,21 +118,31 @@ impl<'a> Choice<'a> {
         for (e, q) in staying.iter().enumerate().filter_map(|(e, q)| Some((e, (*q)?))) {
             kept[q] = tie(e, q);
         }
-        let is_unread = |q: usize| kept[q] == Some(Tie::Unread);
-        let moved = matching::best(rows, columns, |e, q| {
-            if is_unread(q) || staying[e].is_some_and(is_unread) {
-                return (staying[e] == Some(q)).then_some(0);
-            }
-            match tie(e, q) {
-                Some(Tie::Kept | Tie::New) => Some(0),
-                // What another entry leaves.
-                _ if kept[q] == Some(Tie::Kept) && self.has_secret(e) => {
-                    (fit(&self.wanted[e], self.queues[q]) == Fit::Yes).then_some(0)
+        loop {
+            let is_unread = |q: usize| kept[q] == Some(Tie::Unread);
+            let moved = matching::best(rows, columns, |e, q| {
+                if is_unread(q) || staying[e].is_some_and(is_unread) {
+                    return (staying[e] == Some(q)).then_some(0);
                 }
-                _ => None,
+                match tie(e, q) {
+                    Some(Tie::Kept | Tie::New) => Some(0),
+                    // What another entry leaves.
+                    _ if kept[q] == Some(Tie::Kept) && self.has_secret(e) => {
+                        (fit(&self.wanted[e], self.queues[q]) == Fit::Yes).then_some(0)
+                    }
+                    _ => None,
+                }
+            });
+            // An entry of which several queues are held may have changed from one to another. From then on that is the
+            // entries' own as well, and they may exchange it: now, or the next run would.
+            let changed_to =
+                |(e, q): (usize, &Option<usize>)| q.filter(|q| kept[*q].is_none() && tie(e, *q) == Some(Tie::Kept));
+            let more: Vec<usize> = moved.iter().enumerate().filter_map(changed_to).collect();
+            if more.is_empty() {
+                return (staying, moved);
             }
-        });
-        (staying, moved)
+            more.into_iter().for_each(|q| kept[q] = Some(Tie::Kept));
+        }
     }
 
     fn plan(&self) -> Plan {

@@ -210,18 +210,28 @@ fn brute_force(fleet: &Fleet, seen: &[Seen], freedom: Freedom) -> Vec<Option<Apq
     let rows = || 0..fleet.wanted.len();
     let chosen = if freedom.rebalance {
         let frozen: Vec<usize> = rows().filter(|e| is(*e, (true, false))).filter_map(|e| staying[e]).collect();
-        let left: Vec<usize> = rows().filter(|e| is(*e, (true, true))).filter_map(|e| staying[e]).collect();
+        let mut left: Vec<usize> = rows().filter(|e| is(*e, (true, true))).filter_map(|e| staying[e]).collect();
         // A queue of another entry counts as free; everything else is as it is.
         let released = |q: usize| Seen { state: SeState::Unbound, ..seen[q].clone() };
-        let may = |e: usize, q: usize| {
-            if is(e, (true, false)) || frozen.contains(&q) {
-                return is(e, (true, false)) && staying[e] == Some(q);
+        loop {
+            let may = |e: usize, q: usize| {
+                if is(e, (true, false)) || frozen.contains(&q) {
+                    return is(e, (true, false)) && staying[e] == Some(q);
+                }
+                let entry = &fleet.wanted[e];
+                let tie = tie(entry, &seen[q]).or_else(|| tie(entry, &released(q)).filter(|_| left.contains(&q)));
+                tie.is_some_and(|(_, readable)| readable)
+            };
+            let chosen = best(&may, true);
+            // So is one to which an entry has only changed.
+            let holds = |e: usize, q: usize| tie(&fleet.wanted[e], &seen[q]) == Some((true, true));
+            let held = rows().filter_map(|e| chosen[e].filter(|q| holds(e, *q) && !left.contains(q)));
+            let more: Vec<usize> = held.collect();
+            if more.is_empty() {
+                break chosen;
             }
-            let entry = &fleet.wanted[e];
-            let tie = tie(entry, &seen[q]).or_else(|| tie(entry, &released(q)).filter(|_| left.contains(&q)));
-            tie.is_some_and(|(_, readable)| readable)
-        };
-        best(&may, true)
+            left.extend(more);
+        }
     } else {
         staying
     };

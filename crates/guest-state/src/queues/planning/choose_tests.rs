@@ -259,6 +259,14 @@ fn the_queue_that_is_left_is_the_one_that_no_entry_of_the_secret_goes_on_with() 
 }
 
 #[test]
+fn entries_that_would_exchange_queues_in_the_next_run_have_them_after_this_one() {
+    // Two queues are held for the first entry, and none for the second.
+    let queues = [associated("00.0001", 0, KEY), associated("00.0002", 0, KEY)];
+    let served = plan(&[ep11(1), ep11(2)], &queues, &store(&[1, 2]), REBALANCE);
+    assert_eq!(served.decisions, [Decision::Served(apqn("00.0001")), Decision::Serve(apqn("00.0002"), Some(1))]);
+}
+
+#[test]
 fn rebalance_alone_takes_nothing_that_is_held_for_something_else_or_cannot_be_read() {
     let elsewhere = associated("00.0001", 7, KEY);
     let mut unread = associated("00.0003", 0, KEY);
