@@ -22,6 +22,7 @@ mod firmware;
 mod hardware;
 mod queues;
 mod scenarios;
+mod schedules;
 mod secret_add;
 mod secret_add_faults;
 mod secret_add_unknown;

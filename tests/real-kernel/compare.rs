@@ -87,18 +87,21 @@ fn compared<N: AsRef<str>>(steps: &[(N, Step)], real: &[Outcome], simulated: &[O
     found
 }
 
-#[test]
-fn the_simulated_guest_says_what_kernel_6_12_says() {
-    if let Some(run) = booted("6.12") {
+/// The usual steps, in the boot that other tests look at, too.
+pub fn the_simulator_says_the_same_of_the_usual_steps(kernel: &str) {
+    if let Some(run) = booted(kernel) {
         the_simulator_says_the_same(&run.steps, &run.real, &run.simulated);
     }
 }
 
 #[test]
+fn the_simulated_guest_says_what_kernel_6_12_says() {
+    the_simulator_says_the_same_of_the_usual_steps("6.12");
+}
+
+#[test]
 fn the_simulated_guest_says_what_kernel_7_2_says() {
-    if let Some(run) = booted("7.2") {
-        the_simulator_says_the_same(&run.steps, &run.real, &run.simulated);
-    }
+    the_simulator_says_the_same_of_the_usual_steps("7.2");
 }
 
 /// The further scenarios, each in a boot of its own.

@@ -50,7 +50,7 @@ impl Challenged {
     }
 }
 
-fn the_evidence_holds(kernel: &str) {
+pub fn the_evidence_holds(kernel: &str) {
     let Some(run) = booted(kernel) else { return };
     for step in ["attest, open", "attest, locked"] {
         assert_eq!(run.of(step).code, 0, "{step}: {}", run.of(step).said);

@@ -16,7 +16,7 @@ fn refused(run: &Run, step: &str) -> Value {
     outcome.said["error"]["code"].clone()
 }
 
-fn secrets_come_in_once_and_the_lock_holds(kernel: &str) {
+pub fn secrets_come_in_once_and_the_lock_holds(kernel: &str) {
     let Some(run) = booted(kernel) else { return };
     assert_eq!(refused(run, "lock, too early"), "uv.lock_guard");
     for (step, expected) in [
@@ -35,7 +35,7 @@ fn secrets_come_in_once_and_the_lock_holds(kernel: &str) {
     assert_eq!(types, [2, 2, 3]);
 }
 
-fn queues_are_served_once_released_and_served_again(kernel: &str) {
+pub fn queues_are_served_once_released_and_served_again(kernel: &str) {
     let Some(run) = booted(kernel) else { return };
     for (step, expected) in [
         ("bind, in check mode", true),

@@ -3,7 +3,7 @@
 use crate::scenario::{CUID, MACHINE, entry, requests};
 use crate::{again_if_it_hangs, laboratory, new_folder};
 use anyhow::Result;
-use e2e::lab::{Equipment, Outcome, Step};
+use e2e::lab::{ALL, Equipment, Outcome, Step};
 use e2e::{Guest, World, fleet_cards};
 use serde_json::{Value, json};
 use std::sync::OnceLock;
@@ -105,8 +105,8 @@ fn steps(requests: &[Value]) -> Vec<(&'static str, Step)> {
 
 impl Troubles {
     fn of(kernel: &str) -> Option<&'static Self> {
-        static RUNS: [OnceLock<Option<Troubles>>; 2] = [const { OnceLock::new() }; 2];
-        let at = e2e::lab::KERNELS.iter().position(|name| *name == kernel).unwrap();
+        static RUNS: [OnceLock<Option<Troubles>>; ALL.len()] = [const { OnceLock::new() }; ALL.len()];
+        let at = ALL.iter().position(|name| *name == kernel).unwrap();
         let make =
             || again_if_it_hangs(kernel, || Self::make(kernel)).expect("the guest comes to the end of its steps");
         RUNS[at].get_or_init(make).as_ref()
@@ -163,7 +163,7 @@ impl Troubles {
     }
 }
 
-fn a_killed_add_is_settled_by_the_next_run(kernel: &str) {
+pub fn a_killed_add_is_settled_by_the_next_run(kernel: &str) {
     let Some(run) = Troubles::of(kernel) else { return };
     run.was_killed("add, killed, carried out");
     assert_eq!(run.secrets("one secret"), 1);
@@ -179,7 +179,7 @@ fn a_killed_add_is_settled_by_the_next_run(kernel: &str) {
     assert_eq!(run.secrets("two secrets again"), 2);
 }
 
-fn a_killed_bind_or_release_is_settled_by_the_next_run(kernel: &str) {
+pub fn a_killed_bind_or_release_is_settled_by_the_next_run(kernel: &str) {
     let Some(run) = Troubles::of(kernel) else { return };
     for (killed, then, again, served) in [
         ("bind, killed", "bind after that", "bind again after that", "served"),
@@ -201,7 +201,7 @@ fn a_killed_bind_or_release_is_settled_by_the_next_run(kernel: &str) {
     assert_eq!(left, 0, "{}", run.of_step("nothing served").said);
 }
 
-fn of_two_at_once_one_does_it_and_the_other_finds_it_done_or_leaves_it_alone(kernel: &str) {
+pub fn of_two_at_once_one_does_it_and_the_other_finds_it_done_or_leaves_it_alone(kernel: &str) {
     let Some(run) = Troubles::of(kernel) else { return };
     for step in ["two binds", "two releases", "two adds", "two locks"] {
         let [did, found] = run.both(step);
@@ -217,7 +217,7 @@ fn of_two_at_once_one_does_it_and_the_other_finds_it_done_or_leaves_it_alone(ker
     assert_eq!(run.of_step("locked").said["locked"], true);
 }
 
-fn an_ordinary_user_is_told_what_is_missing_and_changes_nothing(kernel: &str) {
+pub fn an_ordinary_user_is_told_what_is_missing_and_changes_nothing(kernel: &str) {
     let Some(run) = Troubles::of(kernel) else { return };
     let said = |step: &str| -> Value { serde_json::from_str(run.of_step(step).said.as_str().unwrap()).expect(step) };
     for (step, code) in

@@ -12,12 +12,14 @@ from jinja2 import TemplateError
 from ansible_collections.seguest.pv.plugins.plugin_utils import fleet_attestation
 from ansible_collections.seguest.pv.plugins.plugin_utils.compliance import answers, report
 from ansible_collections.seguest.pv.plugins.plugin_utils.compliance_page import page
+from ansible_collections.seguest.pv.plugins.plugin_utils.fleet_description import Hosts
 
 
 def compliance_answers(hosts: Any, hostvars: Any, kept: Any) -> list[dict[str, Any]]:
     """See compliance_answers.yml."""
-    asked, verdicts = fleet_attestation.proofs(hosts, hostvars)
-    return answers(hosts, hostvars, bool(kept), asked, verdicts)
+    known = Hosts(hostvars)
+    asked, verdicts = fleet_attestation.proofs(hosts, known)
+    return answers(hosts, known, bool(kept), asked, verdicts)
 
 
 def compliance_report(guests: Any, generated_at: str, about: Any = None) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
@@ -16,6 +16,9 @@ from ansible_collections.seguest.pv.plugins.plugin_utils import (
     summary,
 )
 from ansible_collections.seguest.pv.plugins.plugin_utils.failure import Failure
+from ansible_collections.seguest.pv.plugins.plugin_utils.fleet_description import Hosts
+
+_NOTHING = object()
 
 
 def _registered(hosts: Iterable[str], hostvars: Any, registers: list[str]) -> dict[str, Any]:
@@ -38,17 +41,17 @@ def _went(result: Any, how: str) -> bool:
 
 def fleet_mistakes(groups: Any, hostvars: Any, in_run: Any, needed: Any) -> list[str]:
     """See fleet_mistakes.yml."""
-    return fleet.mistakes(groups, hostvars, in_run, needed)
+    return fleet.mistakes(groups, Hosts(hostvars), in_run, needed)
 
 
 def fleet_plan(hosts: Any, hostvars: Any, instead: Any = None) -> dict[str, Any]:
     """See fleet_plan.yml."""
-    return fleet.plan(hosts, hostvars, instead)
+    return fleet.plan(hosts, Hosts(hostvars), instead)
 
 
 def fleet_requests(hosts: Any, hostvars: Any, instead: Any = None) -> list[dict[str, Any]]:
     """See fleet_requests.yml."""
-    return fleet.requests(hosts, hostvars, instead)
+    return fleet.requests(hosts, Hosts(hostvars), instead)
 
 
 def fleet_contents(planned: Any, built: Any) -> dict[str, Any]:
@@ -66,6 +69,23 @@ def fleet_lost(built: Any) -> list[str]:
     return fleet.lost(built)
 
 
+def fleet_among(hosts: Any, others: Any) -> list[str]:
+    """See fleet_among.yml."""
+    known = set(others)
+    return [host for host in hosts if host in known]
+
+
+def fleet_for(host: str, groups: Any, hostvars: Any, name: str, otherwise: Any = _NOTHING) -> Any:
+    """See fleet_for.yml."""
+    fact = fleet_attestation.trusted_in(groups, hostvars).get(name)
+    found = fact.get(host, otherwise) if isinstance(fact, Mapping) else otherwise
+    if found is _NOTHING:
+        raise AnsibleFilterError(
+            "The requests were not built in this run: include the trusted machine, as in --limit trusted,guest1."
+        )
+    return found
+
+
 def fleet_held(planned: Any, hostvars: Any, name: str) -> list[dict[str, Any]]:
     """See fleet_held.yml."""
     return fleet.held(planned, {host: hostvars.raw_get(host).get(name) for host in planned["guests"]})
@@ -74,7 +94,7 @@ def fleet_held(planned: Any, hostvars: Any, name: str) -> list[dict[str, Any]]:
 def fleet_own(hosts: Any, everybody: Any, hostvars: Any, folders: Any) -> dict[str, Any]:
     """See fleet_own.yml."""
     try:
-        return fleet_leaving.own_files(hosts, everybody, hostvars, folders)
+        return fleet_leaving.own_files(hosts, everybody, Hosts(hostvars), folders)
     except Failure as fault:
         raise AnsibleFilterError(str(fault)) from fault
 
@@ -97,27 +117,27 @@ def fleet_expected(value: Any) -> list[dict[str, Any]]:
 
 def fleet_policies(hosts: Any, hostvars: Any) -> list[dict[str, Any]]:
     """See fleet_policies.yml."""
-    return fleet.policies(hosts, hostvars)
+    return fleet.policies(hosts, Hosts(hostvars))
 
 
 def fleet_documents(hosts: Any, hostvars: Any) -> list[dict[str, Any]]:
     """See fleet_documents.yml."""
-    return fleet.documents(hosts, hostvars)
+    return fleet.documents(hosts, Hosts(hostvars))
 
 
 def fleet_challenges(hosts: Any, hostvars: Any, contents: Any = None) -> list[dict[str, Any]]:
     """See fleet_challenges.yml."""
-    return fleet_attestation.challenges(hosts, hostvars, contents)
+    return fleet_attestation.challenges(hosts, Hosts(hostvars), contents)
 
 
 def fleet_asked(hosts: Any, hostvars: Any, made: Any) -> dict[str, Any]:
     """See fleet_asked.yml."""
-    return fleet_attestation.asked(hosts, hostvars, made)
+    return fleet_attestation.asked(hosts, Hosts(hostvars), made)
 
 
-def fleet_answered(hosts: Any, hostvars: Any, name: str) -> list[str]:
+def fleet_answered(hosts: Any, hostvars: Any, name: str) -> bool:
     """See fleet_answered.yml."""
-    return [host for host in hosts if fleet_attestation.attestation(hostvars.raw_get(host).get(name)) is not None]
+    return any(fleet_attestation.attestation(hostvars.raw_get(host).get(name)) is not None for host in hosts)
 
 
 def fleet_known_hosts(value: Any) -> str:
@@ -130,19 +150,20 @@ def fleet_known_hosts(value: Any) -> str:
 
 def fleet_evidence(hosts: Any, hostvars: Any, made: Any, name: str) -> list[dict[str, Any]]:
     """See fleet_evidence.yml."""
-    return fleet_attestation.evidence({host: hostvars.raw_get(host).get(name) for host in hosts}, hostvars, made)
+    known = Hosts(hostvars)
+    return fleet_attestation.evidence({host: known.raw_get(host).get(name) for host in hosts}, known, made)
 
 
 def fleet_summary(hosts: Any, hostvars: Any, name: Any, check_mode: bool = False) -> dict[str, Any]:
     """See fleet_summary.yml."""
-    named = [name] if isinstance(name, str) else name
-    results = named if isinstance(named, dict) else _registered(hosts, hostvars, named)
-    return summary.summary(hosts, results, check_mode, fleet_attestation.verdicts_in(hosts, hostvars))
+    named, known = [name] if isinstance(name, str) else name, Hosts(hostvars)
+    results = named if isinstance(named, dict) else _registered(hosts, known, named)
+    return summary.summary(hosts, results, check_mode, fleet_attestation.verdicts_in(hosts, known))
 
 
 def fleet_unproved(hosts: Any, hostvars: Any) -> list[str]:
     """See fleet_unproved.yml."""
-    verdicts = fleet_attestation.verdicts_in(hosts, hostvars)
+    verdicts = fleet_attestation.verdicts_in(hosts, Hosts(hostvars))
     return [host for host, verdict in verdicts.items() if verdict and fleet_attestation.fault_of(verdict)]
 
 
@@ -158,6 +179,8 @@ class FilterModule:
             "fleet_contents": fleet_contents,
             "fleet_built": fleet_built,
             "fleet_lost": fleet_lost,
+            "fleet_among": fleet_among,
+            "fleet_for": fleet_for,
             "fleet_held": fleet_held,
             "fleet_own": fleet_own,
             "fleet_names": fleet_names,

@@ -180,7 +180,7 @@ def verdicts_in(hosts: Iterable[str], hostvars: Any) -> dict[str, Json | None]:
 
     for host in hosts:
         variables = hostvars.raw_get(host)
-        trusted = _trusted(variables, hostvars)
+        trusted = trusted_in(variables.get("groups"), hostvars)
         made, judged = trusted.get("fleet_challenged"), variables.get("fleet_verdicts", trusted.get("fleet_verdicts"))
         requests, responses = by_label(made, "requests"), by_label(judged, "responses")
         found[host] = _verdict(host, variables.get("guest_result"), judged, requests, responses)
@@ -190,7 +190,7 @@ def verdicts_in(hosts: Iterable[str], hostvars: Any) -> dict[str, Json | None]:
 def proofs(hosts: Iterable[str], hostvars: Any) -> tuple[list[str] | None, dict[str, Json | None]]:
     """The guests that were asked to prove their state, None if the trusted machine was not part of the run; and the verdicts."""
     hosts = list(hosts)
-    made = _trusted(hostvars.raw_get(hosts[0]), hostvars).get("fleet_challenged") if hosts else None
+    made = trusted_in(hostvars.raw_get(hosts[0]).get("groups"), hostvars).get("fleet_challenged") if hosts else None
     if made is None:
         return None, {}
     requests = _by_label(made, "requests")
@@ -198,10 +198,15 @@ def proofs(hosts: Iterable[str], hostvars: Any) -> tuple[list[str] | None, dict[
     return asked, verdicts_in(asked, hostvars)
 
 
-def _trusted(variables: Mapping[str, Any], hostvars: Any) -> Mapping[str, Any]:
-    """The variables of the trusted machine."""
-    names = mapping(variables.get("groups")).get("trusted") or [None]
-    return hostvars.raw_get(names[0]) if names[0] else {}
+def trusted_in(groups: Any, hostvars: Any) -> Mapping[str, Any]:
+    """The variables of the trusted machine; none if there is no such machine.
+
+    :param groups: Ansible's groups
+    :param hostvars: Ansible's hostvars
+    """
+    names = mapping(groups).get("trusted") or [None]
+    variables: Mapping[str, Any] = hostvars.raw_get(names[0]) if names[0] else {}
+    return variables
 
 
 def _by_label(result: Any, list_of: str) -> dict[Any, Mapping[str, Any]]:

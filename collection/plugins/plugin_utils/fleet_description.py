@@ -49,6 +49,27 @@ _PLACING = ("name", "label", "type", "secret", "path", "secret_file", "id_file",
 Json = dict[str, Any]
 
 
+class Hosts:
+    """Ansible's hostvars, of which each host's variables are put together once: Ansible does it whenever it is asked, for a millisecond.
+
+    For one use of a filter: the variables are those of its time.
+    """
+
+    def __init__(self, hostvars: Any) -> None:
+        self._hostvars = hostvars
+        self._known: dict[str, Mapping[str, Any]] = {}
+
+    def raw_get(self, host: str) -> Mapping[str, Any]:
+        """The variables of a host, templates as they are."""
+        if host not in self._known:
+            self._known[host] = self._hostvars.raw_get(host)
+        return self._known[host]
+
+    @property
+    def _loader(self) -> Any:
+        return self._hostvars._loader
+
+
 class Description:
     """The variables of one guest, each put into its template only if it has one: that takes a millisecond."""
 

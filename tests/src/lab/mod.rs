@@ -25,8 +25,14 @@ pub const CACHE: &str = "SEGUEST_LAB_CACHE";
 /// Set to 1, it has the laboratory run although it must be fetched and built first, and its absence fail.
 pub const WANTED: &str = "SEGUEST_LAB";
 
-/// The kernels, by the names of their folders in the cache.
+/// The kernels that belong to it, by the names of their folders in the cache.
 pub const KERNELS: [&str; 2] = ["6.12", "7.2"];
+
+/// The newest kernel of Debian's suite experimental, called by the suite, where there was one.
+pub const NEWEST: &str = "experimental";
+
+/// All of them.
+pub const ALL: [&str; 3] = [KERNELS[0], KERNELS[1], NEWEST];
 
 /// What is loaded before the programs are run, in this order.
 pub const MODULES: [&str; 3] = ["uvdevice", "zcrypt", "zcrypt_cex4"];
@@ -83,7 +89,7 @@ impl Lab {
 
     /// The kernels that are there.
     pub fn kernels(&self) -> impl Iterator<Item = &'static str> {
-        KERNELS.into_iter().filter(|name| self.kernel(name).join("vmlinuz").exists())
+        ALL.into_iter().filter(|name| self.kernel(name).join("vmlinuz").exists())
     }
 
     /// The folder with an SSH server for guests, and the libraries that it loads.

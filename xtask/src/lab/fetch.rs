@@ -3,7 +3,7 @@
 use crate::chore::{quietly, step};
 use crate::dist::apt::Apt;
 use anyhow::{Context, Result, ensure};
-use e2e::lab::{KERNELS, MODULES, NETWORK};
+use e2e::lab::{KERNELS, MODULES, NETWORK, NEWEST};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -106,6 +106,38 @@ fn all(folder: &Path) -> Result<()> {
     Ok(fs::remove_dir_all(there)?)
 }
 
+/// Fetches the newest kernel of Debian's suite experimental, if it has one that is newer than those of the laboratory. What is
+/// there already stays: remove its folder, and the next one is fetched.
+///
+/// # Errors
+/// What apt says, or if a package has not what is expected.
+pub fn newest(folder: &Path) -> Result<()> {
+    let to = folder.join("kernels").join(NEWEST);
+    if to.join("vmlinuz").exists() {
+        return Ok(());
+    }
+    step("Looking for a newer kernel in Debian's suite experimental", || {
+        let apt = Apt::with_suites(&folder.join("apt"), &["s390x"], &[NEWEST])?;
+        // Stable kernels have more in their names, such as 6.1.0-40, and those of the laboratory a plus sign.
+        let found = apt.names("^linux-(binary|modules)-[0-9]+[.][0-9.]+-s390x$")?;
+        let numbers =
+            |version: &str| version.split('.').map(|number| number.parse().unwrap_or(0)).collect::<Vec<u32>>();
+        let versions = found.iter().filter_map(|name| name.strip_prefix("linux-binary-")?.strip_suffix("-s390x"));
+        let known = KERNELS.iter().map(|version| numbers(version)).max();
+        let Some(version) =
+            versions.max_by_key(|version| numbers(version)).filter(|version| Some(numbers(version)) > known)
+        else {
+            println!("there is none");
+            return Ok(());
+        };
+        apt.download(&[format!("linux-binary-{version}-s390x:s390x"), format!("linux-modules-{version}-s390x:s390x")])?;
+        let there = folder.join("s390x");
+        apt.unpack(|_| there.clone())?;
+        kernel(&there, &to, version)?;
+        Ok(fs::remove_dir_all(there)?)
+    })
+}
+
 /// Takes the SSH server and its libraries out of what was unpacked.
 fn server(unpacked: &Path, to: &Path) -> Result<()> {
     fs::create_dir_all(to)?;
@@ -124,7 +156,8 @@ fn kernel(unpacked: &Path, to: &Path, version: &str) -> Result<()> {
     let folders = ["lib/modules", "usr/lib/modules"].map(|name| unpacked.join(name));
     let found = folders.iter().flat_map(fs::read_dir).flatten().flatten().map(|entry| entry.path());
     let starts = |path: &PathBuf| {
-        path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(&format!("{version}.")))
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        name.strip_prefix(version).is_some_and(|rest| rest.starts_with(['.', '-', '+', '~']))
     };
     let modules = found.into_iter().find(starts).with_context(|| format!("no package had modules of {version}"))?;
     let release = modules.file_name().unwrap_or_default().to_string_lossy().into_owned();

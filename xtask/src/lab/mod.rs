@@ -24,6 +24,7 @@ const CASES: &str = "SEGUEST_SCENARIO";
 pub fn lab() -> Result<()> {
     machine::is_ready()?;
     make()?;
+    fetch::newest(&cache()?)?;
     let tests = prepare()?;
     let program = tests.iter().find(|program| program.name == TESTS).context("cargo built no such tests")?;
     let mut command = test::command(program);

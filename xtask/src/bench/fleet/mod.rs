@@ -19,16 +19,17 @@ const OTHER_FORKS: [usize; 2] = [5, 50];
 const OTHER_STRATEGIES: [&str; 2] = ["free", "host_pinned"];
 const ROUNDS: usize = 3;
 /// By hand, each guest takes seconds, as many in a large fleet as in a small one.
-const MOST_BY_HAND: usize = 60;
+const MOST_BY_HAND: usize = 30;
 
-/// Measures fleets of these sizes, or of those that are usual, and prints tables.
+/// Measures fleets of these sizes and prints tables. Without sizes, it measures the usual ones, and other strategies, numbers of
+/// forks and controllers.
 ///
 /// # Errors
 /// If something cannot be prepared or run, or a guest is not as it must be afterwards.
 pub fn fleet(sizes: &[&str]) -> Result<()> {
     let sizes: Vec<usize> = sizes.iter().map(|size| size.parse()).collect::<Result<_, _>>().context("guests")?;
     ensure!(!sizes.contains(&0), "a fleet has a guest at least");
-    let sizes = if sizes.is_empty() { SIZES.to_vec() } else { sizes };
+    let (sizes, is_all) = if sizes.is_empty() { (SIZES.to_vec(), true) } else { (sizes, false) };
     machine::can_run_guests()?;
     prepare::prepare_what_ships()?;
     let world = fresh_world()?;
@@ -36,11 +37,6 @@ pub fn fleet(sizes: &[&str]) -> Result<()> {
 
     let rows: Vec<_> = sizes.iter().map(|size| row(&world, &request, *size)).collect::<Result<_>>()?;
     let (rows, provisioned): (Vec<_>, Vec<_>) = rows.into_iter().unzip();
-    let most = sizes.iter().copied().max().unwrap_or_default();
-    let (some, many) = (most.min(100), most.min(250));
-    let others = others(&world, &request, some)?;
-    let (one, two) = controllers(&world, &request, many)?;
-
     println!("\n{} tasks on each guest, {FORKS} forks, linear; medians of {ROUNDS}, but cold once.", TASKS.len());
     println!("Start is a play without tasks, and is taken off where it says: a task.\n");
     println!("| {} |", Row::HEAD.join(" | "));
@@ -53,6 +49,21 @@ pub fn fleet(sizes: &[&str]) -> Result<()> {
     println!("| {} |", Provisioned::HEAD.join(" | "));
     println!("|{}", " ---: |".repeat(Provisioned::HEAD.len()));
     provisioned.iter().for_each(Provisioned::print);
+    if is_all {
+        other_ways(&world, &request, sizes.iter().copied().max().unwrap_or_default())?;
+    }
+    println!(
+        "\nNo network is in this, and no SSH: each command is a process of this machine in the namespaces of a simulated guest."
+    );
+    println!("Controllers and guests share {} processors.", thread::available_parallelism()?);
+    Ok(())
+}
+
+/// Measures other strategies, numbers of forks and controllers, and prints tables.
+fn other_ways(world: &World, request: &Value, most: usize) -> Result<()> {
+    let (some, many) = (most.min(100), most.min(250));
+    let others = others(world, request, some)?;
+    let (one, two) = controllers(world, request, many)?;
     println!("\n{some} guests, warm, medians of {ROUNDS}:\n");
     println!("| strategy | forks | s | controller's memory at its peak, MB |");
     println!("| --- | ---: | ---: | ---: |");
@@ -63,10 +74,6 @@ pub fn fleet(sizes: &[&str]) -> Result<()> {
         "\n{many} guests, warm, medians of {ROUNDS}: one controller with {FORKS} forks, or two with half the guests and half the forks each"
     );
     println!("\n| controllers | s |\n| --- | ---: |\n| one | {one:.1} |\n| two | {two:.1} |");
-    println!(
-        "\nNo network is in this, and no SSH: each command is a process of this machine in the namespaces of a simulated guest."
-    );
-    println!("Controllers and guests share {} processors.", thread::available_parallelism()?);
     Ok(())
 }
 
