@@ -51,6 +51,57 @@ def folders(planned: dict[str, Any]) -> set[str]:
     return {request["path"].split("/")[-2] for request in planned["requests"]}
 
 
+class Filters(unittest.TestCase):
+    def test_the_variables_of_each_host_are_put_together_once_in_a_use_of_a_filter(self) -> None:
+        from ansible_collections.seguest.pv.plugins.filter import fleet
+
+        asked: list[str] = []
+
+        class Counting(HostVars):
+            def raw_get(self, host: str) -> dict[str, Any]:
+                asked.append(host)
+                return super().raw_get(host)
+
+        groups = {"trusted": ["trusted"], "guests": ["guest1", "guest2"]}
+        hosts = {host: {**described(), "groups": groups, "guest_result": {}} for host in ("guest1", "guest2")}
+        hostvars = Counting({**hosts, "trusted": {"groups": groups, "fleet_challenged": {"requests": []}}})
+        uses = (
+            lambda: fleet.fleet_mistakes(groups, hostvars, ["localhost", "trusted", *hosts], ["trusted"]),
+            lambda: fleet.fleet_plan(hosts, hostvars),
+            lambda: fleet.fleet_challenges(hosts, hostvars),
+            lambda: fleet.fleet_evidence(hosts, hostvars, {"requests": []}, "guest_result"),
+            lambda: fleet.fleet_summary(hosts, hostvars, "guest_result"),
+            lambda: fleet.fleet_unproved(hosts, hostvars),
+        )
+        for number, use in enumerate(uses):
+            with self.subTest(number):
+                asked.clear()
+                use()
+                self.assertEqual(len(asked), len({*asked}))
+
+    def test_a_guest_gets_its_own_part_of_a_fact_and_a_missing_one_is_an_error_that_names_the_trusted_machine(
+        self,
+    ) -> None:
+        from ansible.errors import AnsibleFilterError
+
+        from ansible_collections.seguest.pv.plugins.filter import fleet
+
+        groups = {"trusted": ["trusted"]}
+        hostvars = HostVars({"trusted": {"fact": {"guest1": ["own"]}}})
+        self.assertEqual(fleet.fleet_for("guest1", groups, hostvars, "fact"), ["own"])
+        self.assertEqual(fleet.fleet_for("guest2", groups, hostvars, "fact", None), None)
+        self.assertEqual(fleet.fleet_for("guest1", {}, hostvars, "fact", "otherwise"), "otherwise")
+        for host, fact in (("guest2", "fact"), ("guest1", "other")):
+            with self.assertRaisesRegex(AnsibleFilterError, "--limit trusted"):
+                fleet.fleet_for(host, groups, hostvars, fact)
+
+    def test_hosts_among_others_keep_their_order(self) -> None:
+        from ansible_collections.seguest.pv.plugins.filter import fleet
+
+        self.assertEqual(fleet.fleet_among(["c", "a", "b"], ["b", "c"]), ["c", "b"])
+        self.assertEqual(fleet.fleet_among({"c": 1, "a": 2}, []), [])
+
+
 class Plans(unittest.TestCase):
     def test_guests_that_agree_share_a_request_and_those_that_do_not_have_their_own(self) -> None:
         same = plan(described(), described())
