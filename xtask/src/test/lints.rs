@@ -40,6 +40,7 @@ pub fn all() -> Result<Vec<Run>> {
         Run::check("lints of the shell sources", shell),
         Run::lint("ansible-lint with its production profile", ansible_lint()?),
         Run::check("licences, sources and advisories of dependencies", dependencies),
+        Run::check("lock file of the fuzzer", lock_file_of_the_fuzzer),
     ])
 }
 
@@ -127,4 +128,22 @@ fn dependencies() -> Result<Report> {
     }
     deny(&["--offline", "check", "advisories"])?;
     Ok(Report::done())
+}
+
+/// That the fuzzer, which is a workspace of its own and not built by tests, has the dependencies of ours in its lock file.
+fn lock_file_of_the_fuzzer() -> Result<Report> {
+    let manifest = "tests/fuzz/Cargo.toml";
+    let mut metadata = cargo();
+    metadata.args(["metadata", "--locked", "--offline", "--format-version", "1", "--manifest-path", manifest]);
+    let output = metadata.output()?;
+    if output.status.success() {
+        return Ok(Report::done());
+    }
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    ensure!(
+        !said.contains("lock file"),
+        "tests/fuzz/Cargo.lock is out of date: cargo metadata --manifest-path {manifest}\n{said}"
+    );
+    // What only the fuzzer depends on need not have been downloaded.
+    Ok(Report::skipped(format!("THE FUZZER'S LOCK FILE WAS NOT CHECKED: {}", said.trim())))
 }

@@ -19,7 +19,7 @@ const OTHER_FORKS: [usize; 2] = [5, 50];
 const OTHER_STRATEGIES: [&str; 2] = ["free", "host_pinned"];
 const ROUNDS: usize = 3;
 /// By hand, each guest takes seconds, as many in a large fleet as in a small one.
-const MOST_BY_HAND: usize = 30;
+const MOST_BY_HAND: usize = 50;
 
 /// Measures fleets of these sizes and prints tables. Without sizes, it measures the usual ones, and other strategies, numbers of
 /// forks and controllers.
