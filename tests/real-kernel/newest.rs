@@ -33,3 +33,13 @@ fn on_the_newest_kernel_a_killed_add_is_settled_by_the_next_run() {
 fn on_the_newest_kernel_a_killed_bind_or_release_is_settled_by_the_next_run() {
     troubles::a_killed_bind_or_release_is_settled_by_the_next_run(NEWEST);
 }
+
+#[test]
+fn on_the_newest_kernel_of_two_at_once_one_does_it_and_the_other_finds_it_done_or_leaves_it_alone() {
+    troubles::of_two_at_once_one_does_it_and_the_other_finds_it_done_or_leaves_it_alone(NEWEST);
+}
+
+#[test]
+fn on_the_newest_kernel_an_ordinary_user_is_told_what_is_missing_and_changes_nothing() {
+    troubles::an_ordinary_user_is_told_what_is_missing_and_changes_nothing(NEWEST);
+}

@@ -7,8 +7,8 @@ from ansible.plugins.loader import filter_loader
 
 from ansible_collections.seguest.pv.plugins.plugin_utils.binary_module import BinaryModule
 
-# Ansible loads this file before it forks a worker for each host. The playbooks give this module's options by this filter; without
-# that, each worker would load the filter by itself, which takes as long as the rest of what it does.
+# The playbooks set this module's options with this filter. Ansible loads this file once, before it forks a worker for each host;
+# otherwise each worker would load the filter again, which takes as long as the rest of its work.
 filter_loader.get("seguest.pv.fleet_for")
 
 

@@ -81,7 +81,7 @@ def fleet_for(host: str, groups: Any, hostvars: Any, name: str, otherwise: Any =
     found = fact.get(host, otherwise) if isinstance(fact, Mapping) else otherwise
     if found is _NOTHING:
         raise AnsibleFilterError(
-            "The requests were not built in this run: include the trusted machine, as in --limit trusted,guest1."
+            f"The trusted machine has no {name} for {host} in this run: include it, as in --limit trusted,guest1."
         )
     return found
 

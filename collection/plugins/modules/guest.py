@@ -210,7 +210,8 @@ options:
     default: []
     description:
     - 'Prefixes of variables, such as V(guest_), that set options which are not given here: C(guest_lock) sets O(lock).
-        Of several, the first that is set counts. Done by the collection''s action plugin.'
+        Of several, the first that is set counts. In the role P(seguest.pv.guest#role), the variable
+        C(guest_variables_from) is used where this is not given. Done by the collection''s action plugin.'
     elements: str
     type: list
   when_busy:

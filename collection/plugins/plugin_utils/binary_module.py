@@ -103,7 +103,8 @@ class BinaryModule(ActionBase):
         if "variables_from" not in OPTIONS[self.MODULE]:
             return args, {}
         if "variables_from" not in args and "variables_from" in of_role:
-            args["variables_from"] = self._templar.template(task_vars[of_role["variables_from"]])
+            with contextlib.suppress(AnsibleValueOmittedError):
+                args["variables_from"] = self._templar.template(task_vars[of_role["variables_from"]])
         beginnings = as_list(args.pop("variables_from", None) or [])
         if beginnings is None or not all(isinstance(each, str) and _BEGINNING.fullmatch(each) for each in beginnings):
             raise Failure(

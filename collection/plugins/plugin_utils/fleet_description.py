@@ -50,9 +50,9 @@ Json = dict[str, Any]
 
 
 class Hosts:
-    """Ansible's hostvars, of which each host's variables are put together once: Ansible does it whenever it is asked, for a millisecond.
+    """Ansible's hostvars, with each host's variables put together only once. Ansible does it at each access, in a millisecond.
 
-    For one use of a filter: the variables are those of its time.
+    Each use of a filter needs a new one: variables change between tasks.
     """
 
     def __init__(self, hostvars: Any) -> None:

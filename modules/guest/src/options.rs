@@ -49,7 +49,8 @@ pub struct Options {
     /// of them, by what the guest's own kernel says; only attestation proves it. Write them in quotes.
     pub host_key_hashes: Vec<HexText<64, 64>>,
     /// Prefixes of variables, such as V(guest_), that set options which are not given here: C(guest_lock) sets
-    /// O(lock). Of several, the first that is set counts. Done by the collection's action plugin.
+    /// O(lock). Of several, the first that is set counts. In the role P(seguest.pv.guest#role), the variable
+    /// C(guest_variables_from) is used where this is not given. Done by the collection's action plugin.
     pub variables_from: Vec<String>,
     /// Whether to return warnings only as C(noted), for a report on all guests; otherwise Ansible shows each warning
     /// for each guest. Done by the collection's action plugin.

@@ -3,7 +3,8 @@
 //! that do.
 //!
 //! The files are a model of this file's own. What is written in which order is `present.rs` and `apply.rs` again: secret,
-//! manifest, request, id file. The test `killed` kills the real program before every call instead.
+//! manifest, request, id file. So is the refusal of `history.rs` where only an id file is left. The tests in `killed.rs` and
+//! `at_once.rs` run the real program.
 
 use crate::codes;
 use crate::manifest::{Hidden, Inputs, Manifest, Recorded};
@@ -44,11 +45,20 @@ enum Part {
     IdFile,
 }
 
+/// How far the first of two runs at once is when the second looks.
+#[derive(Clone, Copy, Debug)]
+enum Order {
+    /// It has only looked.
+    BothLookFirst,
+    /// It has made the secret. The second ends before the first goes on.
+    SecretFirst,
+}
+
 #[derive(Clone, Debug)]
 enum Event {
     Run(Run),
-    /// Two runs that both look before either writes.
-    AtOnce(Run, Run),
+    /// Two runs at once.
+    AtOnce(Run, Run, Order),
     /// Somebody removes a file.
     Removed(Part),
     /// Somebody puts something else in its place; another secret, for the secret's file.
@@ -66,7 +76,8 @@ fn event() -> impl Strategy<Value = Event> {
     let part = || prop_oneof![Just(Part::Secret), Just(Part::Manifest), Just(Part::Request), Just(Part::IdFile)];
     prop_oneof![
         4 => run().prop_map(Event::Run),
-        2 => (run(), run()).prop_map(|(one, other)| Event::AtOnce(one, other)),
+        2 => (run(), run(), prop_oneof![Just(Order::BothLookFirst), Just(Order::SecretFirst)])
+            .prop_map(|(one, other, order)| Event::AtOnce(one, other, order)),
         1 => part().prop_map(Event::Removed),
         1 => part().prop_map(Event::Altered),
     ]
@@ -160,29 +171,37 @@ impl Files {
         Ok(Planned { desired, observed, plan })
     }
 
-    /// Carries a plan out until the run is killed. What the plan was made from may be the past by now.
+    /// Carries a plan out until the run is killed.
     fn carry_out(&mut self, run: &Run, planned: &Planned) {
-        let mut left = run.breaks.unwrap_or(usize::MAX);
-        let mut lives = || {
-            let lives = left > 0;
-            left = left.saturating_sub(1);
-            lives
-        };
+        let begun = self.begin(run, planned);
+        self.end(run, planned, begun);
+    }
+
+    /// The secret, which is made before anything is written.
+    fn begin(&mut self, run: &Run, planned: &Planned) -> Begun {
+        let Planned { desired, plan, .. } = planned;
+        let mut begun = Begun { left: run.breaks.unwrap_or(usize::MAX), secret: desired.hidden.secret.clone() };
+        if plan.build && desired.create_secret.is_some() && begun.lives() {
+            self.make_secret(run);
+            begun.secret = hidden(self.secret).secret;
+        }
+        begun
+    }
+
+    /// The rest. What the plan was made from may be the past by now.
+    fn end(&mut self, run: &Run, planned: &Planned, mut begun: Begun) {
         let Planned { desired, observed, plan } = planned;
+        if plan.build && desired.create_secret.is_some() && begun.secret.is_none() {
+            return;
+        }
+        let secret = begun.secret.clone();
+        let mut lives = || begun.lives();
         let own_id_file = ID_FILES[usize::from(run.other_id_file)].trim_start_matches("/r/");
         let manifest = |sha256: String, hidden: Hidden| {
             let manifest = Manifest::new(sha256, desired.inputs.clone(), hidden, Some(own_id_file.into()));
             Recorded::Trusted(Box::new(manifest))
         };
         if plan.build {
-            let mut secret = desired.hidden.secret.clone();
-            if desired.create_secret.is_some() {
-                if !lives() {
-                    return;
-                }
-                self.make_secret(run);
-                secret = hidden(self.secret).secret;
-            }
             let request = self.new_request(run, secret.as_deref());
             let hidden = Hidden { secret, ..Hidden::default() };
             if !self.made_meanwhile(observed, &desired.inputs, &hidden, own_id_file) {
@@ -270,12 +289,22 @@ impl Files {
                     self.carry_out(run, &planned);
                 }
             }
-            Event::AtOnce(one, other) => {
-                let planned = [one, other].map(|run| (run, self.plan(run)));
-                for (run, planned) in &planned {
-                    if let Ok(planned) = planned {
-                        self.carry_out(run, planned);
-                    }
+            Event::AtOnce(one, other, order) => {
+                let first = self.plan(one);
+                let begun = match (&first, order) {
+                    (Ok(planned), Order::SecretFirst) => Some(self.begin(one, planned)),
+                    _ => None,
+                };
+                let second = self.plan(other);
+                if let (Ok(planned), Order::SecretFirst) = (&second, order) {
+                    self.carry_out(other, planned);
+                }
+                if let Ok(planned) = &first {
+                    let begun = begun.unwrap_or_else(|| self.begin(one, planned));
+                    self.end(one, planned, begun);
+                }
+                if let (Ok(planned), Order::BothLookFirst) = (&second, order) {
+                    self.carry_out(other, planned);
                 }
             }
             Event::Removed(part) => self.remove(*part),
@@ -300,6 +329,21 @@ impl Files {
 
 fn id_file_text() -> Vec<u8> {
     id_file().to_yaml().unwrap_or_default().into_bytes()
+}
+
+/// A run under way.
+struct Begun {
+    /// Writes until it is killed.
+    left: usize,
+    secret: Option<String>,
+}
+
+impl Begun {
+    fn lives(&mut self) -> bool {
+        let lives = self.left > 0;
+        self.left = self.left.saturating_sub(1);
+        lives
+    }
 }
 
 struct Planned {

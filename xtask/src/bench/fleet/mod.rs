@@ -29,7 +29,7 @@ const MOST_BY_HAND: usize = 50;
 pub fn fleet(sizes: &[&str]) -> Result<()> {
     let sizes: Vec<usize> = sizes.iter().map(|size| size.parse()).collect::<Result<_, _>>().context("guests")?;
     ensure!(!sizes.contains(&0), "a fleet has a guest at least");
-    let (sizes, is_all) = if sizes.is_empty() { (SIZES.to_vec(), true) } else { (sizes, false) };
+    let (sizes, is_usual) = if sizes.is_empty() { (SIZES.to_vec(), true) } else { (sizes, false) };
     machine::can_run_guests()?;
     prepare::prepare_what_ships()?;
     let world = fresh_world()?;
@@ -49,7 +49,7 @@ pub fn fleet(sizes: &[&str]) -> Result<()> {
     println!("| {} |", Provisioned::HEAD.join(" | "));
     println!("|{}", " ---: |".repeat(Provisioned::HEAD.len()));
     provisioned.iter().for_each(Provisioned::print);
-    if is_all {
+    if is_usual {
         other_ways(&world, &request, sizes.iter().copied().max().unwrap_or_default())?;
     }
     println!(
@@ -168,7 +168,7 @@ impl Provisioned {
         "again : raw",
         "without attestation : raw",
         "with : without attestation",
-        "the same of the whole run",
+        "whole run, with : without attestation",
         "by hand : again",
         "controller's memory at its peak, MB",
         "of it the main process",

@@ -133,8 +133,8 @@ impl<'a> Choice<'a> {
                     _ => None,
                 }
             });
-            // An entry of which several queues are held may have changed from one to another. From then on that is the
-            // entries' own as well, and they may exchange it: now, or the next run would.
+            // An entry that holds several queues may have changed to another of them. That queue then counts as the entries'
+            // own, too, so they may swap it in this run. Otherwise the next run would. It ends, for each round adds a queue.
             let changed_to =
                 |(e, q): (usize, &Option<usize>)| q.filter(|q| kept[*q].is_none() && tie(e, *q) == Some(Tie::Kept));
             let more: Vec<usize> = moved.iter().enumerate().filter_map(changed_to).collect();

@@ -223,7 +223,8 @@ fn brute_force(fleet: &Fleet, seen: &[Seen], freedom: Freedom) -> Vec<Option<Apq
                 tie.is_some_and(|(_, readable)| readable)
             };
             let chosen = best(&may, true);
-            // So is one to which an entry has only changed.
+            // A queue that an entry has just changed to counts as one of them, too. That this is enough is shown by
+            // `a_second_run_finds_everything_done_and_the_same_queues_serving`, not here.
             let holds = |e: usize, q: usize| tie(&fleet.wanted[e], &seen[q]) == Some((true, true));
             let held = rows().filter_map(|e| chosen[e].filter(|q| holds(e, *q) && !left.contains(q)));
             let more: Vec<usize> = held.collect();
