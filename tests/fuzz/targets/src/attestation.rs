@@ -63,6 +63,9 @@ pub fn claims(data: &[u8]) {
     }
 }
 
+/// OpenSSH takes no pattern of a `known_hosts` line that is as long as this.
+const LONGEST_PATTERN: usize = 1023;
+
 /// Files `known_hosts`: the first line is the host that is looked up, and its port behind a blank.
 pub fn known_hosts(data: &[u8]) {
     let (first, text) = data.split_at(data.iter().position(|byte| *byte == b'\n').unwrap_or(data.len()));
@@ -73,9 +76,9 @@ pub fn known_hosts(data: &[u8]) {
         assert!(!found.revoked.contains(key), "a revoked key that a host is trusted by");
         assert_eq!(key.as_str().parse(), Ok(key.clone()));
     }
-    // What is known can be written in plain lines.
+    // What is known can be written in plain lines, unless the name is one that no line can have: only wildcards fit it.
     let special = |c: char| c.is_ascii_whitespace() || ",*?!#@|".contains(c);
-    if found.name.is_empty() || found.name.contains(special) {
+    if found.name.is_empty() || found.name.len() >= LONGEST_PATTERN || found.name.contains(special) {
         return;
     }
     let line = |marker: &str, key: &SshHostKey| format!("{marker}{} {key}\n", found.name);
