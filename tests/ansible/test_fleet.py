@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 import time
 import unittest
+from collections.abc import Callable
 from typing import Any
 
 import lab
@@ -65,7 +66,7 @@ class Filters(unittest.TestCase):
         groups = {"trusted": ["trusted"], "guests": ["guest1", "guest2"]}
         hosts = {host: {**described(), "groups": groups, "guest_result": {}} for host in ("guest1", "guest2")}
         hostvars = Counting({**hosts, "trusted": {"groups": groups, "fleet_challenged": {"requests": []}}})
-        uses = (
+        uses: tuple[Callable[[], Any], ...] = (
             lambda: fleet.fleet_mistakes(groups, hostvars, ["localhost", "trusted", *hosts], ["trusted"]),
             lambda: fleet.fleet_plan(hosts, hostvars),
             lambda: fleet.fleet_challenges(hosts, hostvars),

@@ -45,7 +45,7 @@ fn with_guests(
     let (mut guests, mut ways, mut hosts) = (Vec::new(), Vec::new(), Vec::new());
     for (number, name) in (1..).zip(GUESTS) {
         guests.push(Guest::start_machine(world, name, &format!("machine{number}"), "image", &fleet_cards())?);
-        let way = Way::new(&world.path(&format!("way{number}")), number);
+        let way = Way::new(&world.path(&format!("way{number}")));
         hosts.push(way.host(name, &client));
         ways.push(way);
     }

@@ -8,6 +8,7 @@ use std::fs::{self, OpenOptions};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
 /// Where the server has its own key, in its own format.
@@ -55,8 +56,10 @@ pub fn can_reach(lab: &Lab) -> Result<()> {
 }
 
 impl Way {
-    /// A way to the guest of this number, of up to sixty that this process has.
-    pub fn new(folder: &Path, number: u8) -> Self {
+    /// A way to one more guest, of up to sixty that this process may have: tests that run at the same time share no interface.
+    pub fn new(folder: &Path) -> Self {
+        static COUNT: AtomicU8 = AtomicU8::new(1);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let process = std::process::id();
         // A network for tests of networks (RFC 2544): four addresses for each guest.
         let third = u8::try_from(process % 256).unwrap_or_default();
