@@ -119,7 +119,7 @@ pub fn newest(folder: &Path) -> Result<()> {
     step("Looking for a newer kernel in Debian's suite experimental", || {
         let apt = Apt::with_suites(&folder.join("apt"), &["s390x"], &[NEWEST])?;
         // Stable kernels have more in their names, such as 6.1.0-40, and those of the laboratory a plus sign.
-        let found = apt.names("^linux-(binary|modules)-[0-9]+[.][0-9.]+-s390x$")?;
+        let found = apt.names("^linux-binary-[0-9]+[.][0-9.]+-s390x$")?;
         let numbers =
             |version: &str| version.split('.').map(|number| number.parse().unwrap_or(0)).collect::<Vec<u32>>();
         let versions = found.iter().filter_map(|name| name.strip_prefix("linux-binary-")?.strip_suffix("-s390x"));
