@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use se_machine::ap::apqn;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -115,7 +116,7 @@ impl Guest {
         let kept = scenario.host_key == self.scenario.host_key && scenario.image == self.scenario.image;
         ensure!(kept, "host_key and image of a running guest cannot be changed");
         // What is over by the old delays stays so by the new ones.
-        self.bus.advance(&Context { now, scenario: &self.scenario, uv: &self.uv, faults: &mut self.faults });
+        self.catch_up(now);
         let old = std::mem::replace(&mut self.scenario, scenario);
         if self.scenario.faults.is_empty() {
             self.faults = Faults::default();
@@ -124,8 +125,8 @@ impl Guest {
         self.scenario.faults.extend(faults);
         self.uv.spec = self.scenario.ultravisor.clone();
         self.uv.switches = self.scenario.switches.clone();
-        let context = Context { now, scenario: &self.scenario, uv: &self.uv, faults: &mut self.faults };
-        self.bus.reconfigure(&old, &context);
+        let mut context = Context { now, scenario: &self.scenario, uv: &self.uv, faults: &mut self.faults };
+        self.bus.reconfigure(&old, &mut context);
         self.log(now, 0, "set", "", |event| event.value = Some(fragment.to_owned()));
         Ok(())
     }
@@ -145,10 +146,14 @@ impl Guest {
     pub fn tree(&mut self, now: Duration) -> Tree<'_> {
         // Where none vanishes by itself nobody pays for looking after every queue.
         if self.queues_come_and_go() {
-            let context = Context { now, scenario: &self.scenario, uv: &self.uv, faults: &mut self.faults };
-            self.bus.advance(&context);
+            self.catch_up(now);
         }
         Tree { scenario: &self.scenario, bus: &self.bus }
+    }
+
+    /// Brings every queue up to now.
+    fn catch_up(&mut self, now: Duration) {
+        self.bus.advance(&mut Context { now, scenario: &self.scenario, uv: &self.uv, faults: &mut self.faults });
     }
 
     /// Takes the events since the last call.
@@ -199,7 +204,7 @@ impl Guest {
             if let Some(text) = self.scenario.attributes.get(path) {
                 return Ok(text.clone());
             }
-            let context = Context { now, scenario: &self.scenario, uv: &self.uv, faults: &mut self.faults };
+            let mut context = Context { now, scenario: &self.scenario, uv: &self.uv, faults: &mut self.faults };
             match file {
                 File::Device => Err(Errno::EINVAL),
                 File::BootId => Ok(format!("{}\n", self.boot_id)),
@@ -207,12 +212,12 @@ impl Guest {
                 File::UvQuery(name) => Ok(query::query_attribute(&self.uv, name)),
                 File::UvKey(name) => Ok(query::key_attribute(&self.uv, name)),
                 File::Bus(name) => self.bus.bus_attribute(name, &context),
-                File::Card(card, name) => self.bus.card_attribute(card, name, &context).map(|(text, how_long)| {
+                File::Card(card, name) => self.bus.card_attribute(card, name, &mut context).map(|(text, how_long)| {
                     waits = how_long;
                     text
                 }),
                 File::Queue(card, domain, name) => {
-                    self.bus.queue_attribute((card, domain), name, &context).map(|(text, how_long)| {
+                    self.bus.queue_attribute((card, domain), name, &mut context).map(|(text, how_long)| {
                         waits = how_long;
                         text
                     })
@@ -239,8 +244,7 @@ impl Guest {
 
     /// Whether a request that was not answered waits still.
     pub fn waits(&mut self, request: u64, now: Duration) -> bool {
-        let context = Context { now, scenario: &self.scenario, uv: &self.uv, faults: &mut self.faults };
-        self.bus.advance(&context);
+        self.catch_up(now);
         self.bus.waits(request)
     }
 
@@ -258,7 +262,7 @@ impl Guest {
             let mut context = Context { now, scenario: &self.scenario, uv: &self.uv, faults: &mut self.faults };
             match node {
                 Some(Node::File(File::Card(card, name), _)) => {
-                    self.bus.write_card(card, name, &text, &context).map(|()| 0)
+                    self.bus.write_card(card, name, &text, &mut context).map(|()| 0)
                 }
                 Some(Node::File(File::Queue(card, domain, name), _)) => {
                     self.bus.write_queue((card, domain), name, &text, &mut context)
@@ -279,28 +283,27 @@ impl Guest {
 
     /// What a test may want to know, without the guest's own eyes. No secret is in it.
     pub fn state(&mut self, now: Duration) -> Value {
-        let context = Context { now, scenario: &self.scenario, uv: &self.uv, faults: &mut self.faults };
-        self.bus.advance(&context);
+        self.catch_up(now);
         let uv = &self.uv;
         let secrets: Vec<Value> = uv.secrets().iter().enumerate().map(secret_state).collect();
-        let queue = |number: u8, domain: u16| {
-            let (card, queue) = (self.bus.card(number)?, self.bus.queue(number, domain)?);
+        let queue = |(number, card): (u8, &crate::ap::Card), domain: u8| {
+            let queue = self.bus.queue(number, domain)?;
             let index = self.bus.associated(number, domain);
             let secret = index.and_then(|index| uv.secrets().get(usize::from(index)));
             Some(json!({
-                "apqn": format!("{number:02x}.{domain:04x}"),
+                "apqn": apqn(number, domain),
                 "type": card.kind_text(),
                 "serialnr": card.serialnr(),
                 "mkvp": queue.mkvp(),
-                "state": self.bus.queue_state(number, domain, &context),
+                "state": self.bus.queue_state(number, domain, &self.scenario.switches),
                 "online": queue.online(),
                 "waiting": queue.waiting(),
                 "index": index,
                 "secret_id": secret.map(|secret| hex::encode(&secret.id)),
             }))
         };
-        let queues = |(number, card): (u8, &crate::ap::Card)| {
-            card.domains().filter_map(|domain| queue(number, domain)).collect::<Vec<_>>()
+        let queues = |card: (u8, &crate::ap::Card)| {
+            self.bus.domains(card.0).filter_map(|domain| queue(card, domain)).collect::<Vec<_>>()
         };
         json!({
             "boot_id": self.boot_id,

@@ -99,8 +99,11 @@ impl Scenario {
                 spec.kind
             );
             for (domain, queue) in &spec.queues {
-                let digits = domain.len() == 4 && u16::from_str_radix(domain, 16).is_ok();
-                ensure!(digits, "queue {domain:?} of card {card} is not four hex digits (quote them in YAML)");
+                let digits = domain.len() == 4 && u8::from_str_radix(domain, 16).is_ok();
+                ensure!(
+                    digits,
+                    "queue {domain:?} of card {card} is not four hex digits from 0000 to 00ff (quote them in YAML)"
+                );
                 if let Some(mkvp) = &queue.mkvp {
                     let hex = mkvp.strip_prefix("0x").unwrap_or(mkvp);
                     let good = matches!(hex.len(), 16 | 32 | 64) && hex.bytes().all(|b| b.is_ascii_hexdigit());
@@ -149,6 +152,7 @@ mod tests {
             "nonsense: 1\n",
             "delays: {bind: 3}\n",
             "cards: {\"0\": {type: CEX8P}}\n",
+            "cards: {\"00\": {type: CEX8P, queues: {\"0100\": {}}}}\n",
             "faults: [{on: read}]\n",
             "ultravisor: {firmware_state: \"00\"}\n",
         ] {

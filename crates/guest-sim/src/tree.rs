@@ -33,7 +33,7 @@ pub enum File {
     /// An attribute of a card.
     Card(u8, &'static str),
     /// An attribute of a queue.
-    Queue(u8, u16, &'static str),
+    Queue(u8, u8, &'static str),
 }
 
 /// The guest's files, seen through what the scenario leaves out.
@@ -131,10 +131,7 @@ impl Tree<'_> {
                 attributes::BUS.iter().map(|(name, _)| *name).chain(["devices"]).map(String::from).collect()
             }
             ["sys", "bus", "ap", "devices"] => {
-                let queues = |(number, card): (u8, &crate::ap::Card)| {
-                    card.domains().map(move |domain| format!("{number:02x}.{domain:04x}")).collect::<Vec<_>>()
-                };
-                self.cards().chain(self.bus.cards().flat_map(queues)).collect()
+                self.cards().chain(self.bus.cards().flat_map(|(number, _)| self.queues(number))).collect()
             }
             ["sys", "devices", "ap"] => self.cards().collect(),
             ["sys", "devices", "ap", card] => self.in_card(card),
@@ -158,7 +155,11 @@ impl Tree<'_> {
             return Vec::new();
         };
         let files = card.attributes().into_iter().map(|(name, _)| name.to_owned());
-        files.chain(card.domains().map(|domain| format!("{number:02x}.{domain:04x}"))).collect()
+        files.chain(self.queues(number)).collect()
+    }
+
+    fn queues(&self, card: u8) -> impl Iterator<Item = String> {
+        self.bus.domains(card).map(move |domain| se_machine::ap::apqn(card, domain))
     }
 }
 
@@ -184,7 +185,7 @@ fn card_number(name: &str) -> Option<u8> {
     u8::try_from(lower_hex(name.strip_prefix("card")?, 2)?).ok()
 }
 
-fn apqn(name: &str) -> Option<(u8, u16)> {
+fn apqn(name: &str) -> Option<(u8, u8)> {
     let (card, domain) = name.split_once('.')?;
-    Some((u8::try_from(lower_hex(card, 2)?).ok()?, u16::try_from(lower_hex(domain, 4)?).ok()?))
+    Some((u8::try_from(lower_hex(card, 2)?).ok()?, u8::try_from(lower_hex(domain, 4)?).ok()?))
 }

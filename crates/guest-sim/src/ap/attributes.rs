@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use se_machine::ap::{Binding, Kind, code};
+use se_machine::ap::{Binding, Firmware, Kind, code};
 
 use super::{Bus, Card, Context, Queue};
 use crate::errno::Errno;
@@ -32,7 +32,7 @@ const COMMON: [(&str, u16); 8] = [
 impl Bus {
     /// Text of a file of `/sys/bus/ap`.
     pub fn bus_attribute(&self, name: &str, context: &Context<'_>) -> Result<String, Errno> {
-        let queues = || self.cards.values().flat_map(Card::domains);
+        let queues = || self.cards().flat_map(|(card, _)| self.domains(card));
         match name {
             "features" => Ok(format!("{}\n", context.scenario.ap.features)),
             "bindings" => {
@@ -55,21 +55,30 @@ impl Bus {
     }
 
     /// Text of an attribute of a card, with how long its reader waits for it.
-    pub fn card_attribute(&mut self, card: u8, name: &str, context: &Context<'_>) -> Result<(String, Waits), Errno> {
-        let secure = self.secure;
-        let asked = &mut self.asked;
-        let card = self.cards.get_mut(&card).ok_or(Errno::ENODEV)?;
-        card.queues.values_mut().for_each(|queue| queue.advance(context.rules()));
+    pub fn card_attribute(
+        &mut self,
+        number: u8,
+        name: &str,
+        context: &mut Context<'_>,
+    ) -> Result<(String, Waits), Errno> {
+        self.advance_card(number, context);
+        let Self { machine, cards, secure, asked, .. } = self;
+        let card = cards.get_mut(&number).ok_or(Errno::ENODEV)?;
+        let firmware = |domain: &u8| machine.firmware(number, *domain);
+        let mut all = card.queues.keys().filter_map(firmware);
         let text = match name {
             "serialnr" | "op_modes" | "API_ordinalnr" | "FW_version" => {
-                return Ok(card.asked(name, secure, asked, context));
+                let answers = |domain: &u8, queue: &Queue| {
+                    firmware(domain).is_some_and(|firmware| queue.answers(firmware, context))
+                };
+                return Ok(card.asked(name, *secure, answers, asked, context));
             }
             "type" => card.spec.kind.clone(),
             "hwtype" | "raw_hwtype" => card.hwtype().to_string(),
             "online" => u8::from(card.online).to_string(),
-            "config" => u8::from(card.queues.values().any(|queue| queue.firmware.configured)).to_string(),
+            "config" => u8::from(all.any(|firmware| firmware.configured)).to_string(),
             "chkstop" => {
-                let stopped = card.queues.values().all(|queue| queue.firmware.checkstopped);
+                let stopped = all.all(|firmware| firmware.checkstopped);
                 u8::from(stopped && !card.queues.is_empty()).to_string()
             }
             "depth" => "8".into(),
@@ -89,48 +98,52 @@ impl Bus {
     /// Text of an attribute of a queue, with how long its reader waits for it.
     pub fn queue_attribute(
         &mut self,
-        (card_number, domain): (u8, u16),
+        at: (u8, u8),
         name: &str,
-        context: &Context<'_>,
+        context: &mut Context<'_>,
     ) -> Result<(String, Waits), Errno> {
-        let (rules, secure) = (context.rules(), self.secure);
-        self.queue_mut(card_number, domain, rules)?;
-        let card = self.cards.get_mut(&card_number).ok_or(Errno::ENODEV)?;
-        let (functions, hwtype, kind, card_online) = (card.functions(), card.hwtype(), card.kind, card.online);
+        let (kind, queue, port) = self.reach(at, context)?;
+        match name {
+            "se_bind" => return Ok((format!("{}\n", queue.driver.show_bind(&port)?), Waits::Not)),
+            "se_associate" => return Ok((queue.driver.show_associate(kind, &port)? + "\n", Waits::Not)),
+            _ => {}
+        }
+        let Self { machine, cards, secure, asked, .. } = self;
+        let firmware = machine.firmware(at.0, at.1).ok_or(Errno::ENODEV)?;
+        let card = cards.get_mut(&at.0).ok_or(Errno::ENODEV)?;
+        let (functions, hwtype, card_online) = (card.functions(), card.hwtype(), card.online);
         let card_answers = card.spec.answers;
-        let queue = card.queues.get_mut(&domain).ok_or(Errno::ENODEV)?;
+        let queue = card.queues.get_mut(&at.1).ok_or(Errno::ENODEV)?;
         let mut waits = Waits::Not;
         let text = match name {
             "mkvps" | "op_modes" => {
                 // A queue whose reset was refused gets no requests; what is asked of the card is answered (seen with Linux 6.12).
-                let is_asked = card_online && queue.answers(context) && !queue.driver.is_refused_a_reset();
+                let is_asked = card_online && queue.answers(firmware, context) && !queue.driver.is_refused_a_reset();
                 if is_asked {
                     card.request_count += 1;
-                    waits = queue.ask(card_answers, &mut self.asked, context);
+                    waits = queue.ask(card_answers, asked, context);
                 }
-                if kind == Kind::Cca && secure {
+                if kind == Kind::Cca && *secure {
                     waits = Waits::of_cca(context);
                 }
                 let answers = is_asked && !matches!(waits, Waits::Unanswered { .. });
                 match (name, answers) {
-                    ("mkvps", _) => queue.mkvps(answers),
+                    ("mkvps", _) => queue.mkvps(kind, answers),
                     (_, true) => "FIPS2009 BSI2009".into(),
                     (_, false) => String::new(),
                 }
             }
-            "se_bind" => queue.driver.show_bind(&queue.firmware, rules)?.into(),
-            "se_associate" => queue.driver.show_associate(&queue.firmware, rules)?,
             "ap_functions" => {
-                let (rc, binding) = queue.firmware.test(rules.switches);
+                let (rc, binding) = firmware.test(&context.scenario.switches);
                 if rc > code::BUSY {
                     return Err(Errno::EIO);
                 }
-                let binding = if secure { (binding as u32) << 14 } else { 0 };
+                let binding = if *secure { (binding as u32) << 14 } else { 0 };
                 format!("0x{:08X}", functions | binding)
             }
             "online" => u8::from(queue.online && card_online).to_string(),
-            "config" => u8::from(queue.firmware.configured).to_string(),
-            "chkstop" => u8::from(queue.firmware.checkstopped).to_string(),
+            "config" => u8::from(firmware.configured).to_string(),
+            "chkstop" => u8::from(firmware.checkstopped).to_string(),
             "depth" => "8".into(),
             "modalias" => format!("ap:t{hwtype:02X}"),
             "interrupt" => "Interrupts enabled.".into(),
@@ -141,16 +154,6 @@ impl Bus {
             _ => return Err(Errno::ENOENT),
         };
         Ok((text + "\n", waits))
-    }
-
-    /// What `guest-sim state` tells of a queue: one word.
-    pub fn queue_state(&self, card: u8, domain: u16, context: &Context<'_>) -> &'static str {
-        self.queue(card, domain).map_or("lost", |queue| queue.firmware.state(&context.scenario.switches))
-    }
-
-    /// The index of the secret that a queue is associated with in the firmware.
-    pub fn associated(&self, card: u8, domain: u16) -> Option<u16> {
-        self.queue(card, domain)?.firmware.associated()
     }
 }
 
@@ -205,12 +208,19 @@ impl Card {
 
     /// What the driver has to ask the card for. A card answers only through a queue that is bound; otherwise the text
     /// is an empty line. The driver takes the queue with the fewest requests in it, then with the fewest so far.
-    fn asked(&mut self, name: &str, secure: bool, asked: &mut u64, context: &Context<'_>) -> (String, Waits) {
+    fn asked(
+        &mut self,
+        name: &str,
+        secure: bool,
+        answers: impl Fn(&u8, &Queue) -> bool,
+        asked: &mut u64,
+        context: &Context<'_>,
+    ) -> (String, Waits) {
         let online = self.online;
-        let bound = self.queues.values_mut().filter(|queue| online && queue.answers(context));
+        let bound = self.queues.iter_mut().filter(|(domain, queue)| online && answers(domain, queue));
         let mut waits = Waits::Not;
         let mut answers = false;
-        if let Some(queue) = bound.min_by_key(|queue| (queue.waiting(), queue.request_count)) {
+        if let Some((_, queue)) = bound.min_by_key(|(_, queue)| (queue.waiting(), queue.request_count)) {
             self.request_count += 1;
             waits = queue.ask(self.spec.answers, asked, context);
             answers = !matches!(waits, Waits::Unanswered { .. });
@@ -260,10 +270,10 @@ impl Waits {
 
 impl Queue {
     /// Whether requests to the queue are answered: bound, alive, switched on.
-    fn answers(&self, context: &Context<'_>) -> bool {
-        let (rc, binding) = self.firmware.test(&context.scenario.switches);
+    fn answers(&self, firmware: &Firmware, context: &Context<'_>) -> bool {
+        let (rc, binding) = firmware.test(&context.scenario.switches);
         let bound = matches!(binding, Binding::Usable | Binding::WithoutKeys);
-        self.exists() && self.online && rc == code::NORMAL && bound
+        firmware.present && self.found_again_at.is_none() && self.online && rc == code::NORMAL && bound
     }
 
     /// Sends a request to the queue, that it `answers` unless its card does not, or an association is under way: then the
@@ -278,8 +288,8 @@ impl Queue {
         Waits::Unanswered { request: *asked, limit: Delays::of(context.scenario.delays.unanswered_ms) }
     }
 
-    fn mkvps(&self, answers: bool) -> String {
-        if self.firmware.kind == Kind::Cca {
+    fn mkvps(&self, kind: Kind, answers: bool) -> String {
+        if kind == Kind::Cca {
             let key = |valid: bool| match &self.spec.mkvp {
                 Some(mkvp) if valid => format!("valid 0x{}", bare(mkvp)),
                 _ => "- -".into(),

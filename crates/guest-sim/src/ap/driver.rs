@@ -3,34 +3,85 @@
 
 use std::time::Duration;
 
-use se_machine::ap::{self, Binding, Firmware, Kind, Target, code};
+use se_machine::ap::{Binding, Cards, Firmware, Kind, News, Rules, code};
+use se_machine::fault::Faults;
 
+use super::Context;
 use crate::errno::Errno;
-use crate::fault::Fault;
-use crate::scenario::{Delays, FailedQueue, Manners, Switches};
+use crate::scenario::{Delays, FailedQueue, Manners};
 
-/// What kernel and firmware go by besides the queue itself.
-#[derive(Clone, Copy, Debug)]
-pub struct Rules<'a> {
-    /// Time since the simulator started.
-    pub now: Duration,
-    /// How long things take.
-    pub delays: &'a Delays,
-    /// Unverifiable rules.
-    pub switches: &'a Switches,
-    /// What the bus scan does to a queue whose association failed.
-    pub failed_queue: FailedQueue,
+/// A queue of the machine as its driver reaches it: by instructions.
+pub struct Port<'a, 'b> {
+    machine: &'a mut Cards,
+    at: (u8, u8),
+    context: &'a mut Context<'b>,
 }
 
-impl<'a> Rules<'a> {
-    /// What of it is the firmware's.
-    pub fn machine(self) -> ap::Rules<'a> {
-        ap::Rules { now: self.now, times: self.delays.times(), switches: self.switches }
+impl<'a, 'b> Port<'a, 'b> {
+    /// The queue of that card and domain.
+    pub fn new(machine: &'a mut Cards, at: (u8, u8), context: &'a mut Context<'b>) -> Self {
+        Self { machine, at, context }
     }
 
-    /// How long a queue is busy with a bind.
-    fn bound_and_settled(self) -> Duration {
-        Delays::of(self.delays.bind_ms) + Delays::of(self.delays.settle_ms)
+    /// Time since the simulator started.
+    pub fn now(&self) -> Duration {
+        self.context.now
+    }
+
+    /// When something is over that begins then and takes one of the scenario's delays.
+    pub fn after(&self, since: Duration, delay: impl Fn(&Delays) -> u64) -> Duration {
+        since + Delays::of(delay(&self.context.scenario.delays))
+    }
+
+    /// What the bus scan does to a queue whose association failed.
+    pub fn failed_queue(&self) -> FailedQueue {
+        self.context.scenario.kernel.failed_queue
+    }
+
+    /// Brings the machine's queue up to now, and gives what the kernel has not learnt of it yet.
+    pub fn news(&mut self) -> News {
+        self.machine.news(self.at, self.context.machine())
+    }
+
+    fn manners(&self) -> Manners {
+        self.context.scenario.kernel.manners
+    }
+
+    fn firmware(&self) -> Option<&Firmware> {
+        self.machine.firmware(self.at.0, self.at.1)
+    }
+
+    /// TAPQ: response code and binding state.
+    fn test(&self) -> (u8, Binding) {
+        let switches = &self.context.scenario.switches;
+        self.firmware().map_or((code::NOT_AVAILABLE, Binding::Unusable), |firmware| firmware.test(switches))
+    }
+
+    /// The binding state of a queue that can be asked for it.
+    fn ask(&self) -> Result<Binding, Errno> {
+        let (rc, binding) = self.test();
+        if rc > code::BUSY { Err(Errno::EIO) } else { Ok(binding) }
+    }
+
+    fn instruction(
+        &mut self,
+        run: impl FnOnce(&mut Cards, (u8, u8), &mut dyn Faults, Rules<'_>) -> se_machine::ap::Status,
+    ) -> u8 {
+        let rules = self.context.machine();
+        run(self.machine, self.at, self.context.faults, rules).rc
+    }
+
+    fn reset(&mut self, unbind: bool) -> u8 {
+        self.instruction(|cards, at, faults, rules| cards.reset(at, unbind, faults, rules))
+    }
+
+    fn bind(&mut self) -> u8 {
+        self.instruction(|cards, at, faults, rules| cards.bind(at, faults, rules))
+    }
+
+    fn associate(&mut self, index: u16) -> u8 {
+        let uv = self.context.uv;
+        self.instruction(|cards, at, faults, rules| cards.associate(at, index, uv, faults, rules))
     }
 }
 
@@ -58,36 +109,40 @@ impl Driver {
         Self { machine: Machine::Idle, index: None, error: None }
     }
 
-    /// Brings firmware and state machine up to now.
-    pub fn advance(&mut self, firmware: &mut Firmware, rules: Rules<'_>) {
-        firmware.advance(rules.machine());
-        let (rc, binding) = firmware.test(rules.switches);
+    /// Brings the state machine up to now.
+    pub fn advance(&mut self, port: &mut Port<'_, '_>) {
+        let (rc, binding) = port.test();
         match self.machine {
             // A queue whose reset was refused, or that is deconfigured or checkstopped, stays here until the bus initialises
             // it anew.
             Machine::Resetting if self.error.is_none() && (rc == code::NORMAL || rc > code::BUSY) => {
                 self.machine = Machine::Idle;
             }
-            Machine::Settling(since) if since + rules.bound_and_settled() <= rules.now => self.machine = Machine::Idle,
-            Machine::Associating if rc > code::BUSY => self.fail(firmware.failed_at().unwrap_or(rules.now)),
+            Machine::Settling(since) if port.after(since, |d| d.bind_ms + d.settle_ms) <= port.now() => {
+                self.machine = Machine::Idle;
+            }
+            Machine::Associating if rc > code::BUSY => {
+                let failed_at = port.firmware().and_then(Firmware::failed_at);
+                self.fail(failed_at.unwrap_or_else(|| port.now()));
+            }
             Machine::Associating => match binding {
                 Binding::Usable => self.machine = Machine::Idle,
                 Binding::WithoutKeys => {}
                 Binding::Available | Binding::Unusable => {
                     self.index = None;
-                    self.fail(rules.now);
+                    self.fail(port.now());
                 }
             },
             _ => {}
         }
-        if rules.failed_queue == FailedQueue::Reset && self.scanned_at(rules).is_some_and(|at| at <= rules.now) {
-            self.initialise(firmware, rules);
+        if port.failed_queue() == FailedQueue::Reset && self.scanned_at(port).is_some_and(|at| at <= port.now()) {
+            self.initialise(port);
         }
     }
 
     /// When the bus scan finds it in error, if it is.
-    pub fn scanned_at(&self, rules: Rules<'_>) -> Option<Duration> {
-        self.error.map(|at| at + Delays::of(rules.delays.scan_ms))
+    pub fn scanned_at(&self, port: &Port<'_, '_>) -> Option<Duration> {
+        self.error.map(|at| port.after(at, |delays| delays.scan_ms))
     }
 
     /// Whether its reset was refused: the kernel sends it no requests then, until the bus scan has initialised it anew or somebody
@@ -107,34 +162,44 @@ impl Driver {
     }
 
     /// What the bus scan does to a queue in error, and to one that came back: forgets the index and resets.
-    pub fn initialise(&mut self, firmware: &mut Firmware, rules: Rules<'_>) {
+    pub fn initialise(&mut self, port: &mut Port<'_, '_>) {
         self.index = None;
-        self.error = None;
-        self.start_reset(firmware, false, None, rules);
+        self.reset(port);
     }
 
-    fn start_reset(&mut self, firmware: &mut Firmware, unbind: bool, fault: Option<&Fault>, rules: Rules<'_>) {
-        let rc = firmware.reset(unbind, fault.map(Fault::trouble).as_ref(), rules.machine());
+    /// A write to `reset`.
+    pub fn reset(&mut self, port: &mut Port<'_, '_>) {
+        self.start_reset(port, false);
+    }
+
+    /// A write to `se_bind` that asks to unbind. It always answers success at once.
+    pub fn unbind(&mut self, port: &mut Port<'_, '_>) {
+        self.index = None;
+        self.start_reset(port, true);
+    }
+
+    fn start_reset(&mut self, port: &mut Port<'_, '_>, unbind: bool) {
+        let rc = port.reset(unbind);
         // Every other answer puts the queue into error, also that it is busy.
-        self.error = (!matches!(rc, code::NORMAL | code::RESETTING)).then_some(rules.now);
+        self.error = (!matches!(rc, code::NORMAL | code::RESETTING)).then_some(port.now());
         self.machine = Machine::Resetting;
-        self.advance(firmware, rules);
+        self.advance(port);
     }
 
     /// The text of `se_bind`, without newline.
-    pub fn show_bind(&self, firmware: &Firmware, rules: Rules<'_>) -> Result<&'static str, Errno> {
-        match ask(firmware, rules)? {
+    pub fn show_bind(&self, port: &Port<'_, '_>) -> Result<&'static str, Errno> {
+        match port.ask()? {
             Binding::Usable | Binding::WithoutKeys => Ok("bound"),
             Binding::Available | Binding::Unusable => Ok("unbound"),
         }
     }
 
     /// The text of `se_associate`, without newline.
-    pub fn show_associate(&self, firmware: &Firmware, rules: Rules<'_>) -> Result<String, Errno> {
-        if firmware.kind != Kind::Ep11 {
+    pub fn show_associate(&self, kind: Kind, port: &Port<'_, '_>) -> Result<String, Errno> {
+        if kind != Kind::Ep11 {
             return Ok("-".into());
         }
-        match (ask(firmware, rules)?, self.index) {
+        match (port.ask()?, self.index) {
             (Binding::Usable, Some(index)) => Ok(format!("associated {index}")),
             (Binding::Usable, None) => Err(Errno::EIO),
             (Binding::WithoutKeys, Some(_)) => Ok("association pending".into()),
@@ -142,19 +207,12 @@ impl Driver {
         }
     }
 
-    /// A write to `se_bind` that asks to bind. `room`: the bind limit of the card is not reached. `fault` is asked only
-    /// if the firmware is.
-    pub fn bind(
-        &mut self,
-        firmware: &mut Firmware,
-        room: bool,
-        manners: Manners,
-        fault: impl FnOnce() -> Option<Fault>,
-        rules: Rules<'_>,
-    ) -> Result<(), Errno> {
-        if manners == Manners::New {
+    /// A write to `se_bind` that asks to bind.
+    pub fn bind(&mut self, port: &mut Port<'_, '_>) -> Result<(), Errno> {
+        let asks_first = port.manners() == Manners::New;
+        if asks_first {
             // Any code but 0 is an error here: also that of a queue that is being reset or is busy.
-            let (rc, binding) = firmware.test(rules.switches);
+            let (rc, binding) = port.test();
             if rc != code::NORMAL {
                 return Err(Errno::EIO);
             }
@@ -165,42 +223,23 @@ impl Driver {
         if self.machine == Machine::Resetting {
             return Err(Errno::EBUSY);
         }
-        if firmware.bind(room, fault().map(|fault| fault.trouble()).as_ref(), rules.machine()) != code::NORMAL {
+        if port.bind() != code::NORMAL {
             return Err(Errno::EIO);
         }
-        self.machine = Machine::Settling(rules.now);
-        let bound = matches!(firmware.test(rules.switches).1, Binding::Usable | Binding::WithoutKeys);
-        if manners == Manners::New && rules.switches.slow_bind_is_eio && !bound {
+        self.machine = Machine::Settling(port.now());
+        let bound = matches!(port.test().1, Binding::Usable | Binding::WithoutKeys);
+        if asks_first && port.context.scenario.switches.slow_bind_is_eio && !bound {
             return Err(Errno::EIO);
         }
         Ok(())
     }
 
-    /// A write to `se_bind` that asks to unbind. It always answers success at once.
-    pub fn unbind(&mut self, firmware: &mut Firmware, fault: Option<&Fault>, rules: Rules<'_>) {
-        self.index = None;
-        self.start_reset(firmware, true, fault, rules);
-    }
-
-    /// A write to `reset`.
-    pub fn reset(&mut self, firmware: &mut Firmware, fault: Option<&Fault>, rules: Rules<'_>) {
-        self.start_reset(firmware, false, fault, rules);
-    }
-
-    /// A write of `index` to `se_associate`; `target` is what the ultravisor knows of that secret. `fault` is asked only
-    /// if the firmware is.
-    pub fn associate(
-        &mut self,
-        firmware: &mut Firmware,
-        (index, target): (u16, Target),
-        manners: Manners,
-        fault: impl FnOnce() -> Option<Fault>,
-        rules: Rules<'_>,
-    ) -> Result<(), Errno> {
-        if firmware.kind != Kind::Ep11 {
+    /// A write of `index` to `se_associate`.
+    pub fn associate(&mut self, kind: Kind, index: u16, port: &mut Port<'_, '_>) -> Result<(), Errno> {
+        if kind != Kind::Ep11 {
             return Err(Errno::EINVAL);
         }
-        if manners == Manners::New && ask(firmware, rules)? != Binding::WithoutKeys {
+        if port.manners() == Manners::New && port.ask()? != Binding::WithoutKeys {
             return Err(Errno::EINVAL);
         }
         if self.machine != Machine::Idle {
@@ -209,14 +248,13 @@ impl Driver {
         if self.index.is_some() {
             return Err(Errno::EINVAL);
         }
-        let rc = firmware.associate(index, target, fault().map(|fault| fault.trouble()).as_ref(), rules.machine());
         // With either the kernel waits for what becomes of it.
-        if !matches!(rc, code::NORMAL | code::STATE_CHANGES) {
+        if !matches!(port.associate(index), code::NORMAL | code::STATE_CHANGES) {
             return Err(Errno::EIO);
         }
         self.index = Some(index);
         self.machine = Machine::Associating;
-        self.advance(firmware, rules);
+        self.advance(port);
         Ok(())
     }
 
@@ -224,9 +262,4 @@ impl Driver {
     pub fn show_reset(&self) -> &'static str {
         if self.machine == Machine::Resetting { "Reset in progress." } else { "No Reset Timer set." }
     }
-}
-
-fn ask(firmware: &Firmware, rules: Rules<'_>) -> Result<Binding, Errno> {
-    let (rc, binding) = firmware.test(rules.switches);
-    if rc > code::BUSY { Err(Errno::EIO) } else { Ok(binding) }
 }

@@ -10,12 +10,13 @@ mod unanswered_tests;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use driver::{Driver, Rules};
-use se_machine::ap::{Binding, Firmware, Kind};
+use driver::{Driver, Port};
+use se_machine::ap::{Cards, Firmware, Kind, Rules};
 
 use crate::errno::Errno;
-use crate::fault::{Faults, On};
-use crate::scenario::{self, Delays, FailedQueue, Manners, Scenario};
+use crate::fault::Faults;
+use crate::machine::specs;
+use crate::scenario::{self, FailedQueue, Manners, Scenario, Switches};
 use crate::uv::Ultravisor;
 
 /// What the bus goes by besides its own state, during one access.
@@ -32,29 +33,29 @@ pub struct Context<'a> {
 }
 
 impl<'a> Context<'a> {
-    fn rules(&self) -> Rules<'a> {
-        let Scenario { delays, switches, kernel, .. } = self.scenario;
-        Rules { now: self.now, delays, switches, failed_queue: kernel.failed_queue }
+    /// What of it the machine goes by.
+    fn machine(&self) -> Rules<'a> {
+        let Scenario { delays, switches, .. } = self.scenario;
+        Rules { now: self.now, times: delays.times(), switches }
     }
 }
 
-/// A card of the bus.
+/// A card as the bus knows it.
 #[derive(Debug)]
 pub struct Card {
     spec: scenario::Card,
     kind: Kind,
     online: bool,
-    queues: BTreeMap<u16, Queue>,
+    queues: BTreeMap<u8, Queue>,
     request_count: u64,
     /// So many reads show the serial number though no queue is bound any more.
     lingers: u32,
 }
 
-/// A queue of a card.
+/// A queue of a card as the bus knows it.
 #[derive(Debug)]
 pub struct Queue {
     spec: scenario::Queue,
-    firmware: Firmware,
     driver: Driver,
     online: bool,
     request_count: u64,
@@ -66,9 +67,10 @@ pub struct Queue {
     found_again_at: Option<Duration>,
 }
 
-/// All cards of a guest.
+/// The AP bus of a guest's kernel, in front of the machine's cards.
 #[derive(Debug)]
 pub struct Bus {
+    machine: Cards,
     cards: BTreeMap<u8, Card>,
     secure: bool,
     booted: Duration,
@@ -80,10 +82,9 @@ impl Bus {
     /// The bus as the scenario describes it, right after boot at `now`.
     pub fn new(scenario: &Scenario, now: Duration) -> Self {
         let secure = scenario.ultravisor.guest && scenario.ap.features.split(' ').any(|word| word == "APSB");
-        let mut bus = Self { cards: BTreeMap::new(), secure, booted: now, asked: 0 };
-        for (name, spec) in &scenario.cards {
-            bus.add_missing(name, spec);
-        }
+        let machine = Cards::new(&specs(scenario), secure);
+        let mut bus = Self { machine, cards: BTreeMap::new(), secure, booted: now, asked: 0 };
+        scenario.cards.iter().for_each(|(name, spec)| bus.add_missing(name, spec));
         bus
     }
 
@@ -91,38 +92,59 @@ impl Bus {
         let Ok(number) = u8::from_str_radix(name, 16) else { return };
         let card = self.cards.entry(number).or_insert_with(|| Card::new(spec));
         for (name, queue) in &spec.queues {
-            if let Ok(domain) = u16::from_str_radix(name, 16) {
-                let new = || Queue::new(spec, queue, card.kind, self.secure);
-                card.queues.entry(domain).or_insert_with(new);
+            if let Ok(domain) = u8::from_str_radix(name, 16) {
+                card.queues.entry(domain).or_insert_with(|| Queue::new(spec, queue));
             }
         }
     }
 
     /// Takes over what the scenario in `context` says otherwise than `old`, and nothing else: what the guest itself
     /// has changed stays.
-    pub fn reconfigure(&mut self, old: &Scenario, context: &Context<'_>) {
-        self.advance(context);
+    pub fn reconfigure(&mut self, old: &Scenario, context: &mut Context<'_>) {
+        let alive = self.alive();
+        self.machine.reconfigure(&specs(old), &specs(context.scenario));
         for (name, spec) in &context.scenario.cards {
             self.add_missing(name, spec);
-            let Some(card) = u8::from_str_radix(name, 16).ok().and_then(|number| self.cards.get_mut(&number)) else {
-                continue;
-            };
-            let Some(old) = old.cards.get(name) else { continue };
-            card.reconfigure(old, spec, context.rules());
+            let card = u8::from_str_radix(name, 16).ok().and_then(|number| self.cards.get_mut(&number));
+            if let Some((card, old)) = card.zip(old.cards.get(name)) {
+                card.reconfigure(old, spec);
+            }
+        }
+        self.initialise_others(&alive, context);
+    }
+
+    /// The queues that are neither deconfigured nor checkstopped.
+    fn alive(&self) -> BTreeSet<(u8, u8)> {
+        let all = self.cards.iter().flat_map(|(&card, of)| of.queues.keys().map(move |&domain| (card, domain)));
+        let is_alive = |firmware: &Firmware| firmware.configured && !firmware.checkstopped;
+        all.filter(|&(card, domain)| self.machine.firmware(card, domain).is_some_and(is_alive)).collect()
+    }
+
+    /// Initialises queues that came back to life since `alive` were.
+    fn initialise_others(&mut self, alive: &BTreeSet<(u8, u8)>, context: &mut Context<'_>) {
+        for at in self.alive().difference(alive) {
+            if let Some(queue) = self.cards.get_mut(&at.0).and_then(|card| card.queues.get_mut(&at.1)) {
+                queue.driver.initialise(&mut Port::new(&mut self.machine, *at, context));
+            }
         }
     }
 
     /// Brings every queue up to now.
-    pub fn advance(&mut self, context: &Context<'_>) {
-        for queue in self.cards.values_mut().flat_map(|card| card.queues.values_mut()) {
-            queue.advance(context.rules());
+    pub fn advance(&mut self, context: &mut Context<'_>) {
+        let numbers: Vec<u8> = self.cards.keys().copied().collect();
+        numbers.into_iter().for_each(|card| self.advance_card(card, context));
+    }
+
+    fn advance_card(&mut self, number: u8, context: &mut Context<'_>) {
+        for (&domain, queue) in self.cards.get_mut(&number).into_iter().flat_map(|card| &mut card.queues) {
+            queue.advance(&mut Port::new(&mut self.machine, (number, domain), context));
         }
     }
 
     /// Whether a request that was not answered waits still: it does not once its queue was reset or is gone.
     pub fn waits(&self, request: u64) -> bool {
-        let mut queues = self.cards.values().flat_map(|card| card.queues.values());
-        queues.any(|queue| queue.exists() && queue.unanswered.contains(&request))
+        let mut queues = self.cards().flat_map(|(card, _)| self.domains(card).filter_map(move |d| self.queue(card, d)));
+        queues.any(|queue| queue.unanswered.contains(&request))
     }
 
     /// Takes back a request that was not answered: who asked does not wait for the answer any more.
@@ -147,51 +169,52 @@ impl Bus {
         self.cards.get(&card)
     }
 
-    /// A queue that exists.
-    pub fn queue(&self, card: u8, domain: u16) -> Option<&Queue> {
-        self.cards.get(&card)?.queues.get(&domain).filter(|queue| queue.exists())
+    /// Domains of the queues of a card that exist.
+    pub fn domains(&self, card: u8) -> impl Iterator<Item = u8> {
+        let domains = self.cards.get(&card).into_iter().flat_map(|card| card.queues.keys().copied());
+        domains.filter(move |&domain| self.queue(card, domain).is_some())
     }
 
-    fn queue_mut(&mut self, card: u8, domain: u16, rules: Rules<'_>) -> Result<&mut Queue, Errno> {
-        let queue = self.cards.get_mut(&card).and_then(|card| card.queues.get_mut(&domain)).ok_or(Errno::ENODEV)?;
-        queue.advance(rules);
-        if queue.exists() { Ok(queue) } else { Err(Errno::ENODEV) }
+    /// A queue that exists.
+    pub fn queue(&self, card: u8, domain: u8) -> Option<&Queue> {
+        let is_present = self.machine.firmware(card, domain).is_some_and(|firmware| firmware.present);
+        let queue = self.cards.get(&card)?.queues.get(&domain)?;
+        (is_present && queue.found_again_at.is_none()).then_some(queue)
+    }
+
+    /// A queue that exists, up to now, and its way to the machine.
+    fn reach<'a, 'b>(
+        &'a mut self,
+        (card, domain): (u8, u8),
+        context: &'a mut Context<'b>,
+    ) -> Result<(Kind, &'a mut Queue, Port<'a, 'b>), Errno> {
+        let found = self.cards.get_mut(&card).and_then(|card| card.queues.get_mut(&domain)).ok_or(Errno::ENODEV)?;
+        found.advance(&mut Port::new(&mut self.machine, (card, domain), context));
+        self.queue(card, domain).ok_or(Errno::ENODEV)?;
+        let card_of = self.cards.get_mut(&card).ok_or(Errno::ENODEV)?;
+        let queue = card_of.queues.get_mut(&domain).ok_or(Errno::ENODEV)?;
+        Ok((card_of.kind, queue, Port::new(&mut self.machine, (card, domain), context)))
     }
 
     /// A write of `text` to attribute `name` of a queue. Gives the number of waiting requests that it flushed.
     pub fn write_queue(
         &mut self,
-        (card, domain): (u8, u16),
+        at: (u8, u8),
         name: &str,
         text: &str,
         context: &mut Context<'_>,
     ) -> Result<u64, Errno> {
-        let (rules, manners) = (context.rules(), context.scenario.kernel.manners);
-        let apqn = format!("{card:02x}.{domain:04x}");
-        // Every queue of the card counts against its limit, so all of them must be up to date.
-        let bind_limit = self.cards.get(&card).and_then(|card| card.spec.bind_limit);
-        let room =
-            bind_limit.is_none_or(|limit| self.cards.get_mut(&card).map_or(0, |card| card.places_taken(rules)) < limit);
-        let queue = self.queue_mut(card, domain, rules)?;
+        let manners = context.scenario.kernel.manners;
+        let (kind, queue, mut port) = self.reach(at, context)?;
         match name {
-            "se_bind" if parse_bool(text)? => {
-                let fault = || context.faults.hit(On::Bind, &apqn);
-                queue.driver.bind(&mut queue.firmware, room, manners, fault, rules)?;
-            }
+            "se_bind" if parse_bool(text)? => queue.driver.bind(&mut port)?,
             "se_bind" => {
-                let fault = context.faults.hit(On::Reset, &apqn);
-                queue.driver.unbind(&mut queue.firmware, fault.as_ref(), rules);
+                queue.driver.unbind(&mut port);
                 return Ok(queue.flush());
             }
-            "se_associate" => {
-                let index = parse_index(text, manners)?;
-                let target = (index, context.uv.target(index));
-                let fault = || context.faults.hit(On::Associate, &apqn);
-                queue.driver.associate(&mut queue.firmware, target, manners, fault, rules)?;
-            }
+            "se_associate" => queue.driver.associate(kind, parse_index(text, manners)?, &mut port)?,
             "reset" => {
-                let fault = context.faults.hit(On::Reset, &apqn);
-                queue.driver.reset(&mut queue.firmware, fault.as_ref(), rules);
+                queue.driver.reset(&mut port);
                 return Ok(queue.flush());
             }
             "online" => {
@@ -204,21 +227,33 @@ impl Bus {
     }
 
     /// A write of `text` to attribute `name` of a card.
-    pub fn write_card(&mut self, card: u8, name: &str, text: &str, context: &Context<'_>) -> Result<(), Errno> {
+    pub fn write_card(&mut self, number: u8, name: &str, text: &str, context: &mut Context<'_>) -> Result<(), Errno> {
         let value = parse_bool(text)?;
-        let rules = context.rules();
-        let card = self.cards.get_mut(&card).ok_or(Errno::ENODEV)?;
+        let card = self.cards.get_mut(&number).ok_or(Errno::ENODEV)?;
         match name {
             "online" => {
                 card.online = value;
                 card.queues.values_mut().for_each(|queue| queue.online = value);
             }
             "config" => {
-                card.queues.values_mut().for_each(|queue| queue.set_alive(value, queue.firmware.checkstopped, rules))
+                let alive = self.alive();
+                self.machine.configure(number, value);
+                self.initialise_others(&alive, context);
             }
             _ => return Err(Errno::EACCES),
         }
         Ok(())
+    }
+
+    /// What `guest-sim state` tells of a queue: one word.
+    pub fn queue_state(&self, card: u8, domain: u8, switches: &Switches) -> &'static str {
+        let firmware = self.queue(card, domain).and_then(|_| self.machine.firmware(card, domain));
+        firmware.map_or("lost", |firmware| firmware.state(switches))
+    }
+
+    /// The index of the secret that a queue is associated with in the firmware.
+    pub fn associated(&self, card: u8, domain: u8) -> Option<u16> {
+        self.machine.firmware(card, domain)?.associated()
     }
 }
 
@@ -228,24 +263,16 @@ impl Card {
         Self { spec: spec.clone(), kind, online: spec.online, queues, request_count: 0, lingers: 0 }
     }
 
-    fn reconfigure(&mut self, old: &scenario::Card, new: &scenario::Card, rules: Rules<'_>) {
+    fn reconfigure(&mut self, old: &scenario::Card, new: &scenario::Card) {
         if old.online != new.online {
             self.online = new.online;
         }
         for (name, spec) in &new.queues {
-            let domain = u16::from_str_radix(name, 16).ok();
+            let domain = u8::from_str_radix(name, 16).ok();
             let Some(queue) = domain.and_then(|domain| self.queues.get_mut(&domain)) else { continue };
             let Some(was) = old.queues.get(name) else { continue };
             if was.online != spec.online {
                 queue.online = spec.online;
-            }
-            if was.present != spec.present {
-                queue.firmware.present = spec.present;
-            }
-            let before = (old.config && was.config, old.chkstop || was.chkstop);
-            let after = (new.config && spec.config, new.chkstop || spec.chkstop);
-            if before != after {
-                queue.set_alive(after.0, after.1, rules);
             }
             if (was.requestq_count, was.pendingq_count) != (spec.requestq_count, spec.pendingq_count) {
                 (queue.requestq_count, queue.pendingq_count) = (spec.requestq_count, spec.pendingq_count);
@@ -254,29 +281,10 @@ impl Card {
         }
         self.spec = new.clone();
     }
-
-    /// Domains of the queues that exist.
-    pub fn domains(&self) -> impl Iterator<Item = u16> {
-        self.queues.iter().filter(|(_, queue)| queue.exists()).map(|(&domain, _)| domain)
-    }
-
-    fn places_taken(&mut self, rules: Rules<'_>) -> usize {
-        self.queues.values_mut().for_each(|queue| queue.advance(rules));
-        self.queues.values().filter(|queue| queue.firmware.takes_a_place()).count()
-    }
 }
 
 impl Queue {
-    fn new(card: &scenario::Card, spec: &scenario::Queue, kind: Kind, secure: bool) -> Self {
-        let binding = match (secure, spec.unusable) {
-            (false, _) => Binding::Usable,
-            (true, true) => Binding::Unusable,
-            (true, false) => Binding::Available,
-        };
-        let mut firmware = Firmware::new(kind, binding);
-        firmware.configured = card.config && spec.config;
-        firmware.checkstopped = card.chkstop || spec.chkstop;
-        firmware.present = spec.present;
+    fn new(card: &scenario::Card, spec: &scenario::Queue) -> Self {
         Self {
             online: card.online && spec.online,
             requestq_count: spec.requestq_count,
@@ -284,50 +292,41 @@ impl Queue {
             request_count: 0,
             driver: Driver::new(),
             spec: spec.clone(),
-            firmware,
             unanswered: BTreeSet::new(),
             found_again_at: None,
         }
     }
 
-    fn exists(&self) -> bool {
-        self.firmware.present && self.found_again_at.is_none()
+    fn advance(&mut self, port: &mut Port<'_, '_>) {
+        self.hear_of(port);
+        self.driver.advance(port);
+        self.rescan(port);
+        // A reset that takes no time may have had its consequences at once.
+        self.hear_of(port);
     }
 
-    fn advance(&mut self, rules: Rules<'_>) {
-        if self.firmware.back_at.is_some_and(|at| at <= rules.now) {
-            (self.firmware, self.driver) = (Firmware::new(self.firmware.kind, Binding::Available), Driver::new());
+    fn hear_of(&mut self, port: &mut Port<'_, '_>) {
+        let news = port.news();
+        if news.is_another {
+            self.driver = Driver::new();
         }
-        self.driver.advance(&mut self.firmware, rules);
-        self.rescan(rules);
-        if self.firmware.went_offline {
-            self.firmware.went_offline = false;
+        if news.went_offline {
             self.online = false;
         }
     }
 
     /// What a bus scan does that takes a queue in error out of sysfs, and finds it again the next time.
-    fn rescan(&mut self, rules: Rules<'_>) {
-        let scanned = self.driver.scanned_at(rules).filter(|_| rules.failed_queue == FailedQueue::Removed);
+    fn rescan(&mut self, port: &mut Port<'_, '_>) {
+        let scanned = self.driver.scanned_at(port).filter(|_| port.failed_queue() == FailedQueue::Removed);
         if self.found_again_at.is_none() {
-            self.found_again_at = scanned.filter(|at| *at <= rules.now).map(|at| at + Delays::of(rules.delays.scan_ms));
+            let found_at = |at| port.after(at, |delays| delays.scan_ms);
+            self.found_again_at = scanned.filter(|at| *at <= port.now()).map(found_at);
         }
-        if self.found_again_at.is_some_and(|at| at <= rules.now) {
+        if self.found_again_at.is_some_and(|at| at <= port.now()) {
             self.found_again_at = None;
             self.flush();
             self.driver = Driver::new();
-            self.driver.initialise(&mut self.firmware, rules);
-        }
-    }
-
-    /// Configures or checkstops it, or the reverse. The bus initialises a queue that came back to life anew.
-    fn set_alive(&mut self, configured: bool, checkstopped: bool, rules: Rules<'_>) {
-        let alive = |queue: &Self| queue.firmware.configured && !queue.firmware.checkstopped;
-        let before = alive(self);
-        self.firmware.configured = configured;
-        self.firmware.checkstopped = checkstopped;
-        if !before && alive(self) {
-            self.driver.initialise(&mut self.firmware, rules);
+            self.driver.initialise(port);
         }
     }
 

@@ -79,10 +79,21 @@ pub struct Tested {
     pub depth: u8,
 }
 
+/// What the kernel of a guest learns of a queue without an instruction.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct News {
+    /// It was gone, and is back as another device.
+    pub is_another: bool,
+    /// A fault wants it switched off in the kernel.
+    pub went_offline: bool,
+}
+
 #[derive(Debug)]
 struct Queue {
     spec: QueueSpec,
     firmware: Firmware,
+    /// It came back as another device, and the kernel has not learnt of it yet.
+    is_another: bool,
     replies: VecDeque<(u64, Vec<u8>)>,
     /// Requests that are never answered.
     swallowed: usize,
@@ -101,21 +112,30 @@ pub type Specs = BTreeMap<u8, (CardSpec, BTreeMap<u8, QueueSpec>)>;
 #[derive(Debug)]
 pub struct Cards {
     cards: BTreeMap<u8, Card>,
+    secure: bool,
 }
 
 impl Cards {
     /// The cards of a guest that has just started. `secure`: queues must be bound before they are used.
     pub fn new(specs: &Specs, secure: bool) -> Self {
-        let card = |(&number, (spec, queues)): (&u8, &(CardSpec, BTreeMap<u8, QueueSpec>))| {
-            let queues = queues.iter().map(|(&domain, queue)| (domain, Queue::new(queue, spec.kind, secure))).collect();
-            (number, Card { spec: spec.clone(), queues })
-        };
-        Self { cards: specs.iter().map(card).collect() }
+        let mut cards = Self { cards: BTreeMap::new(), secure };
+        cards.add_missing(specs);
+        cards
     }
 
-    /// Changes what differs between two descriptions of the cards: what the guest itself did to queues stays. Whether a queue
-    /// can be bound is decided when the guest starts.
+    fn add_missing(&mut self, specs: &Specs) {
+        for (&number, (spec, queues)) in specs {
+            let card = self.cards.entry(number).or_insert_with(|| Card { spec: spec.clone(), queues: BTreeMap::new() });
+            for (&domain, queue) in queues {
+                card.queues.entry(domain).or_insert_with(|| Queue::new(queue, spec.kind, self.secure));
+            }
+        }
+    }
+
+    /// Changes what differs between two descriptions of the cards: what the guest itself did to queues stays, and none goes.
+    /// Whether a queue can be bound is decided when it first comes.
     pub fn reconfigure(&mut self, old: &Specs, new: &Specs) {
+        self.add_missing(new);
         for (number, (spec, queues)) in new {
             let (Some(card), Some((_, were))) = (self.cards.get_mut(number), old.get(number)) else { continue };
             card.spec = spec.clone();
@@ -153,6 +173,29 @@ impl Cards {
         self.cards.values_mut().flat_map(|card| card.queues.values_mut()).for_each(|queue| queue.advance(rules));
     }
 
+    /// Brings a queue up to now, and gives what its kernel has not learnt of it yet.
+    pub fn news(&mut self, (card, domain): (u8, u8), rules: Rules<'_>) -> News {
+        let queue = self.cards.get_mut(&card).and_then(|card| card.queues.get_mut(&domain));
+        queue.map_or_else(News::default, |queue| {
+            queue.advance(rules);
+            News {
+                is_another: std::mem::take(&mut queue.is_another),
+                went_offline: std::mem::take(&mut queue.firmware.went_offline),
+            }
+        })
+    }
+
+    /// A queue as it was when the machine was last asked for it, also one that is not present.
+    pub fn firmware(&self, card: u8, domain: u8) -> Option<&Firmware> {
+        self.cards.get(&card)?.queues.get(&domain).map(|queue| &queue.firmware)
+    }
+
+    /// Configures or deconfigures a card with all its queues, as the guest may ask for.
+    pub fn configure(&mut self, card: u8, configured: bool) {
+        let queues = self.cards.get_mut(&card).into_iter().flat_map(|card| card.queues.values_mut());
+        queues.for_each(|queue| queue.firmware.configured = configured);
+    }
+
     fn find(&mut self, card: u8, domain: u8, rules: Rules<'_>) -> Option<(&CardSpec, &mut Queue)> {
         let card = self.cards.get_mut(&card)?;
         let queue = card.queues.get_mut(&domain)?;
@@ -186,11 +229,7 @@ impl Cards {
 
     /// BAPQ.
     pub fn bind(&mut self, (card, domain): (u8, u8), faults: &mut dyn Faults, rules: Rules<'_>) -> Status {
-        self.advance(rules);
-        let room = self.cards.get(&card).is_some_and(|card| {
-            let taken = card.queues.values().filter(|queue| queue.firmware.takes_a_place()).count();
-            card.spec.bind_limit.is_none_or(|limit| taken < limit)
-        });
+        let room = self.cards.get_mut(&card).is_some_and(|card| card.has_room(rules));
         let Some((_, queue)) = self.find(card, domain, rules) else { return NO_QUEUE };
         let fault = faults.of_queue(Asked::Bind, &apqn(card, domain));
         let rc = queue.firmware.bind(room, fault.as_ref(), rules);
@@ -257,6 +296,15 @@ pub fn apqn(card: u8, domain: u8) -> String {
     format!("{card:02x}.{domain:04x}")
 }
 
+impl Card {
+    /// Whether one more of its queues can be bound. All of them count, so all are brought up to now.
+    fn has_room(&mut self, rules: Rules<'_>) -> bool {
+        let Some(limit) = self.spec.bind_limit else { return true };
+        self.queues.values_mut().for_each(|queue| queue.advance(rules));
+        self.queues.values().filter(|queue| queue.firmware.takes_a_place()).count() < limit
+    }
+}
+
 impl Queue {
     fn new(spec: &QueueSpec, kind: Kind, secure: bool) -> Self {
         let binding = match (secure, spec.unusable) {
@@ -268,12 +316,13 @@ impl Queue {
         firmware.configured = spec.configured;
         firmware.checkstopped = spec.checkstopped;
         firmware.present = spec.present;
-        Self { spec: spec.clone(), firmware, replies: VecDeque::new(), swallowed: 0 }
+        Self { spec: spec.clone(), firmware, is_another: false, replies: VecDeque::new(), swallowed: 0 }
     }
 
     fn advance(&mut self, rules: Rules<'_>) {
         if self.firmware.back_at.is_some_and(|at| at <= rules.now) {
             self.firmware = Firmware::new(self.firmware.kind, Binding::Available);
+            self.is_another = true;
         }
         self.firmware.advance(rules);
     }

@@ -4,5 +4,5 @@ mod cards;
 mod ep11;
 mod firmware;
 
-pub use cards::{CardSpec, Cards, NewKey, QueueSpec, Specs, Status, Tested, apqn};
+pub use cards::{CardSpec, Cards, NewKey, News, QueueSpec, Specs, Status, Tested, apqn};
 pub use firmware::{Binding, Firmware, Kind, Rules, Target, Times, code};

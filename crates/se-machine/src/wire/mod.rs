@@ -143,7 +143,7 @@ impl Machine {
         self.uv.reboot()
     }
 
-    /// Other parts from now on. What the guest did stays; cards and queues that are new come with its next start.
+    /// Other parts from now on. What the guest did stays; its kernel finds new cards and queues when it looks for them.
     pub fn set(&mut self, parts: Parts) {
         self.uv.spec = parts.uv.clone();
         self.uv.switches = parts.switches.clone();
