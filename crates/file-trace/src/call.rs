@@ -7,7 +7,7 @@ use nix::unistd::Pid;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// A call that changes files or makes a change durable. Paths are absolute.
+/// A call that changes files or makes a change durable, or one that only looks. Paths are absolute.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Call {
     /// A file is opened that may be created or emptied by that.
@@ -28,6 +28,8 @@ pub enum Call {
     Rename(PathBuf, PathBuf),
     /// A name is removed.
     Remove(PathBuf),
+    /// A file or folder is opened as it is, or its attributes are asked for. Seen only where that is asked for.
+    Look(PathBuf),
 }
 
 /// A call and how it was answered.
@@ -50,6 +52,7 @@ impl Call {
             | Self::Mode(path)
             | Self::Owner(path)
             | Self::Remove(path)
+            | Self::Look(path)
             | Self::Link(path, _)
             | Self::Rename(path, _) => path,
         }
@@ -60,7 +63,12 @@ impl Call {
         if let Self::Link(_, to) | Self::Rename(_, to) = self { Some(to) } else { None }
     }
 
-    /// From the number of a system call and its arguments; `None` if it changes no file.
+    /// Whether it changes nothing.
+    pub(crate) fn only_looks(&self) -> bool {
+        matches!(self, Self::Look(_))
+    }
+
+    /// From the number of a system call and its arguments; `None` if it has to do with no file.
     pub(crate) fn of(thread: Pid, number: u64, args: [u64; 6]) -> Option<Self> {
         let at = |folder: u64, name: u64| named(thread, folder, name);
         let here = |name: u64| named(thread, AT_FDCWD as u32 as u64, name);
@@ -69,6 +77,7 @@ impl Call {
         let number = c_long::try_from(number).ok()?;
         match number {
             libc::SYS_openat if changes(args[2]) => at(args[0], args[1]).map(Self::Create),
+            libc::SYS_openat | libc::SYS_statx | libc::SYS_newfstatat => at(args[0], args[1]).map(Self::Look),
             libc::SYS_mkdirat => at(args[0], args[1]).map(Self::MakeFolder),
             libc::SYS_write | libc::SYS_pwrite64 | libc::SYS_writev | libc::SYS_ftruncate => {
                 open(args[0]).map(Self::Write)
@@ -83,7 +92,7 @@ impl Call {
             libc::SYS_unlinkat => at(args[0], args[1]).map(Self::Remove),
             _ => match machine::old_call(number)? {
                 machine::Old::Open if changes(args[1]) => here(args[0]).map(Self::Create),
-                machine::Old::Open => None,
+                machine::Old::Open => here(args[0]).map(Self::Look),
                 machine::Old::Create => here(args[0]).map(Self::Create),
                 machine::Old::MakeFolder => here(args[0]).map(Self::MakeFolder),
                 machine::Old::Mode => here(args[0]).map(Self::Mode),

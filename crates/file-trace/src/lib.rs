@@ -10,7 +10,7 @@ mod machine;
 mod tracer;
 
 pub use call::{Call, Event};
-pub use tracer::{Act, Lacks, Trace, Unavailable, run, run_lacking};
+pub use tracer::{Act, Conditions, Trace, Unavailable, run, run_under};
 
 #[cfg(test)]
 mod tests;

@@ -74,16 +74,34 @@ fn a_file_that_cannot_be_read_and_locks_that_are_missing_are_told_so() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path().canonicalize().unwrap();
     fs::write(dir.join("a"), "").unwrap();
-    for (lacks, succeeds) in [
-        (Lacks::default(), true),
-        (Lacks { locks: true, ..Lacks::default() }, false),
-        (Lacks { unreadable: Some(dir.join("a")), ..Lacks::default() }, false),
-        (Lacks { unreadable: Some(dir.join("b")), ..Lacks::default() }, true),
+    for (conditions, succeeds) in [
+        (Conditions::default(), true),
+        (Conditions { no_locks: true, ..Conditions::default() }, false),
+        (Conditions { unreadable: Some(dir.join("a")), ..Conditions::default() }, false),
+        (Conditions { unreadable: Some(dir.join("b")), ..Conditions::default() }, true),
     ] {
         let mut command = Command::new("sh");
         command.args(["-c", "cat a && flock a true"]).current_dir(&dir).stdin(Stdio::null()).stderr(Stdio::null());
-        match run_lacking(&mut command, &dir, &lacks, |_, _| Act::Go).unwrap() {
-            Ok(trace) => assert_eq!(trace.exit == Some(0), succeeds, "{lacks:?}"),
+        match run_under(&conditions, &mut command, &dir, |_, _| Act::Go).unwrap() {
+            Ok(trace) => assert_eq!(trace.exit == Some(0), succeeds, "{conditions:?}"),
+            Err(Unavailable(why)) => println!("skipped: tracing of file-system calls: {why}"),
+        }
+    }
+}
+
+#[test]
+fn what_a_program_only_looks_at_is_seen_where_that_is_asked_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path().canonicalize().unwrap();
+    fs::write(dir.join("a"), "").unwrap();
+    for looks in [false, true] {
+        let mut command = Command::new("cat");
+        command.arg(dir.join("a")).stdin(Stdio::null());
+        match run_under(&Conditions { looks, ..Conditions::default() }, &mut command, &dir, |_, _| Act::Go).unwrap() {
+            Ok(trace) => {
+                let seen = trace.events.iter().any(|event| event.call == Call::Look(dir.join("a")));
+                assert_eq!(seen, looks);
+            }
             Err(Unavailable(why)) => println!("skipped: tracing of file-system calls: {why}"),
         }
     }

@@ -50,13 +50,15 @@ enum Inside {
     Seen(Call, Act),
 }
 
-/// What the program is to find missing, beside what is decided call by call.
+/// What the program is to find, beside what is decided call by call, and how much of what it does is seen.
 #[derive(Clone, Debug, Default)]
-pub struct Lacks {
+pub struct Conditions {
     /// No file system has locks (`flock`).
-    pub locks: bool,
+    pub no_locks: bool,
     /// This file is there, and cannot be opened.
     pub unreadable: Option<PathBuf>,
+    /// Calls that only look are seen too.
+    pub looks: bool,
 }
 
 /// Runs a program to its end. `decide` is asked before each call that changes something in `folder` (or the folder
@@ -73,18 +75,18 @@ pub fn run(
     folder: &Path,
     decide: impl FnMut(usize, &Call) -> Act,
 ) -> io::Result<Result<Trace, Unavailable>> {
-    run_lacking(command, folder, &Lacks::default(), decide)
+    run_under(&Conditions::default(), command, folder, decide)
 }
 
-/// The same where something is missing.
+/// The same under other conditions.
 ///
 /// # Errors
 /// As [`run`].
 #[expect(unsafe_code, reason = "only the child can ask to be traced")]
-pub fn run_lacking(
+pub fn run_under(
+    conditions: &Conditions,
     command: &mut Command,
     folder: &Path,
-    lacks: &Lacks,
     mut decide: impl FnMut(usize, &Call) -> Act,
 ) -> io::Result<Result<Trace, Unavailable>> {
     if !machine::is_known() {
@@ -129,7 +131,7 @@ pub fn run_lacking(
             WaitStatus::PtraceSyscall(thread) => {
                 let kill_now = match inside.remove(&thread) {
                     None => {
-                        let (at, stop) = enter(thread, folder, lacks, &mut asked, &mut decide);
+                        let (at, stop) = enter(thread, folder, conditions, &mut asked, &mut decide);
                         inside.insert(thread, at);
                         stop
                     }
@@ -163,7 +165,7 @@ pub fn run_lacking(
 fn enter(
     thread: Pid,
     folder: &Path,
-    lacks: &Lacks,
+    conditions: &Conditions,
     asked: &mut usize,
     decide: &mut impl FnMut(usize, &Call) -> Act,
 ) -> (Inside, bool) {
@@ -175,10 +177,10 @@ fn enter(
     let (number, args) = unsafe { (info.u.entry.nr, info.u.entry.args) };
     let refusal = if number == libc::SYS_prctl as u64 && args[0] == libc::PR_SET_DUMPABLE as u64 {
         Some(Errno::EPERM)
-    } else if lacks.locks && number == libc::SYS_flock as u64 {
+    } else if conditions.no_locks && number == libc::SYS_flock as u64 {
         Some(Errno::EOPNOTSUPP)
     } else {
-        let unreadable = lacks.unreadable.as_deref();
+        let unreadable = conditions.unreadable.as_deref();
         unreadable.filter(|path| call::opened(thread, number, args).as_deref() == Some(*path)).map(|_| Errno::EACCES)
     };
     if let Some(refusal) = refusal {
@@ -187,7 +189,7 @@ fn enter(
     }
     let here = |path: &Path| path.starts_with(folder);
     let call = Call::of(thread, number, args).filter(|call| here(call.path()) || call.second().is_some_and(here));
-    let Some(call) = call else { return (Inside::Other, false) };
+    let Some(call) = call.filter(|call| conditions.looks || !call.only_looks()) else { return (Inside::Other, false) };
     let act = decide(*asked, &call);
     *asked += 1;
     match act {

@@ -47,6 +47,19 @@ pub struct Shared {
     pub key: Option<StateKey>,
 }
 
+impl Shared {
+    /// What is there of a request.
+    fn observe(&mut self, wanted: &Present) -> Result<Observed> {
+        let observed = observe(wanted, self.key.as_ref())?;
+        if self.key.is_some() || wanted.path.is_none() {
+            return Ok(observed);
+        }
+        // The key is there before what it seals: looked for afterwards, it is not missed.
+        self.key = StateKey::load(&self.key_path)?;
+        self.key.as_ref().map_or(Ok(observed), |key| observe(wanted, Some(key)))
+    }
+}
+
 /// A request that was observed and planned. What is left is to build it, which needs nothing but this and may go on in
 /// another thread, and to finish it.
 pub struct Prepared {
@@ -76,6 +89,9 @@ impl Prepared {
             let mut written = [Some(key_path.as_path())].into_iter().chain(written).flatten();
             written.try_for_each(|file| shared.leavings.settle(file))?;
         }
+        // Whoever makes a request makes its secret first. So who finds the request before looking for the secret never takes a
+        // secret for lost that another run is just making.
+        let observed = shared.observe(&wanted);
         let mut material = Material::gather(&wanted, &mut shared.known, &mut shared.images)?;
         if let (SecretState::Locked, Some(path)) = (&material.secret, wanted.secret_file()) {
             if let Some(bytes) = shared.created.get(&durable::identity(path)) {
@@ -83,10 +99,7 @@ impl Prepared {
             }
         }
         tell_hosts(&wanted, &material, progress);
-        if shared.key.is_none() && wanted.path.is_some() {
-            shared.key = StateKey::load(&shared.key_path)?;
-        }
-        let observed = observe(&wanted, shared.key.as_ref())?;
+        let observed = observed?;
         let desired = desire(&wanted, &material, &observed, shared.key.as_ref())?;
 
         let plan = plan(&desired, &observed)?;

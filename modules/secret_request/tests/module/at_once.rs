@@ -1,8 +1,13 @@
 //! Runs at once, each a process of its own.
 
+use crate::durable::traced_under;
+use crate::killed::reset;
 use crate::world::{World, warns};
+use file_trace::{Act, Conditions};
+use nix::fcntl::{Flock, FlockArg};
 use serde_json::{Value, json};
-use std::fs;
+use std::fs::{self, File};
+use std::path::Path;
 use std::process::{Child, Stdio};
 
 fn start(world: &World, arguments: &str, options: &Value) -> Child {
@@ -44,10 +49,52 @@ fn sixteen_runs_at_once_on_one_request_make_one_and_all_hand_it_on() {
     let results: Vec<Value> =
         runs.into_iter().map(|run| serde_json::from_slice(&run.wait_with_output().unwrap().stdout).unwrap()).collect();
     let there = fs::read(world.path("request")).unwrap();
-    for entry in results.iter().map(|result| &result["requests"][0]) {
-        assert_eq!(entry["content"], openssl::base64::encode_block(&there), "{entry}");
-        assert_eq!(entry["sha256"], pv_wire::encode_hex(&openssl::sha::sha256(&there)), "{entry}");
-    }
+    results.iter().for_each(|result| assert_handed_on(result, &there));
     assert_eq!(world.secret_in(&world.path("request")), fs::read(world.path("secret")).unwrap());
     assert_unchanged(&world, &options);
+}
+
+/// What a run returns is the request that is `there`.
+fn assert_handed_on(result: &Value, there: &[u8]) {
+    let entry = &result["requests"][0];
+    assert_eq!(entry["content"], openssl::base64::encode_block(there), "{result}");
+    assert_eq!(entry["sha256"], pv_wire::encode_hex(&openssl::sha::sha256(there)), "{result}");
+}
+
+/// Whether some process has locked the folder: who comes then waits.
+fn is_locked(folder: &Path) -> bool {
+    File::open(folder).is_ok_and(|folder| Flock::lock(folder, FlockArg::LockExclusiveNonblock).is_err())
+}
+
+#[test]
+fn a_first_run_that_comes_between_any_two_steps_of_another_and_that_one_hand_on_the_same_request() {
+    let world = World::new();
+    let options = world.options("request", json!({"return_content": true}));
+    let (start, looks) = (world.files(), Conditions { looks: true, ..Conditions::default() });
+    let folders = ["", "state", "state/seguest-pv"].map(|name| world.root().join(name));
+    let mut between = 0;
+    for step in 0.. {
+        reset(&world, &start);
+        let (mut came, mut place) = (None, String::new());
+        let decide = |at: usize, call: &_| {
+            if at == step {
+                place = format!("{at}: {call:?}");
+                let waits = folders.iter().any(|folder| is_locked(folder));
+                came = Some((!waits).then(|| world.run(&options)));
+            }
+            Act::Go
+        };
+        let Some((_, first)) = traced_under(&looks, &world, &options, decide) else { return };
+        // It has no more steps than that.
+        let Some(other) = came else { break };
+        let there = fs::read(world.path("request")).unwrap_or_else(|e| panic!("{place}: {e}: {first}"));
+        println!("{place}");
+        for result in [Some(first), other].into_iter().flatten() {
+            assert_handed_on(&result, &there);
+            between += 1;
+        }
+        assert_eq!(world.secret_in(&world.path("request")), fs::read(world.path("secret")).unwrap(), "{place}");
+        assert_unchanged(&world, &options);
+    }
+    assert!(between > 60, "{between}");
 }

@@ -2,7 +2,7 @@
 
 use crate::order::{Rules, check};
 use crate::world::World;
-use file_trace::{Act, Call, Lacks, Trace, Unavailable};
+use file_trace::{Act, Call, Conditions, Trace, Unavailable};
 use serde_json::{Value, json};
 use std::fs::{self, File};
 use std::path::PathBuf;
@@ -10,14 +10,14 @@ use std::process::Stdio;
 
 /// Runs the module traced; what it answered is there unless it was killed. `None` where nothing can be traced.
 pub fn traced(world: &World, options: &Value, decide: impl FnMut(usize, &Call) -> Act) -> Option<(Trace, Value)> {
-    traced_lacking(world, options, &Lacks::default(), decide)
+    traced_under(&Conditions::default(), world, options, decide)
 }
 
-/// The same where something is missing.
-pub fn traced_lacking(
+/// The same under other conditions.
+pub fn traced_under(
+    conditions: &Conditions,
     world: &World,
     options: &Value,
-    lacks: &Lacks,
     decide: impl FnMut(usize, &Call) -> Act,
 ) -> Option<(Trace, Value)> {
     let folder = tempfile::tempdir().unwrap();
@@ -25,7 +25,7 @@ pub fn traced_lacking(
     fs::write(&arguments, options.to_string()).unwrap();
     let mut command = world.command();
     command.arg(&arguments).stdin(Stdio::null()).stdout(File::create(&answer).unwrap());
-    match file_trace::run_lacking(&mut command, &world.root(), lacks, decide).unwrap() {
+    match file_trace::run_under(conditions, &mut command, &world.root(), decide).unwrap() {
         Ok(trace) => Some((trace, serde_json::from_slice(&fs::read(answer).unwrap()).unwrap_or_default())),
         Err(Unavailable(why)) => {
             println!("skipped: tracing of what secret_request does to files: {why}");

@@ -1,8 +1,8 @@
 //! Runs that are killed, or answered with an error, at every single step.
 
-use crate::durable::{traced, traced_lacking};
+use crate::durable::{traced, traced_under};
 use crate::world::{World, code};
-use file_trace::{Act, Call, Lacks};
+use file_trace::{Act, Call, Conditions};
 use nix::errno::Errno;
 use serde_json::{Value, json};
 use std::fs;
@@ -49,10 +49,10 @@ fn state(world: &World) -> (Vec<String>, Option<Vec<u8>>) {
     (names, request.exists().then(|| world.secret_in(&request)))
 }
 
-type Files = Vec<(PathBuf, u32, Vec<u8>)>;
+pub type Files = Vec<(PathBuf, u32, Vec<u8>)>;
 
 /// Back to these files and no others.
-fn reset(world: &World, files: &Files) {
+pub fn reset(world: &World, files: &Files) {
     for (path, ..) in world.files() {
         fs::remove_file(path).unwrap();
     }
@@ -118,11 +118,11 @@ fn killed_before_or_after_any_step_a_run_is_completed_by_the_next() {
 }
 
 /// Kills the first creation before and after each of its steps on a file system that lacks something, and runs it again there.
-fn completed_where_it_lacks(locks: bool, links: bool) {
+fn completed_where_it_lacks(no_locks: bool, links: bool) {
     let world = world();
     let start = world.files();
     let case = &cases(&world)[0];
-    let lacks = Lacks { locks, ..Lacks::default() };
+    let conditions = Conditions { no_locks, ..Conditions::default() };
     let run = |mut kill: Option<(usize, Act)>| {
         let decide = |at: usize, call: &Call| match kill {
             Some((step, act)) if at == step => {
@@ -132,7 +132,7 @@ fn completed_where_it_lacks(locks: bool, links: bool) {
             _ if links && matches!(call, Call::Link(..)) => Act::Fail(Errno::EPERM),
             _ => Act::Go,
         };
-        traced_lacking(&world, &case.run, &lacks, decide)
+        traced_under(&conditions, &world, &case.run, decide)
     };
     let before = prepare(&world, &start, case);
     let Some((trace, told)) = run(None) else { return };
@@ -186,11 +186,11 @@ fn a_file_that_is_there_and_cannot_be_read_is_an_error_and_nothing_is_removed() 
         ("secret", vec![&options]),
         ("state/seguest-pv/manifest.key", vec![&options, &absent]),
     ] {
-        let lacks = Lacks { unreadable: Some(world.root().join(file)), ..Lacks::default() };
+        let conditions = Conditions { unreadable: Some(world.root().join(file)), ..Conditions::default() };
         for (run, check) in runs.into_iter().flat_map(|run| [(run, false), (run, true)]) {
             let mut run = run.clone();
             run["_ansible_check_mode"] = check.into();
-            let Some((_, told)) = traced_lacking(&world, &run, &lacks, |_, _| Act::Go) else { return };
+            let Some((_, told)) = traced_under(&conditions, &world, &run, |_, _| Act::Go) else { return };
             assert_eq!((code(&told), &told["changed"]), ("file.unreadable", &json!(false)), "{file} {run}: {told}");
             let detail = told["error"]["detail"].as_str().unwrap();
             assert!(detail.contains(file) && detail.contains("Permission denied"), "{told}");
