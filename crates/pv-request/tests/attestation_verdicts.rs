@@ -281,7 +281,7 @@ fn a_store_that_differs_is_explained() {
     let expected = guest.expected();
     guest.tags[1] = [3; 16];
     let claims = Claims::default().with_added_requests(vec![[0xa0; 32], [0xbb; 32]]).unwrap();
-    guest.user_data = claims.user_data().unwrap().to_vec();
+    guest.user_data = claims.user_data().to_vec();
     guest.claims = Some(claims);
     let store = guest.verdict(&guest.answer(), &expected).store.unwrap();
     assert!(store.explanation.unwrap().contains(&format!("number 2 (SHA-256 {}", "bb".repeat(32))));
@@ -309,7 +309,7 @@ fn claims_must_be_there_bound_and_as_expected() {
         (outcome(&verdict), names(&verdict, Some(false)))
     };
     let bind = |guest: &mut Guest, claims: Claims| {
-        guest.user_data = claims.user_data().unwrap().to_vec();
+        guest.user_data = claims.user_data().to_vec();
         guest.claims = Some(claims);
     };
     let all_three = vec!["added_requests", "ssh_host_keys", "boot_id"];

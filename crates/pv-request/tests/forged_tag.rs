@@ -111,7 +111,7 @@ fn attacked() -> (Guest, Expected) {
     expected.claims = ExpectedClaims::default();
     guest.tags = vec![theirs.tag().try_into().unwrap()];
     let claims = Claims::default().with_added_requests(vec![sha256(&forged)]).unwrap();
-    guest.user_data = claims.user_data().unwrap().to_vec();
+    guest.user_data = claims.user_data().to_vec();
     guest.claims = Some(claims);
     (guest, expected)
 }
@@ -144,7 +144,7 @@ fn a_guest_whose_image_demands_the_communication_key_refuses_the_request_and_lac
     // The forger does not know the extension secret, so the ultravisor adds nothing.
     guest.tags.clear();
     let claims = Claims::default().with_added_requests(vec![]).unwrap();
-    guest.user_data = claims.user_data().unwrap().to_vec();
+    guest.user_data = claims.user_data().to_vec();
     guest.claims = Some(claims);
     let verdict = guest.verdict(&guest.answer(), &expected);
     assert_eq!(names(&verdict, Some(false)), ["secret_store", "added_requests"]);

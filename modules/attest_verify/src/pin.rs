@@ -124,7 +124,7 @@ mod tests {
     #[test]
     fn only_a_guest_that_is_known_by_its_keys_or_believed_may_be_started_again() {
         let pin = Pin { cuid: [0x42; 16], boot_id: Some(BOOT.into()) };
-        let claims = |boot: &str| Claims::default().with_boot_id(boot).unwrap().to_json().unwrap();
+        let claims = |boot: &str| Claims::default().with_boot_id(boot).unwrap().to_json();
         let known = ExpectedClaims {
             ssh_host_keys: Some(vec!["ssh-ed25519 AAAA".parse().unwrap()]),
             ..ExpectedClaims::default()

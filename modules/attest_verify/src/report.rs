@@ -107,7 +107,7 @@ impl Entry {
             self.cuid = Some(format!("0x{}", encode_hex(&proved.cuid)));
             let (image, attestation) = (proved.additional.image_host_key, proved.additional.attestation_host_key);
             self.host_keys = Some(HostKeys { image: hex(image), attestation: hex(attestation) });
-            let document = proved.claims.as_ref().and_then(|claims| claims.to_json().ok());
+            let document = proved.claims.as_ref().map(|claims| claims.to_json());
             self.claims = document.and_then(|text| serde_json::from_str(&text).ok());
         }
         self.checks = verdict.checks;

@@ -108,7 +108,7 @@ fn said(bound: &Bound, boot: &BootRecord, record: Option<Record>) -> Result<Said
         }
         Bound::Claims(bind) => {
             let (claims, warnings) = own::claims(own::observe(bind, boot, record))?;
-            Ok(Said { user_data: claims.user_data()?.to_vec(), claims: Some(claims.to_json()?), warnings })
+            Ok(Said { user_data: claims.user_data().to_vec(), claims: Some(claims.to_json()), warnings })
         }
     }
 }

@@ -33,13 +33,11 @@ impl Measured<'_> {
         // Both lengths were bounded by the reader of the response, far below these types' ends.
         let user_len = u16::try_from(self.user_data.len()).unwrap_or(u16::MAX);
         let additional_len = u32::try_from(self.additional.len()).unwrap_or(u32::MAX);
+        let (user_len, additional_len) = (user_len.to_be_bytes(), additional_len.to_be_bytes());
+        let head = [&self.image.0[..], &self.cuid, &user_len, &[0; 2], &additional_len].concat();
         let key = PKey::hmac(opened.measurement_key.as_slice())?;
         let mut hmac = Signer::new(MessageDigest::sha512(), &key)?;
-        hmac.update(&self.image.0)?;
-        hmac.update(&self.cuid)?;
-        hmac.update(&user_len.to_be_bytes())?;
-        hmac.update(&[0; 2])?;
-        hmac.update(&additional_len.to_be_bytes())?;
+        hmac.update(&head)?;
         hmac.update(self.user_data)?;
         hmac.update(opened.nonce.as_ref().map_or(&[], |nonce| nonce.as_slice()))?;
         hmac.update(self.additional)?;

@@ -73,7 +73,7 @@ impl Guest {
             .and_then(|claims| claims.with_boot_id("0d3a1f6e-2b4c-4d5e-8f90-123456789abc"))
             .and_then(|claims| claims.with_ssh_host_keys(vec!["ssh-ed25519 AAAA".parse()?, "ssh-rsa AAAB".parse()?]))
             .unwrap();
-        let user_data = claims.user_data().unwrap().to_vec();
+        let user_data = claims.user_data().to_vec();
         Self {
             image: ImageTags([0x33; 208]),
             host,
@@ -156,7 +156,7 @@ impl Guest {
             key: &self.challenge.key,
             created: CREATED,
         };
-        let claims = self.claims.as_ref().map(|claims| claims.to_json().unwrap());
+        let claims = self.claims.as_ref().map(|claims| claims.to_json());
         verify(&Evidence { response, claims: claims.as_deref(), firmware }, &sent, expected, now)
     }
 }

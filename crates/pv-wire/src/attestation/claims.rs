@@ -6,7 +6,7 @@
 use super::codes;
 use crate::{decode_hex, encode_hex};
 use fault::{Fault, Result};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use sha2::{Digest, Sha512};
 use std::{fmt, str::FromStr};
 
@@ -67,16 +67,15 @@ pub struct Claims {
     ssh_host_keys: Option<Vec<SshHostKey>>,
 }
 
-/// The document. Fields are in the order of their names: that is the order in which they are written.
-#[derive(Serialize, Deserialize)]
+/// The document as it is read. Texts are borrowed, so one with an escape in it is refused: the only form has none.
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Document {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    added_requests: Option<Vec<String>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    boot_id: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    ssh_host_keys: Option<Vec<String>>,
+struct Document<'a> {
+    #[serde(borrow)]
+    added_requests: Option<Vec<&'a str>>,
+    boot_id: Option<&'a str>,
+    #[serde(borrow)]
+    ssh_host_keys: Option<Vec<&'a str>>,
     version: u32,
 }
 
@@ -139,26 +138,24 @@ impl Claims {
         self.ssh_host_keys.as_deref()
     }
 
-    /// The document: canonical JSON, without a newline at its end.
-    ///
-    /// # Errors
-    /// None that is known: what is in it is text that JSON can hold.
-    pub fn to_json(&self) -> Result<String> {
-        let document = Document {
-            added_requests: self.added_requests().map(|all| all.iter().map(|hash| encode_hex(hash)).collect()),
-            boot_id: self.boot_id.clone(),
-            ssh_host_keys: self.ssh_host_keys().map(|all| all.iter().map(SshHostKey::to_string).collect()),
-            version: VERSION,
-        };
-        serde_json::to_string(&document).map_err(|e| wrong(format!("The claims cannot be written: {e}.")))
+    /// The document: canonical JSON, without a newline at its end. Members are in the order of their names.
+    pub fn to_json(&self) -> String {
+        let mut json = "{".to_owned();
+        if let Some(hashes) = self.added_requests() {
+            list(&mut json, "added_requests", hashes.iter().map(|hash| encode_hex(hash)));
+        }
+        if let Some(boot_id) = self.boot_id() {
+            json.extend(["\"boot_id\":\"", boot_id, "\","]);
+        }
+        if let Some(keys) = self.ssh_host_keys() {
+            list(&mut json, "ssh_host_keys", keys.iter().map(SshHostKey::as_str));
+        }
+        json + &format!("\"version\":{VERSION}}}")
     }
 
     /// The user data that bind the document: its SHA-512, 64 bytes.
-    ///
-    /// # Errors
-    /// As [`Self::to_json`].
-    pub fn user_data(&self) -> Result<[u8; 64]> {
-        Ok(Sha512::digest(self.to_json()?.as_bytes()).into())
+    pub fn user_data(&self) -> [u8; 64] {
+        Sha512::digest(self.to_json().as_bytes()).into()
     }
 
     /// Reads a document. Only the one canonical form is taken.
@@ -184,16 +181,26 @@ impl Claims {
                     })?)?;
         }
         if let Some(boot_id) = document.boot_id {
-            claims = claims.with_boot_id(&boot_id)?;
+            claims = claims.with_boot_id(boot_id)?;
         }
         if let Some(keys) = document.ssh_host_keys {
             claims = claims.with_ssh_host_keys(keys.iter().map(|key| key.parse()).collect::<Result<_>>()?)?;
         }
-        if claims.to_json()? != text {
+        if claims.to_json() != text {
             return Err(wrong("The claims are not in their canonical form, so their hash says nothing."));
         }
         Ok(claims)
     }
+}
+
+/// A member that is a list of texts. None of them needs an escape: their types hold digits, base64 and a few other characters.
+fn list<T: AsRef<str>>(json: &mut String, name: &str, texts: impl Iterator<Item = T>) {
+    json.extend(["\"", name, "\":["]);
+    for (at, text) in texts.enumerate() {
+        let before = if at == 0 { "\"" } else { ",\"" };
+        json.extend([before, text.as_ref(), "\""]);
+    }
+    json.push_str("],");
 }
 
 fn wrong(what: impl Into<String>) -> Fault {
@@ -218,7 +225,7 @@ mod tests {
 
     #[test]
     fn the_document_has_one_form_and_its_sha512_is_the_user_data() {
-        let text = full().to_json().unwrap();
+        let text = full().to_json();
         let (bb, aa) = ("bb".repeat(32), "aa".repeat(32));
         assert_eq!(
             text,
@@ -228,21 +235,21 @@ mod tests {
         );
         assert_eq!(Claims::parse(&text), Ok(full()));
         assert_eq!((full().boot_id(), Claims::default().boot_id()), (Some(BOOT_ID), None));
-        assert_eq!(full().user_data().unwrap()[..], Sha512::digest(text)[..]);
+        assert_eq!(full().user_data()[..], Sha512::digest(text)[..]);
     }
 
     #[test]
     fn what_was_not_bound_is_not_an_empty_list() {
-        assert_eq!(Claims::default().to_json().unwrap(), r#"{"version":1}"#);
+        assert_eq!(Claims::default().to_json(), r#"{"version":1}"#);
         let none_added = Claims::default().with_added_requests(Vec::new()).unwrap();
-        assert_eq!(none_added.to_json().unwrap(), r#"{"added_requests":[],"version":1}"#);
+        assert_eq!(none_added.to_json(), r#"{"added_requests":[],"version":1}"#);
         assert_eq!(Claims::parse(r#"{"added_requests":[],"version":1}"#).unwrap().added_requests(), Some(&[][..]));
         assert_eq!(Claims::parse(r#"{"version":1}"#).unwrap().added_requests(), None);
     }
 
     #[test]
     fn other_forms_of_the_same_and_unknown_or_false_members_are_refused() {
-        let good = full().to_json().unwrap();
+        let good = full().to_json();
         let upper = format!(r#"{{"added_requests":["{}"],"version":1}}"#, "AA".repeat(32));
         let prefixed = format!(r#"{{"added_requests":["0x{}"],"version":1}}"#, "aa".repeat(32));
         let bad = [
@@ -296,6 +303,6 @@ mod tests {
         assert_eq!((is_too_long(MAX_LEN), is_too_long(MAX_LEN + 1)), (false, true));
         assert!(Claims::default().with_added_requests(vec![[0; 32]; MAX_REQUESTS + 1]).is_err());
         let most = Claims::default().with_added_requests(vec![[0; 32]; MAX_REQUESTS]).unwrap();
-        assert!(most.to_json().unwrap().len() < MAX_LEN - MAX_KEYS * (MAX_KEY_LEN + 8));
+        assert!(most.to_json().len() < MAX_LEN - MAX_KEYS * (MAX_KEY_LEN + 8));
     }
 }

@@ -11,8 +11,8 @@ use std::fs;
 fn judge(fleet: &Fleet, keys: &[String], more: Value) -> Value {
     let keys = keys.iter().map(|key| key.parse().unwrap()).collect();
     let said = Claims::default().with_boot_id(BOOT_ID).unwrap().with_ssh_host_keys(keys).unwrap();
-    let guest = Guest { user_data: said.user_data().unwrap().to_vec(), ..fleet.guest(1) };
-    fleet.judge(&guest, with(json!({"claims": said.to_json().unwrap(), "ssh_host": "g1"}), more))
+    let guest = Guest { user_data: said.user_data().to_vec(), ..fleet.guest(1) };
+    fleet.judge(&guest, with(json!({"claims": said.to_json(), "ssh_host": "g1"}), more))
 }
 
 #[test]

@@ -20,9 +20,9 @@ fn one_bad_answer_keeps_no_other_from_its_verdict() {
     let mut responses = [answer("g1", 1), answer("g2", 2), answer("g3", 3), answer("g4", 4)];
     responses[1]["content"] = json!("bm9uc2Vuc2U=");
     let said = claims(1, BOOT_ID, &[]);
-    let guest = Guest { user_data: said.user_data().unwrap().to_vec(), ..fleet.guest(1) };
+    let guest = Guest { user_data: said.user_data().to_vec(), ..fleet.guest(1) };
     responses[0]["content"] = json!(openssl::base64::encode_block(&fleet.answer("g1", &guest)));
-    responses[0] = with(responses[0].clone(), json!({"claims": said.to_json().unwrap(), "secrets": []}));
+    responses[0] = with(responses[0].clone(), json!({"claims": said.to_json(), "secrets": []}));
     let other = fleet.answer("g3", &Guest { image: 0x52, ..fleet.guest(3) });
     responses[2]["content"] = json!(openssl::base64::encode_block(&other));
     fs::remove_file(fleet.path("g4.key")).unwrap();

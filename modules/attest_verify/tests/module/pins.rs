@@ -11,8 +11,8 @@ const LATER: &str = "1d3a1f6e-2b4c-4d5e-8f90-123456789abc";
 /// Judges a guest that was started as `start`, with an SSH host key and a boot id.
 fn judge(fleet: &Fleet, start: u8, key: u8, boot_id: &str, known: bool) -> Value {
     let said = claims(key, boot_id, &[]);
-    let guest = Guest { user_data: said.user_data().unwrap().to_vec(), ..fleet.guest(start) };
-    let mut more = json!({"cuid_file": fleet.text("g1.cuid"), "claims": said.to_json().unwrap()});
+    let guest = Guest { user_data: said.user_data().to_vec(), ..fleet.guest(start) };
+    let mut more = json!({"cuid_file": fleet.text("g1.cuid"), "claims": said.to_json()});
     if known {
         more["ssh_host_keys"] = json!([ssh_host_key(1)]);
     }
@@ -51,8 +51,8 @@ fn where_no_key_is_known_the_guests_word_pins_another_boot_but_no_other_id_of_th
     let fleet = Fleet::new();
     let judge = |start: u8, boot_id: &str, key: u8| {
         let said = claims(key, boot_id, &[]);
-        let guest = Guest { user_data: said.user_data().unwrap().to_vec(), ..fleet.guest(start) };
-        let more = json!({"cuid_file": fleet.text("g1.cuid"), "claims": said.to_json().unwrap(), "trust_boot_id": true,
+        let guest = Guest { user_data: said.user_data().to_vec(), ..fleet.guest(start) };
+        let more = json!({"cuid_file": fleet.text("g1.cuid"), "claims": said.to_json(), "trust_boot_id": true,
                           "ssh_host": "g1", "known_hosts_content": ""});
         fleet.judge(&guest, more)
     };

@@ -62,7 +62,7 @@ fn user_data_that_nobody_can_mean_are_refused() {
         (json!({"user_data_file": fleet.text("long")}), "args.invalid"),
         (json!({"user_data_file": fleet.text("none")}), "file.missing"),
         (json!({"user_data": hello, "user_data_file": fleet.text("long")}), "args.conflict"),
-        (json!({"user_data": hello, "claims": claims(1, BOOT_ID, &[]).to_json().unwrap()}), "args.conflict"),
+        (json!({"user_data": hello, "claims": claims(1, BOOT_ID, &[]).to_json()}), "args.conflict"),
     ] {
         let result = fleet.judge(&guest(&fleet, b"hello"), more.clone());
         assert_eq!((code(&result), &result["responses"][0]["verdict"]), (expected, &json!("none")), "{more}: {result}");

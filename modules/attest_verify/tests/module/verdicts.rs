@@ -30,12 +30,12 @@ fn refused(result: &Value, verdict: &str, expected: &str) {
 fn a_guest_that_is_as_expected_is_affirmed_with_all_that_was_proved() {
     let fleet = Fleet::new();
     let said = claims(1, BOOT_ID, &[[0x11; 32], [0x12; 32], [0x13; 32]]);
-    let guest = Guest { user_data: said.user_data().unwrap().to_vec(), ..provisioned(&fleet) };
+    let guest = Guest { user_data: said.user_data().to_vec(), ..provisioned(&fleet) };
     let document = fleet.text("host1.crt");
     let more = json!({
         "secrets": secrets(),
         "image_host_keys": [document], "attestation_host_keys": [fleet.text("host2.crt"), document],
-        "claims": said.to_json().unwrap(), "ssh_host_keys": [ssh_host_key(1)], "boot_id": BOOT_ID,
+        "claims": said.to_json(), "ssh_host_keys": [ssh_host_key(1)], "boot_id": BOOT_ID,
         "cuid": "0x01010101010101010101010101010101",
     });
     let result = fleet.judge(&guest, with(more, fleet.trust()));
@@ -101,7 +101,7 @@ fn each_difference_is_found_by_its_check_and_its_code() {
         ),
         ("cuid", "attest.cuid_changed", good.clone(), json!({"cuid": "0x02020202020202020202020202020202"})),
         ("ssh_host_keys", "attest.claims_missing", good.clone(), json!({"ssh_host_keys": [ssh_host_key(1)]})),
-        ("claims", "attest.user_data", good, json!({"claims": claims(1, BOOT_ID, &[]).to_json().unwrap()})),
+        ("claims", "attest.user_data", good, json!({"claims": claims(1, BOOT_ID, &[]).to_json()})),
     ];
     for (name, expected, guest, more) in table {
         let result = fleet.judge(&guest, with(more, fleet.trust()));
@@ -132,8 +132,8 @@ fn a_request_with_a_forged_tag_is_found_by_what_the_guest_says_and_not_by_the_ha
     let result = fleet.judge(&provisioned(&fleet), json!({"secrets": secrets()}));
     assert_eq!(result["responses"][0]["verdict"], "affirming", "the tags are all that the hash shows: {result}");
     let said = claims(1, BOOT_ID, &[[0x11; 32], [0xee; 32], [0x13; 32]]);
-    let guest = Guest { user_data: said.user_data().unwrap().to_vec(), ..provisioned(&fleet) };
-    let claims: Value = serde_json::from_str(&said.to_json().unwrap()).unwrap();
+    let guest = Guest { user_data: said.user_data().to_vec(), ..provisioned(&fleet) };
+    let claims: Value = serde_json::from_str(&said.to_json()).unwrap();
     let result = fleet.judge(&guest, json!({"secrets": secrets(), "claims": claims}));
     refused(&result, "contraindicated", "attest.added_requests");
     assert!(result["msg"].as_str().unwrap().contains("r2"), "{result}");
@@ -143,11 +143,11 @@ fn a_request_with_a_forged_tag_is_found_by_what_the_guest_says_and_not_by_the_ha
 fn who_leaves_out_what_was_added_is_not_believed() {
     let fleet = Fleet::new();
     let said = Claims::default().with_boot_id(BOOT_ID).unwrap();
-    let guest = Guest { user_data: said.user_data().unwrap().to_vec(), ..provisioned(&fleet) };
+    let guest = Guest { user_data: said.user_data().to_vec(), ..provisioned(&fleet) };
     let judge = |more: Value| fleet.judge(&guest, with(json!({"secrets": secrets()}), more));
-    refused(&judge(json!({"claims": said.to_json().unwrap()})), "contraindicated", "attest.claims_missing");
+    refused(&judge(json!({"claims": said.to_json()})), "contraindicated", "attest.claims_missing");
     refused(&judge(json!({"require_added_requests": true})), "contraindicated", "attest.claims_missing");
-    let lenient = judge(json!({"claims": said.to_json().unwrap(), "require_added_requests": false}));
+    let lenient = judge(json!({"claims": said.to_json(), "require_added_requests": false}));
     assert_eq!(lenient["responses"][0]["verdict"], "affirming", "{lenient}");
     refused(&judge(json!({"require_added_requests": true, "secrets": null})), "none", "args.missing");
 }
@@ -281,9 +281,9 @@ fn more_data_than_the_flags_ask_for_are_not_affirmed() {
 fn in_which_order_requests_were_added_counts_unless_it_is_said_not_to() {
     let fleet = Fleet::new();
     let said = claims(1, BOOT_ID, &[[0x13; 32], [0x11; 32], [0x12; 32]]);
-    let (user_data, tags) = (said.user_data().unwrap().to_vec(), vec![TAGS[2], TAGS[0], TAGS[1]]);
+    let (user_data, tags) = (said.user_data().to_vec(), vec![TAGS[2], TAGS[0], TAGS[1]]);
     let guest = Guest { user_data, tags, ..fleet.guest(1) };
-    let more = |ordered: bool| json!({"secrets": secrets(), "claims": said.to_json().unwrap(), "ordered": ordered, "remove_key": false});
+    let more = |ordered: bool| json!({"secrets": secrets(), "claims": said.to_json(), "ordered": ordered, "remove_key": false});
     refused(&fleet.judge(&guest, more(true)), "contraindicated", "attest.store_mismatch");
     let result = fleet.judge(&guest, more(false));
     assert_eq!(result["responses"][0]["verdict"], "affirming", "{result}");
