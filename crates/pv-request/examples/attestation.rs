@@ -30,6 +30,8 @@ use std::{fs, hint::black_box, path::Path};
 
 const REQUESTS: u32 = 2_000;
 const VERDICTS: u32 = 20_000;
+/// What is compared is done in so many turns.
+const TURNS: u32 = 40;
 
 fn new_key() -> PKey<Private> {
     let group = EcGroup::from_curve_name(Nid::SECP521R1).unwrap();
@@ -50,6 +52,12 @@ fn each(count: u32, mut body: impl FnMut()) -> f64 {
     let before = spent();
     (0..count).for_each(|_| body());
     (spent() - before) / f64::from(count)
+}
+
+/// The same for two that are compared, in turns: a processor that becomes slower meanwhile does so for both.
+fn each_of(count: u32, mut one: impl FnMut(), mut other: impl FnMut()) -> [f64; 2] {
+    let turns = (0..TURNS).map(|_| [each(count / TURNS, &mut one), each(count / TURNS, &mut other)]);
+    turns.fold([0.0; 2], |sums, turn| [sums[0] + turn[0] / f64::from(TURNS), sums[1] + turn[1] / f64::from(TURNS)])
 }
 
 fn items() -> Items {
@@ -178,13 +186,12 @@ fn main() {
     }
     let key = new_key();
     let (key, host) = (public(&key), HostKey::new(public(&key), "host").unwrap());
-    let bare_request = each(REQUESTS, || bare_request(&key));
-    let request = each(REQUESTS, || {
+    let build = || {
         let challenge = Challenge::build(items(), [&host], ChallengeKeys::generate().unwrap()).unwrap();
         black_box(challenge.exchange_file().unwrap());
-    });
+    };
+    let [bare_request, request] = each_of(REQUESTS, || bare_request(&key), build);
     let case = Case::new(&host);
-    let bare_verdict = each(VERDICTS, || case.bare_verdict());
-    let verdict = each(VERDICTS, || case.judge());
+    let [bare_verdict, verdict] = each_of(VERDICTS, || case.bare_verdict(), || case.judge());
     println!("{bare_request} {request} {bare_verdict} {verdict}");
 }
