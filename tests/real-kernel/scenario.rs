@@ -60,7 +60,7 @@ impl Run {
 pub fn kernel_of(kernel: &str) -> &'static str {
     match kernel {
         "6.12" => {
-            "kernel: {retrieve: false, failed_queue: removed}
+            "kernel: {retrieve: false, failed_queue: removed, asks_refused_queue: true}
 absent: [/sys/firmware/uv/keys, /sys/firmware/uv/query/max_assoc_secrets, /sys/firmware/uv/query/max_retr_secrets]
 attributes: {/sys/firmware/uv/query/max_secrets: \"30\\n\"}"
         }

@@ -68,8 +68,10 @@ impl Bus {
         let mut all = card.queues.keys().filter_map(firmware);
         let text = match name {
             "serialnr" | "op_modes" | "API_ordinalnr" | "FW_version" => {
+                let asks_refused = context.scenario.kernel.asks_refused_queue;
                 let answers = |domain: &u8, queue: &Queue| {
-                    firmware(domain).is_some_and(|firmware| queue.answers(firmware, context))
+                    let is_asked = asks_refused || !queue.driver.is_refused_a_reset();
+                    is_asked && firmware(domain).is_some_and(|firmware| queue.answers(firmware, context))
                 };
                 return Ok(card.asked(name, *secure, answers, asked, context));
             }
@@ -117,7 +119,7 @@ impl Bus {
         let mut waits = Waits::Not;
         let text = match name {
             "mkvps" | "op_modes" => {
-                // A queue whose reset was refused gets no requests; what is asked of the card is answered (seen with Linux 6.12).
+                // A queue whose reset was refused gets no requests.
                 let is_asked = card_online && queue.answers(firmware, context) && !queue.driver.is_refused_a_reset();
                 if is_asked {
                     card.request_count += 1;

@@ -380,3 +380,18 @@ fn a_fault_of_the_firmware_waits_until_the_firmware_is_asked() {
     bench.wait(30);
     assert_eq!(bench.write(BIND, "1"), Err(Errno::EIO));
 }
+
+#[test]
+fn a_card_is_asked_through_a_queue_whose_reset_was_refused_only_by_a_kernel_that_does_so() {
+    for (kernel, serialnr) in [("", ""), ("kernel: {asks_refused_queue: true}\n", "93AADFK719460083")] {
+        let mut bench = bound(&format!("{kernel}faults: [{{on: reset, ap_rc: 0x01, times: 0}}]"));
+        let read = |bench: &mut Bench| bench.read("devices/ap/card0a/serialnr").unwrap();
+        assert_eq!(read(&mut bench), "93AADFK719460083");
+        bench.write(BIND, "0").unwrap();
+        assert_eq!(
+            (bench.read(BIND).unwrap(), bench.read(MKVPS).unwrap()),
+            ("bound".into(), "WK CUR: - -\nWK NEW: - -".into())
+        );
+        assert_eq!(read(&mut bench), serialnr);
+    }
+}

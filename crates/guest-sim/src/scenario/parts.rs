@@ -45,6 +45,8 @@ pub struct Kernel {
     pub failed_queue: FailedQueue,
     /// So many reads still show a card's serial number after its last queue was unbound. Linux 6.12: one or two.
     pub serialnr_lingers: u32,
+    /// A card is asked through a queue whose reset was refused, and answers. Linux 6.12, for a read or two; 7.2 does not ask.
+    pub asks_refused_queue: bool,
 }
 
 impl Default for Kernel {
@@ -57,6 +59,7 @@ impl Default for Kernel {
             only_attests: false,
             failed_queue: FailedQueue::Reset,
             serialnr_lingers: 0,
+            asks_refused_queue: false,
         }
     }
 }
