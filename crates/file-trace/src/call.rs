@@ -68,7 +68,7 @@ impl Call {
         matches!(self, Self::Look(_))
     }
 
-    /// From the number of a system call and its arguments; `None` if it has to do with no file.
+    /// From the number of a system call and its arguments; `None` if it is none of these.
     pub(crate) fn of(thread: Pid, number: u64, args: [u64; 6]) -> Option<Self> {
         let at = |folder: u64, name: u64| named(thread, folder, name);
         let here = |name: u64| named(thread, AT_FDCWD as u32 as u64, name);

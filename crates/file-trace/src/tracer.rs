@@ -50,7 +50,7 @@ enum Inside {
     Seen(Call, Act),
 }
 
-/// What the program is to find, beside what is decided call by call, and how much of what it does is seen.
+/// What the program finds, besides what is decided call by call, and which of its calls are seen.
 #[derive(Clone, Debug, Default)]
 pub struct Conditions {
     /// No file system has locks (`flock`).

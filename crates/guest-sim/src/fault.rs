@@ -32,7 +32,7 @@ pub enum On {
     Bind,
     /// The firmware is asked to associate a queue.
     Associate,
-    /// The firmware is asked to reset a queue (an unbind too).
+    /// The firmware is asked to reset a queue: an unbind too, and what the kernel resets by itself.
     Reset,
 }
 

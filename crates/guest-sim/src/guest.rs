@@ -295,7 +295,7 @@ impl Guest {
                 "type": card.kind_text(),
                 "serialnr": card.serialnr(),
                 "mkvp": queue.mkvp(),
-                "state": self.bus.queue_state(number, domain, &self.scenario.switches),
+                "state": self.bus.queue_state(number, domain, &self.scenario.switches)?,
                 "online": queue.online(),
                 "waiting": queue.waiting(),
                 "index": index,

@@ -89,8 +89,8 @@ impl Prepared {
             let mut written = [Some(key_path.as_path())].into_iter().chain(written).flatten();
             written.try_for_each(|file| shared.leavings.settle(file))?;
         }
-        // Whoever makes a request makes its secret first. So who finds the request before looking for the secret never takes a
-        // secret for lost that another run is just making.
+        // Looked at before the secret: whoever makes a request makes its secret first. In the other order, a secret that another
+        // run is just making would seem to be missing. An error waits until what is wrong with the inputs has been reported.
         let observed = shared.observe(&wanted);
         let mut material = Material::gather(&wanted, &mut shared.known, &mut shared.images)?;
         if let (SecretState::Locked, Some(path)) = (&material.secret, wanted.secret_file()) {

@@ -298,6 +298,7 @@ impl Files {
                 }
             }
             Event::AtOnce(one, other, Order::RequestLookedAt) => {
+                // That the module looks in this order is what `at_once.rs` shows; here, that this order is enough.
                 let observed = self.observe(one);
                 if let Ok(planned) = self.plan(other) {
                     self.carry_out(other, &planned);

@@ -61,19 +61,19 @@ impl Bus {
         name: &str,
         context: &mut Context<'_>,
     ) -> Result<(String, Waits), Errno> {
-        self.advance_card(number, context);
         let Self { machine, cards, secure, asked, .. } = self;
         let card = cards.get_mut(&number).ok_or(Errno::ENODEV)?;
+        card.advance(machine, number, context);
         let firmware = |domain: &u8| machine.firmware(number, *domain);
         let mut all = card.queues.keys().filter_map(firmware);
         let text = match name {
             "serialnr" | "op_modes" | "API_ordinalnr" | "FW_version" => {
                 let asks_refused = context.scenario.kernel.asks_refused_queue;
-                let answers = |domain: &u8, queue: &Queue| {
+                let can_answer = |domain: &u8, queue: &Queue| {
                     let is_asked = asks_refused || !queue.driver.is_refused_a_reset();
                     is_asked && firmware(domain).is_some_and(|firmware| queue.answers(firmware, context))
                 };
-                return Ok(card.asked(name, *secure, answers, asked, context));
+                return Ok(card.asked(name, *secure, can_answer, asked, context));
             }
             "type" => card.spec.kind.clone(),
             "hwtype" | "raw_hwtype" => card.hwtype().to_string(),
@@ -214,15 +214,15 @@ impl Card {
         &mut self,
         name: &str,
         secure: bool,
-        answers: impl Fn(&u8, &Queue) -> bool,
+        can_answer: impl Fn(&u8, &Queue) -> bool,
         asked: &mut u64,
         context: &Context<'_>,
     ) -> (String, Waits) {
         let online = self.online;
-        let bound = self.queues.iter_mut().filter(|(domain, queue)| online && answers(domain, queue));
+        let candidates = self.queues.iter_mut().filter(|(domain, queue)| online && can_answer(domain, queue));
         let mut waits = Waits::Not;
         let mut answers = false;
-        if let Some((_, queue)) = bound.min_by_key(|(_, queue)| (queue.waiting(), queue.request_count)) {
+        if let Some((_, queue)) = candidates.min_by_key(|(_, queue)| (queue.waiting(), queue.request_count)) {
             self.request_count += 1;
             waits = queue.ask(self.spec.answers, asked, context);
             answers = !matches!(waits, Waits::Unanswered { .. });
@@ -275,7 +275,7 @@ impl Queue {
     fn answers(&self, firmware: &Firmware, context: &Context<'_>) -> bool {
         let (rc, binding) = firmware.test(&context.scenario.switches);
         let bound = matches!(binding, Binding::Usable | Binding::WithoutKeys);
-        firmware.present && self.found_again_at.is_none() && self.online && rc == code::NORMAL && bound
+        self.exists(firmware) && self.online && rc == code::NORMAL && bound
     }
 
     /// Sends a request to the queue, that it `answers` unless its card does not, or an association is under way: then the

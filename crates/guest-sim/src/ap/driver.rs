@@ -135,7 +135,10 @@ impl Driver {
             },
             _ => {}
         }
-        if port.failed_queue() == FailedQueue::Reset && self.scanned_at(port).is_some_and(|at| at <= port.now()) {
+        // What fails just now is not scanned again in the same moment, however often the bus is scanned.
+        let is_new = self.error == Some(port.now());
+        let is_scanned = !is_new && self.scanned_at(port).is_some_and(|at| at <= port.now());
+        if port.failed_queue() == FailedQueue::Reset && is_scanned {
             self.initialise(port);
         }
     }

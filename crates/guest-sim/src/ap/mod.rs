@@ -101,7 +101,7 @@ impl Bus {
     /// Takes over what the scenario in `context` says otherwise than `old`, and nothing else: what the guest itself
     /// has changed stays.
     pub fn reconfigure(&mut self, old: &Scenario, context: &mut Context<'_>) {
-        let alive = self.alive();
+        let dead = self.dead();
         self.machine.reconfigure(&specs(old), &specs(context.scenario));
         for (name, spec) in &context.scenario.cards {
             self.add_missing(name, spec);
@@ -110,34 +110,32 @@ impl Bus {
                 card.reconfigure(old, spec);
             }
         }
-        self.initialise_others(&alive, context);
+        self.initialise_revived(dead, context);
     }
 
-    /// The queues that are neither deconfigured nor checkstopped.
-    fn alive(&self) -> BTreeSet<(u8, u8)> {
+    /// The queues that are deconfigured or checkstopped.
+    fn dead(&self) -> Vec<(u8, u8)> {
         let all = self.cards.iter().flat_map(|(&card, of)| of.queues.keys().map(move |&domain| (card, domain)));
-        let is_alive = |firmware: &Firmware| firmware.configured && !firmware.checkstopped;
-        all.filter(|&(card, domain)| self.machine.firmware(card, domain).is_some_and(is_alive)).collect()
+        all.filter(|&at| !self.is_alive(at)).collect()
     }
 
-    /// Initialises queues that came back to life since `alive` were.
-    fn initialise_others(&mut self, alive: &BTreeSet<(u8, u8)>, context: &mut Context<'_>) {
-        for at in self.alive().difference(alive) {
+    fn is_alive(&self, (card, domain): (u8, u8)) -> bool {
+        self.machine.firmware(card, domain).is_some_and(|firmware| firmware.configured && !firmware.checkstopped)
+    }
+
+    /// Initialises those of the queues that were dead that have come back to life.
+    fn initialise_revived(&mut self, dead: Vec<(u8, u8)>, context: &mut Context<'_>) {
+        for at in dead.into_iter().filter(|&at| self.is_alive(at)).collect::<Vec<_>>() {
             if let Some(queue) = self.cards.get_mut(&at.0).and_then(|card| card.queues.get_mut(&at.1)) {
-                queue.driver.initialise(&mut Port::new(&mut self.machine, *at, context));
+                queue.driver.initialise(&mut Port::new(&mut self.machine, at, context));
             }
         }
     }
 
     /// Brings every queue up to now.
     pub fn advance(&mut self, context: &mut Context<'_>) {
-        let numbers: Vec<u8> = self.cards.keys().copied().collect();
-        numbers.into_iter().for_each(|card| self.advance_card(card, context));
-    }
-
-    fn advance_card(&mut self, number: u8, context: &mut Context<'_>) {
-        for (&domain, queue) in self.cards.get_mut(&number).into_iter().flat_map(|card| &mut card.queues) {
-            queue.advance(&mut Port::new(&mut self.machine, (number, domain), context));
+        for (&number, card) in &mut self.cards {
+            card.advance(&mut self.machine, number, context);
         }
     }
 
@@ -177,9 +175,8 @@ impl Bus {
 
     /// A queue that exists.
     pub fn queue(&self, card: u8, domain: u8) -> Option<&Queue> {
-        let is_present = self.machine.firmware(card, domain).is_some_and(|firmware| firmware.present);
         let queue = self.cards.get(&card)?.queues.get(&domain)?;
-        (is_present && queue.found_again_at.is_none()).then_some(queue)
+        queue.exists(self.machine.firmware(card, domain)?).then_some(queue)
     }
 
     /// A queue that exists, up to now, and its way to the machine.
@@ -205,6 +202,12 @@ impl Bus {
         context: &mut Context<'_>,
     ) -> Result<u64, Errno> {
         let manners = context.scenario.kernel.manners;
+        // All queues of a card count against its limit, so all of them must be up to date.
+        if let (Some(card), "se_bind") = (self.cards.get_mut(&at.0), name) {
+            if card.spec.bind_limit.is_some() {
+                card.advance(&mut self.machine, at.0, context);
+            }
+        }
         let (kind, queue, mut port) = self.reach(at, context)?;
         match name {
             "se_bind" if parse_bool(text)? => queue.driver.bind(&mut port)?,
@@ -236,9 +239,9 @@ impl Bus {
                 card.queues.values_mut().for_each(|queue| queue.online = value);
             }
             "config" => {
-                let alive = self.alive();
+                let dead = self.dead();
                 self.machine.configure(number, value);
-                self.initialise_others(&alive, context);
+                self.initialise_revived(dead, context);
             }
             _ => return Err(Errno::EACCES),
         }
@@ -246,9 +249,8 @@ impl Bus {
     }
 
     /// What `guest-sim state` tells of a queue: one word.
-    pub fn queue_state(&self, card: u8, domain: u8, switches: &Switches) -> &'static str {
-        let firmware = self.queue(card, domain).and_then(|_| self.machine.firmware(card, domain));
-        firmware.map_or("lost", |firmware| firmware.state(switches))
+    pub fn queue_state(&self, card: u8, domain: u8, switches: &Switches) -> Option<&'static str> {
+        Some(self.machine.firmware(card, domain)?.state(switches))
     }
 
     /// The index of the secret that a queue is associated with in the firmware.
@@ -261,6 +263,13 @@ impl Card {
     fn new(spec: &scenario::Card) -> Self {
         let (kind, queues) = (spec.does(), BTreeMap::new());
         Self { spec: spec.clone(), kind, online: spec.online, queues, request_count: 0, lingers: 0 }
+    }
+
+    /// Brings all its queues up to now; `number` is its own.
+    fn advance(&mut self, machine: &mut Cards, number: u8, context: &mut Context<'_>) {
+        for (&domain, queue) in &mut self.queues {
+            queue.advance(&mut Port::new(machine, (number, domain), context));
+        }
     }
 
     fn reconfigure(&mut self, old: &scenario::Card, new: &scenario::Card) {
@@ -295,6 +304,11 @@ impl Queue {
             unanswered: BTreeSet::new(),
             found_again_at: None,
         }
+    }
+
+    /// Whether sysfs has it; `firmware` is its other half, in the machine.
+    fn exists(&self, firmware: &Firmware) -> bool {
+        firmware.present && self.found_again_at.is_none()
     }
 
     fn advance(&mut self, port: &mut Port<'_, '_>) {

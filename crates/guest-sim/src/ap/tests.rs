@@ -382,6 +382,48 @@ fn a_fault_of_the_firmware_waits_until_the_firmware_is_asked() {
 }
 
 #[test]
+fn a_queue_that_is_new_while_the_guest_runs_can_be_bound_at_once() {
+    let mut bench = bench("");
+    let added = r#"cards: {"0a": {queues: {"0007": {}}}, "0d": {type: CEX8P, queues: {"0005": {}}}}"#;
+    bench.guest.set(added, bench.now).unwrap();
+    for queue in ["devices/ap/card0a/0a.0007", "devices/ap/card0d/0d.0005"] {
+        assert_eq!(bench.read(&format!("{queue}/reset")).unwrap(), "No Reset Timer set.");
+        bench.write(&format!("{queue}/se_bind"), "1").unwrap();
+    }
+}
+
+#[test]
+fn a_reset_that_is_always_refused_ends_also_where_the_bus_is_scanned_without_a_pause() {
+    let mut bench = bound("faults: [{on: reset, ap_rc: 0x05, times: 0}]");
+    bench.guest.set("delays: {scan_ms: 0}", bench.now).unwrap();
+    bench.write(BIND, "0").unwrap();
+    for _ in 0..3 {
+        assert_eq!(bench.read(RESET).unwrap(), "Reset in progress.");
+        bench.wait(1);
+    }
+    bench.guest.set("clear_faults: true", bench.now).unwrap();
+    bench.wait(1);
+    bench.read(RESET).unwrap();
+    bench.wait(30);
+    assert_eq!(bench.read(RESET).unwrap(), "No Reset Timer set.");
+}
+
+#[test]
+fn a_place_that_the_bus_scan_frees_counts_for_the_next_bind_of_the_card() {
+    let scenario = "faults: [{on: associate, ap_rc: 0x36}]\nswitches: {reset_keeps_binding: false}";
+    let mut bench = bound(scenario);
+    bench.guest.set("delays: {scan_ms: 100, reset_ms: 0}\ncards: {\"0a\": {bind_limit: 1}}", bench.now).unwrap();
+    bench.write(ASSOCIATE, "0").unwrap();
+    bench.wait(20);
+    bench.read(BIND).unwrap_err();
+    let other = "devices/ap/card0a/0a.0006/se_bind";
+    assert_eq!(bench.write(other, "1"), Err(Errno::EIO), "the place is taken");
+    // The scan resets the first queue; nobody looks at that meanwhile.
+    bench.wait(100);
+    bench.write(other, "1").unwrap();
+}
+
+#[test]
 fn a_card_is_asked_through_a_queue_whose_reset_was_refused_only_by_a_kernel_that_does_so() {
     for (kernel, serialnr) in [("", ""), ("kernel: {asks_refused_queue: true}\n", "93AADFK719460083")] {
         let mut bench = bound(&format!("{kernel}faults: [{{on: reset, ap_rc: 0x01, times: 0}}]"));

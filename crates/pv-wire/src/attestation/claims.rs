@@ -67,7 +67,7 @@ pub struct Claims {
     ssh_host_keys: Option<Vec<SshHostKey>>,
 }
 
-/// The document as it is read. Texts are borrowed, so one with an escape in it is refused: the only form has none.
+/// The document as it is read. Its texts are borrowed: the only form has no escape.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Document<'a> {
@@ -166,6 +166,11 @@ impl Claims {
         if text.len() > MAX_LEN {
             return Err(wrong(format!("Claims of {} bytes are too long; at most {MAX_LEN} are read.", text.len())));
         }
+        if text.contains('\\') {
+            return Err(wrong(
+                "The claims hold an escape, so they are not in their canonical form: attest writes none.",
+            ));
+        }
         let document: Document =
             serde_json::from_str(text).map_err(|e| wrong(format!("The claims are not as attest writes them: {e}.")))?;
         if document.version != VERSION {
@@ -261,6 +266,12 @@ mod tests {
             r#"{"version":1,"version":1}"#,
             r#"{"boot_id":null,"version":1}"#,
             r#"{"more":1,"version":1}"#,
+            r#" {"version":1}"#,
+            r#"{"version":1.0}"#,
+            r#"{"added_requests":null,"version":1}"#,
+            r#"{"added_requests":[],"added_requests":[],"version":1}"#,
+            r#"{"ssh_host_keys":["ssh-rsa AAAAB3Nz","ssh-rsa AAAAB3Nz"],"version":1}"#,
+            &format!(r#"{{"boot\u005fid":"{BOOT_ID}","version":1}}"#),
             r#"{"added_requests":["aa"],"version":1}"#,
             r#"{"boot_id":"0D3A1F6E-2B4C-4D5E-8F90-123456789ABC","version":1}"#,
             r#"{"ssh_host_keys":["ssh-rsa AAAAB3Nz","ssh-ed25519 AAAA"],"version":1}"#,
