@@ -1,7 +1,5 @@
 //! More certificates and longer lists than anybody needs.
 
-#![allow(clippy::unwrap_used, reason = "a test")]
-
 use openssl::nid::Nid;
 use pv_request::{
     HostKeyDocument, Source, codes,

@@ -1,7 +1,5 @@
 //! Signatures that can be forged, wherever they stand: on a document, on a certificate above it, on a revocation list.
 
-#![allow(clippy::unwrap_used, reason = "a test")]
-
 use openssl::{hash::MessageDigest, nid::Nid, x509::X509};
 use pv_request::{
     HostKeyDocument, Source,

@@ -1,8 +1,6 @@
 //! Extensions that must be understood, or what has them must not be used (RFC 5280 4.2, 5.2 and 5.3), and lists that are of
 //! some certificates only.
 
-#![allow(clippy::unwrap_used, reason = "a test")]
-
 use openssl::{nid::Nid, x509::X509};
 use pv_request::{
     HostKeyDocument, Source,

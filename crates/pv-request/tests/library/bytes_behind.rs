@@ -1,8 +1,6 @@
 //! Bytes behind certificates and revocation lists in DER: blank space at the end, which editors and shells append, is
 //! nothing; all else may have been meant.
 
-#![allow(clippy::unwrap_used, reason = "a test")]
-
 use openssl::nid::Nid;
 use pv_request::{
     HostKeyDocument, Source, codes,

@@ -1,7 +1,5 @@
 //! Revocation lists that a CA does not usually issue, put together byte by byte (RFC 5280 5.1).
 
-#![allow(clippy::unwrap_used, reason = "a test")]
-
 use openssl::{hash::MessageDigest, nid::Nid, sign::Signer, x509::X509};
 use pv_request::{
     HostKeyDocument, Source,

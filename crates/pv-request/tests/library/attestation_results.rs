@@ -1,10 +1,6 @@
 //! Attestation results for others: the token is verified here by its public key alone.
 
-#![allow(clippy::unwrap_used, reason = "a test")]
-
-mod answering;
-
-use answering::{CREATED, Guest};
+use crate::answering::{CREATED, Guest};
 use openssl::{
     base64::decode_block,
     bn::BigNum,

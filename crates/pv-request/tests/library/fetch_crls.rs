@@ -1,7 +1,5 @@
 //! Revocation lists that are fetched: from a web server on this machine, which knows what it was asked.
 
-#![allow(clippy::unwrap_used, reason = "a test")]
-
 use openssl::{nid::Nid, x509::X509};
 use pv_request::{
     Downloads, HostKeyDocument, Limits, Source, codes,

@@ -1,10 +1,6 @@
 //! Attestation against IBM's: reference requests and responses byte for byte, and equal bytes for random parameters.
 
-#![allow(clippy::unwrap_used, reason = "a test")]
-
-mod answering;
-
-use answering::{Guest, host_key, measurement, names, new_key, public};
+use crate::answering::{Guest, host_key, measurement, names, new_key, public};
 use openssl::{pkey::PKey, rand::rand_bytes, sha::sha256};
 use pv_request::{
     HostKey, ImageTags, RequestKeys,

@@ -1,7 +1,5 @@
 //! The builder against IBM's: nine reference requests byte for byte, and equal bytes for random parameters.
 
-#![allow(clippy::unwrap_used, reason = "a test")]
-
 use openssl::{
     ec::{EcGroup, EcKey},
     nid::Nid,

@@ -1,7 +1,5 @@
 //! Verification against a hierarchy made on the spot: every flaw of a document, of the lists and of the chain.
 
-#![allow(clippy::unwrap_used, reason = "a test")]
-
 use openssl::{nid::Nid, x509::X509};
 use pv_request::{
     HostKeyDocument, Source, codes,

@@ -1,11 +1,7 @@
 //! A tag is no commitment to a request: somebody on the way to the guest can replace a request by another with the same
 //! tag, and the store's hash does not show it. What does, and what does not.
 
-#![allow(clippy::unwrap_used, reason = "a test")]
-
-mod answering;
-
-use answering::{Guest, names, new_key};
+use crate::answering::{Guest, names, new_key};
 use openssl::{
     sha::sha256,
     symm::{Cipher, Crypter, Mode, decrypt_aead},

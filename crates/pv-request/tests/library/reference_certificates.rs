@@ -3,8 +3,6 @@
 //! The folder that holds `cert/` is named by the environment variable SEGUEST_VECTORS; without it the test says that
 //! it was skipped. The outcomes are those observed of pvsecret 2.43, but where this verifier is stricter on purpose.
 
-#![allow(clippy::unwrap_used, reason = "a test")]
-
 use pv_request::{
     HostKeyDocument, Source,
     verify::{Outdated, Trust, Verifier, system_root},

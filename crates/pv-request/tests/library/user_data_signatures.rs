@@ -1,7 +1,5 @@
 //! Signatures of user data, ours and those of IBM's library, each checked by both.
 
-#![allow(clippy::unwrap_used, reason = "a test")]
-
 use openssl::{
     asn1::Asn1Time,
     ec::{EcGroup, EcKey},

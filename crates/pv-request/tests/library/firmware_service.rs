@@ -1,10 +1,6 @@
 //! Firmware, judged by the word of a service on this machine.
 
-#![allow(clippy::unwrap_used, reason = "a test")]
-
-mod answering;
-
-use answering::{Guest, names};
+use crate::answering::{Guest, names};
 use fault::Code;
 use pv_request::{
     FirmwareClient, Limits, Source,

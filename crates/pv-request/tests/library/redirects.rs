@@ -1,7 +1,5 @@
 //! Redirects, as a web server on this machine gives them.
 
-#![allow(clippy::unwrap_used, reason = "a test")]
-
 use pv_request::{Downloads, Limits, verify::Fetch as _};
 use test_pki::{CrlServer, Reply};
 

@@ -1,7 +1,5 @@
 //! A guest that answers an attestation request, with a measurement computed by IBM's library.
 
-#![allow(dead_code, reason = "each test uses some of it")]
-
 use openssl::{
     ec::{EcGroup, EcKey},
     nid::Nid,

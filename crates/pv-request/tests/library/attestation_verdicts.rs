@@ -1,10 +1,6 @@
 //! What is said of answers that are good, tampered with, old, or of another guest.
 
-#![allow(clippy::unwrap_used, reason = "a test")]
-
-mod answering;
-
-use answering::{CREATED, Guest, names};
+use crate::answering::{CREATED, Guest, names};
 use fault::Code;
 use pv_request::{
     ImageTags,
