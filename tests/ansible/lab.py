@@ -32,6 +32,12 @@ def import_collection() -> None:
     sys.path.insert(0, str(root))
 
 
+# Prints its arguments as a result, and what it was called with.
+ECHO = """args=$(cat)
+printf '{"changed": false, "msg": "%s %s", "secrets": %s}' "$1" "$(id -un)" "$args"
+"""
+
+
 class Lab(unittest.TestCase):
     """One controller, and its own machine as target, in a temporary folder of their own."""
 

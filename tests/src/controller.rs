@@ -1,10 +1,13 @@
 //! Real Ansible on a controller of its own: nothing of the user's configuration, home or cache is used.
 
 use crate::{Guest, place};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+
+/// Whether results hold the options that reached a module.
+const INVOCATION: &str = "ANSIBLE_INJECT_INVOCATION";
 
 /// A folder with an inventory and a home of its own.
 #[derive(Debug)]
@@ -172,6 +175,19 @@ impl Controller {
         self.play(&place::repository().join("playbooks").join(name), arguments)
     }
 
+    /// Runs a playbook as users run it: nothing records its results, which takes Ansible a good part of its time. Gives what was
+    /// printed.
+    ///
+    /// # Errors
+    /// If Ansible cannot be run, or says that not all went well.
+    pub fn unrecorded(&self, name: &str, arguments: &[&str]) -> Result<String> {
+        let mut command = self.command("ansible-playbook")?;
+        command.env_remove("ANSIBLE_CALLBACKS_ENABLED").env_remove(INVOCATION);
+        let output = command.arg(place::repository().join("playbooks").join(name)).args(arguments).output()?;
+        ensure!(output.status.success(), "{}", printed(&output));
+        Ok(printed(&output))
+    }
+
     /// Runs one play on the guests, made of these tasks.
     ///
     /// # Errors
@@ -241,7 +257,7 @@ impl Controller {
             .env("ANSIBLE_CALLBACK_PLUGINS", place::repository().join("tests/ansible/callback_plugins"))
             .env("ANSIBLE_CALLBACKS_ENABLED", "recorder")
             // What reached a module is what tests look at; from 2.21 on, Ansible has to be asked for it.
-            .env("ANSIBLE_INJECT_INVOCATION", "true")
+            .env(INVOCATION, "true")
             .env("ANSIBLE_NOCOLOR", "true")
             .env("LC_ALL", "C.UTF-8");
         Ok(command)

@@ -77,6 +77,9 @@ class BinaryModule(ActionBase):
         register_secrets_of(self.MODULE, given)
         args = with_contents(self.MODULE, given, self._find_file, not_yet)
         self._update_module_args(f"seguest.pv.{self.MODULE}", args, task_vars)
+        # From 2.21 on, ansible-core itself looks at this variable, and says whether the result repeats the options.
+        if (invocation := task_vars.get("ansible_inject_invocation")) is not None:
+            args.setdefault("_ansible_inject_invocation", invocation)
         if variables := {**of_role, **variables}:
             # So that messages name what the user has set.
             args["_ansible_seguest_variables"] = variables

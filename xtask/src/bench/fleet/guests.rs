@@ -105,7 +105,15 @@ impl Fleet {
     /// If it does not go well.
     pub fn one_raw(&self, forks: usize) -> Result<Taken> {
         let task = json!([{"name": "Nothing", "ansible.builtin.raw": "true", "changed_when": false}]);
-        Ok(self.play(&task, "linear", forks)?.0)
+        self.unrecorded(&self.book(&task, "linear")?, forks, &[]).map(|(taken, _)| taken)
+    }
+
+    /// A play without tasks: what Ansible takes before it comes to a guest.
+    ///
+    /// # Errors
+    /// If it does not go well.
+    pub fn nothing(&self, forks: usize) -> Result<Taken> {
+        self.unrecorded(&self.book(&json!([]), "linear")?, forks, &[]).map(|(taken, _)| taken)
     }
 
     /// What provision does for a guest, written without the collection: two requests and a configuration are copied, and two
@@ -133,7 +141,7 @@ impl Fleet {
         let python =
             json!([{"ansible.builtin.set_fact": {"ansible_python_interpreter": "{{ ansible_playbook_python }}"}}]);
         let tasks = [python, tasks].into_iter().flat_map(|list| list.as_array().cloned().unwrap_or_default()).collect();
-        Ok(self.play(&Value::Array(tasks), "linear", forks)?.0)
+        self.unrecorded(&self.book(&Value::Array(tasks), "linear")?, forks, &[]).map(|(taken, _)| taken)
     }
 
     /// What the collection's own playbook does before it comes to guests.
@@ -141,15 +149,33 @@ impl Fleet {
     /// # Errors
     /// If it does not go well.
     pub fn provision_trusted(&self, forks: usize) -> Result<Taken> {
-        Ok(self.run_with("provision.yml", forks, &["--limit", "trusted"])?.0)
+        self.unrecorded("provision.yml", forks, &["--limit", "trusted"]).map(|(taken, _)| taken)
     }
 
     /// The collection's own playbook, all the way from host key documents to bound queues.
     ///
     /// # Errors
     /// If it does not go well.
-    pub fn provision(&self, forks: usize) -> Result<(Taken, Play)> {
-        self.run("provision.yml", forks)
+    pub fn provision(&self, forks: usize) -> Result<Taken> {
+        self.unrecorded("provision.yml", forks, &[]).map(|(taken, _)| taken)
+    }
+
+    /// The same where nothing is left to do.
+    ///
+    /// # Errors
+    /// If it does not go well, or changes something.
+    pub fn provision_again(&self, forks: usize) -> Result<Taken> {
+        let (taken, said) = self.unrecorded("provision.yml", forks, &[])?;
+        let recap = said.rsplit("PLAY RECAP").next().unwrap_or_default();
+        ensure!(
+            recap.matches(" changed=0 ").count() > self.guests.len(),
+            "not all of the second run's hosts are in {recap}"
+        );
+        ensure!(
+            recap.matches(" changed=").count() == recap.matches(" changed=0 ").count(),
+            "it changed something: {recap}"
+        );
+        Ok(taken)
     }
 
     /// The same without its last step, in which guests prove their state.
@@ -157,7 +183,7 @@ impl Fleet {
     /// # Errors
     /// If it does not go well.
     pub fn provision_unattested(&self, forks: usize) -> Result<Taken> {
-        Ok(self.run_with("provision.yml", forks, &["-e", "provision_attest=false"])?.0)
+        self.unrecorded("provision.yml", forks, &["-e", "provision_attest=false"]).map(|(taken, _)| taken)
     }
 
     /// The collection's playbook that asks all guests how they stand and writes one page.
@@ -165,41 +191,48 @@ impl Fleet {
     /// # Errors
     /// If it does not go well, or a guest does not stand well.
     pub fn compliance(&self, forks: usize) -> Result<Taken> {
-        let (taken, _) = self.run("compliance.yml", forks)?;
+        let (taken, _) = self.unrecorded("compliance.yml", forks, &[])?;
         let report: Value = serde_json::from_slice(&fs::read(self.folder.join("compliance.json"))?)?;
         ensure!(report["counts"]["pass"] == self.guests.len(), "not all are well: {}", report["counts"]);
         Ok(taken)
     }
 
-    /// Runs tasks on all guests.
+    /// Runs tasks on all guests, and records what they return.
     ///
     /// # Errors
     /// If they do not go well.
     pub fn play(&self, tasks: &Value, strategy: &str, forks: usize) -> Result<(Taken, Play)> {
+        let book = self.book(tasks, strategy)?;
+        let (taken, play) = self.timed(|| self.controller.playbook(&book, &["--forks", &forks.to_string()]))?;
+        ensure!(play.ok, "{}", play.output);
+        Ok((taken, play))
+    }
+
+    /// Writes a playbook of one play on all guests, and gives its path.
+    fn book(&self, tasks: &Value, strategy: &str) -> Result<String> {
         let book = self.folder.join("book.json");
         let play = json!([{"hosts": "guests", "gather_facts": false, "strategy": strategy, "tasks": tasks}]);
         fs::write(&book, play.to_string())?;
         // An absolute path is taken as it is.
-        self.run(&book.display().to_string(), forks)
+        Ok(book.display().to_string())
     }
 
-    fn run(&self, book: &str, forks: usize) -> Result<(Taken, Play)> {
-        self.run_with(book, forks, &[])
+    fn unrecorded(&self, book: &str, forks: usize, more: &[&str]) -> Result<(Taken, String)> {
+        let forks = forks.to_string();
+        let arguments = [&["--forks", forks.as_str()], more].concat();
+        self.timed(|| self.controller.unrecorded(book, &arguments))
     }
 
-    fn run_with(&self, book: &str, forks: usize, more: &[&str]) -> Result<(Taken, Play)> {
+    fn timed<T>(&self, run: impl FnOnce() -> Result<T>) -> Result<(Taken, T)> {
         let times = self.folder.join("times");
         fs::write(&times, "")?;
         let (processes, simulators) = (processes::ended_children()?, processes::simulators());
         let started = Instant::now();
-        let forks = forks.to_string();
-        let arguments = [&["--forks", forks.as_str()], more].concat();
-        let play = self.controller.playbook(book, &arguments)?;
+        let done = run()?;
         let seconds = started.elapsed().as_secs_f64();
-        ensure!(play.ok, "{}", play.output);
         let programs: f64 = fs::read_to_string(&times)?.lines().filter_map(|line| line.parse::<f64>().ok()).sum();
         let controller = processes::ended_children()? - processes - programs;
-        Ok((Taken { seconds, controller, programs, simulators: processes::simulators() - simulators }, play))
+        Ok((Taken { seconds, controller, programs, simulators: processes::simulators() - simulators }, done))
     }
 
     /// Whether each host's results of [`Fleet::modules`] are its own guest's, and the guest is as they say.

@@ -201,14 +201,12 @@ fn provisioned(fleet: &Fleet, guests: usize) -> Result<Provisioned> {
         let [mut trusted, mut start, mut raw, mut fresh, mut again, mut unattested] = [const { Vec::new() }; 6];
         for _ in 0..ROUNDS {
             fleet.reboot()?;
-            start.push(fleet.play(&json!([]), "linear", FORKS)?.0.seconds);
+            start.push(fleet.nothing(FORKS)?.seconds);
             raw.push(fleet.one_raw(FORKS)?.seconds);
             trusted.push(fleet.provision_trusted(FORKS)?.seconds);
-            fresh.push(fleet.provision(FORKS)?.0.seconds);
+            fresh.push(fleet.provision(FORKS)?.seconds);
             fleet.check_provisioned(1)?;
-            let (taken, play) = fleet.provision(FORKS)?;
-            ensure!(play.changes().is_empty(), "the second run changed {:?}", play.changes());
-            again.push(taken.seconds);
+            again.push(fleet.provision_again(FORKS)?.seconds);
             unattested.push(fleet.provision_unattested(FORKS)?.seconds);
         }
         let compliance = fleet.compliance(FORKS)?.seconds;
