@@ -214,9 +214,25 @@ mod tests {
         let fault = HostKey::new(public(&strong), "host.crt").unwrap_err();
         assert_eq!(fault.code, codes::WRONG_CURVE);
         assert!(fault.detail.contains("host.crt") && fault.detail.contains("RSA"), "{fault}");
-        for key in [on(Nid::SECP384R1), on(Nid::SECP256K1), public(&PKey::generate_ed448().unwrap())] {
-            assert_eq!(HostKey::new(key, "host.crt").unwrap_err().code, codes::WRONG_CURVE);
+        for (key, called) in [
+            (on(Nid::SECP384R1), "secp384r1"),
+            (on(Nid::SECP256K1), "secp256k1"),
+            (public(&PKey::generate_ed448().unwrap()), "ED448"),
+        ] {
+            let fault = HostKey::new(key, "host.crt").unwrap_err();
+            assert_eq!(fault.code, codes::WRONG_CURVE);
+            assert!(fault.detail.contains(called), "{fault}");
         }
+    }
+
+    #[test]
+    fn a_damaged_certificate_is_an_error_and_a_damaged_list_is_no_certificate() {
+        let found = |kind: &str| {
+            let bytes = format!("-----BEGIN {kind}-----\n!\n-----END {kind}-----\n").into_bytes();
+            certificates(&Source { name: "file".into(), bytes })
+        };
+        assert_eq!(found("CERTIFICATE").unwrap_err().code, codes::NOT_A_CERTIFICATE);
+        assert!(found("X509 CRL").unwrap().is_empty());
     }
 
     #[test]

@@ -238,3 +238,66 @@ fn boot_id(name: &'static str, said: &str, known: &str) -> Check {
     let hint = "If the guest was rebooted, attest it again with its new boot id.";
     Check::failed(name, Fault::new(codes::BOOT_ID, detail).hint(hint))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wanted(locked: bool) -> ExpectedStore {
+        let request = |number: u8| ExpectedRequest {
+            label: format!("r{number}"),
+            tag: [number; TAG_LEN],
+            sha256: Some([number; 32]),
+        };
+        ExpectedStore { requests: vec![request(1), request(2)], locked }
+    }
+
+    /// What the check of a store says that took the requests of `taken`: code, hint and report.
+    fn found(taken: &[u8], locked: bool, wanted: &ExpectedStore) -> (Option<Code>, String, StoreReport) {
+        let tags: Vec<_> = taken.iter().map(|number| [*number; TAG_LEN]).collect();
+        let (check, report) = store(&store_hash(&tags, locked), wanted, None);
+        (check.code(), check.hint().unwrap_or_default().to_owned(), report)
+    }
+
+    #[test]
+    fn a_lock_that_differs_has_its_own_code_and_what_can_be_done_about_it() {
+        let (code, hint, report) = found(&[1, 2], false, &wanted(true));
+        assert_eq!((code, report.locked), (Some(codes::NOT_LOCKED), Some(false)));
+        assert!(hint.contains("secret_lock"), "{hint}");
+        let (code, hint, report) = found(&[1, 2], true, &wanted(false));
+        assert_eq!((code, report.locked), (Some(codes::NOT_LOCKED), Some(true)));
+        assert!(hint.contains("reboot"), "{hint}");
+    }
+
+    #[test]
+    fn an_empty_store_needs_no_reboot_and_any_other_difference_does() {
+        let (code, hint, report) = found(&[], false, &wanted(true));
+        assert_eq!((code, report.locked), (Some(codes::STORE_MISMATCH), Some(false)));
+        assert!(hint.starts_with("Add the requests again"), "{hint}");
+        let (code, hint, report) = found(&[2], true, &wanted(true));
+        assert_eq!((code, report.locked), (Some(codes::STORE_MISMATCH), Some(true)));
+        assert!(hint.starts_with("Reboot the guest"), "{hint}");
+        // Nothing is known of the lock of a store that took something foreign.
+        assert_eq!(found(&[3], true, &wanted(true)).2.locked, None);
+    }
+
+    #[test]
+    fn a_guest_that_names_no_added_requests_fails_only_where_it_must() {
+        let mut expected = Expected { store: Some(wanted(true)), ..Expected::default() };
+        let said = Ok(Claims::default());
+        let ok = |expected: &Expected| claims(Some(&said), expected)[0].ok;
+        assert_eq!(ok(&expected), None);
+        expected.claims.added_requests = true;
+        assert_eq!(ok(&expected), Some(false));
+    }
+
+    #[test]
+    fn why_no_ssh_host_key_is_compared_is_said() {
+        let mut expected = Expected::default();
+        let said = Ok(Claims::default());
+        let detail = |expected: &Expected| claims(Some(&said), expected)[1].detail.clone();
+        assert_eq!(detail(&expected), "No SSH host key is expected.");
+        expected.claims.not_known = Some("Nobody looked.".into());
+        assert_eq!(detail(&expected), "Nobody looked.");
+    }
+}

@@ -182,4 +182,28 @@ mod tests {
         let order: Vec<_> = store.requests.iter().map(|request| request.label.as_str()).collect();
         assert_eq!(order, ["3", "1", "2", "9", "8"]);
     }
+    #[test]
+    fn what_a_client_knows_of_a_guest_is_added_or_the_reason_is_kept() {
+        let key = |text: &str| text.parse::<SshHostKey>().unwrap();
+        let one = key("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAINtOaNa/a2hcojDLrN8TEN3clL2Qwtv95xewdu2aAqhf");
+        let keys = [one.clone()];
+        let host = |keys: &[SshHostKey], otherwise| KnownAs {
+            name: "g1".into(),
+            keys: keys.to_vec(),
+            revoked: vec![one.clone()],
+            otherwise,
+        };
+        let after = |before: Option<Vec<SshHostKey>>, host: KnownAs| {
+            let mut claims = ExpectedClaims { ssh_host_keys: before, ..ExpectedClaims::default() };
+            claims.know(host);
+            assert_eq!(claims.revoked_ssh_host_keys, keys);
+            (claims.ssh_host_keys, claims.not_known)
+        };
+        assert_eq!(after(None, host(&keys, true)), (Some(keys.to_vec()), None));
+        assert_eq!(after(Some(vec![]), host(&keys, false)), (Some(keys.to_vec()), None));
+        assert_eq!(after(Some(vec![]), host(&[], false)), (Some(vec![]), None));
+        let reason = |otherwise| after(None, host(&[], otherwise)).1.unwrap();
+        assert_eq!(reason(false), "known_hosts has no key for g1, so no SSH host key is compared.");
+        assert!(reason(true).contains("only by a wildcard"), "{}", reason(true));
+    }
 }

@@ -236,6 +236,9 @@ mod tests {
         assert_eq!(said(1024, &but(1024, 500), true).unwrap().difference, Missing(vec![500]));
         assert_eq!(said(4096, &but(4096, 500), true), None);
         assert_eq!(said(4096, &but(4096, 4095), true).unwrap().difference, Missing(vec![4095]));
+        let twice = |count: usize| (0..count).chain([0]).collect::<Vec<_>>();
+        assert_eq!(said(128, &twice(128), true).unwrap().difference, Twice(0));
+        assert_eq!(said(129, &twice(129), true), None);
         assert_eq!(said(9, &[1, 0, 2, 3, 4, 5, 6, 7, 8], true), None);
         assert_eq!(said(8, &[7, 6, 5, 4, 3, 2, 1, 0], false).unwrap().difference, Order((0..8).rev().collect()));
     }
@@ -249,6 +252,8 @@ mod tests {
             "1 of 3 expected requests are missing in the secret store (r1); the others are there in their order. It is not locked."
         );
         assert!(sentence(Missing((0..20).collect()), &labels).contains("(r0, r1, r2, r3, r4, r5, r6, r7 and 12 more)"));
+        assert!(sentence(Missing((0..8).collect()), &labels).contains("(r0, r1, r2, r3, r4, r5, r6, r7)"));
+        assert!(sentence(Missing((0..9).collect()), &labels).contains("r6, r7 and 1 more)"));
         assert!(sentence(Empty, &labels).contains("rebooted"));
         assert!(sentence(Order(vec![1, 0]), &labels).contains("another order: r1, r0."));
     }

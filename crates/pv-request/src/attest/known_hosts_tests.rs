@@ -154,3 +154,8 @@ fn patterns_match_as_a_shell_would_and_in_little_time() {
     }
     assert!(!matches("*a".repeat(400).as_bytes(), "a".repeat(399).as_bytes()));
 }
+
+#[test]
+fn a_line_with_a_marker_that_nobody_knows_names_no_host() {
+    assert_eq!(known(&format!("@other {ED25519}"), "@other", 22), (vec![], vec![], false));
+}
