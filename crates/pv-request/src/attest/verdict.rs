@@ -206,3 +206,34 @@ impl Verdict {
 
 /// The name of the check without which none counts.
 pub(super) const MEASUREMENT: &str = "measurement";
+
+#[cfg(test)]
+mod tests {
+    use super::{super::codes, *};
+
+    fn status(checks: Vec<Check>) -> Status {
+        let verdict = Verdict { checks, proved: None, store: None, age: 0, valid_until: 0 };
+        assert!(!verdict.is_verified());
+        verdict.status()
+    }
+
+    #[test]
+    fn without_a_measurement_that_was_compared_nothing_is_known_of_the_guest() {
+        let good = |name| Check::passed(name, "It agrees.");
+        let bad = |name| Check::failed(name, Fault::new(codes::BOOT_ID, "It differs.").hint("Reboot."));
+        assert_eq!(status(vec![good("boot_id")]), Status::None);
+        assert_eq!(status(vec![Check::skipped(MEASUREMENT, "There is no image."), good("boot_id")]), Status::None);
+        assert_eq!(status(vec![good(MEASUREMENT), good("boot_id")]), Status::Affirming);
+        assert_eq!(status(vec![good(MEASUREMENT), bad("boot_id")]), Status::Contraindicated);
+    }
+
+    #[test]
+    fn advice_replaces_the_hint_of_what_is_wrong_and_is_nothing_to_what_is_right() {
+        let mut check = Check::failed("boot_id", Fault::new(codes::BOOT_ID, "It differs.").hint("Reboot."));
+        check.advise("Wait.".into());
+        assert_eq!(check.hint(), Some("Wait."));
+        let mut check = Check::passed("boot_id", "It agrees.");
+        check.advise("Wait.".into());
+        assert_eq!(check.hint(), None);
+    }
+}
