@@ -219,3 +219,15 @@ fn store(data: Option<&AdditionalData>, measurement: Measurement<'_>, expected: 
     let (check, report) = compare::store(&found, wanted, measurement.claims);
     Store { check, report: Some(report) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_guest_without_claims_and_no_response_at_all_are_told_apart() {
+        let said = |is_response| claims_are_bound(is_response, None);
+        assert_eq!((said(true).ok, said(true).detail.as_ref()), (None, "The guest made no claims."));
+        assert_eq!((said(false).ok, said(false).detail.as_ref()), (None, NO_RESPONSE));
+    }
+}

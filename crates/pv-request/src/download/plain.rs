@@ -230,4 +230,23 @@ mod tests {
             assert_eq!(content(&answer), Err(kind), "{answer:.60}");
         }
     }
+    #[test]
+    fn as_much_as_the_limit_is_taken_however_its_length_is_said() {
+        for head in ["HTTP/1.0 200 OK\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n"] {
+            assert_eq!(content(&format!("{head}1234567890")), Ok(b"1234567890".into()), "{head}");
+        }
+        let chunks = "HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n\r\n4\r\n1234\r\n6\r\n567890\r\n0\r\n\r\n";
+        assert_eq!(content(chunks), Ok(b"1234567890".into()));
+    }
+
+    #[test]
+    fn what_is_wrong_with_an_answer_is_said() {
+        for (answer, said) in [
+            ("HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\nab".to_owned(), "its encoding was not requested"),
+            ("HTTP/1.1 200 OK\r\nContent-Le".to_owned(), "it is incomplete"),
+            (format!("HTTP/1.1 200 OK\r\nA: {}\r\n\r\n", "x".repeat(70_000)), "its headers are too long"),
+        ] {
+            assert_eq!(read(answer.as_bytes(), 10).unwrap_err().to_string(), said);
+        }
+    }
 }
