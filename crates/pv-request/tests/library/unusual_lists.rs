@@ -185,3 +185,16 @@ fn a_list_whose_entries_have_a_critical_extension_that_is_not_understood_is_refu
         assert_eq!(with_list(2, listed), Err("hkd.critical_extension"), "{last}");
     }
 }
+
+#[test]
+fn a_list_that_an_authority_of_the_chain_has_not_signed_revokes_nobody() {
+    // Otherwise whoever can add a list, or swap one on its way, could have every document refused.
+    static SIGNING: LazyLock<X509> = LazyLock::new(|| PKI.signing.certificate.clone());
+    let stranger = Authority { key: PKI.root.key.clone(), certificate: PKI.intermediate.certificate.clone() };
+    let entry = Some((&*SIGNING, KEY_COMPROMISE));
+    for times in [NOW, PAST, FUTURE] {
+        let forged = list(&stranger, &Unusual { entry, times, ..usual(&PKI.intermediate) });
+        let good = list(&PKI.intermediate, &usual(&PKI.intermediate));
+        assert_eq!(with_lists(1, good, &[forged]), Ok(()), "{times:?}");
+    }
+}
