@@ -292,6 +292,14 @@ fn a_chain_must_be_valid_signed_and_have_an_intermediate_authority() {
 }
 
 #[test]
+fn a_chain_is_held_against_the_strict_rules_of_rfc_5280() {
+    let (signing, keyless) = other_signing(|issue| issue.authority_key_id = None);
+    let fault = verify(&keyless, &issued_by(&signing), Outdated::Report).unwrap_err();
+    assert_eq!(fault.code, codes::SIGNING_KEY_INVALID);
+    assert!(fault.detail.contains("(85)"), "X509_V_ERR_MISSING_AUTHORITY_KEY_IDENTIFIER: {fault}");
+}
+
+#[test]
 fn the_clock_is_the_callers() {
     let document = document(&host(None)).unwrap();
     let at = |days| Verifier::new(&trust(), days_from_now(days), Outdated::Refuse).and_then(|v| v.verify(&document));
