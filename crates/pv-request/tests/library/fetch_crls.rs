@@ -257,7 +257,8 @@ fn the_addresses_are_tried_in_order_until_one_has_a_list_that_counts() {
     world.put("/old", &world.pki.signing, &outdated());
     let future = Crl { last_update: days_from_now(1), ..Crl::default() };
     world.put("/early", &world.pki.signing, &future);
-    let paths = ["/missing", "/garbage", "/foreign", "/old", "/early"];
+    server.put("/damaged", Reply::Content(b"-----BEGIN X509 CRL-----\nMII\n-----END X509 CRL-----\n".to_vec()));
+    let paths = ["/missing", "/garbage", "/damaged", "/foreign", "/old", "/early"];
     let mut uris: Vec<_> = paths.iter().map(|path| server.uri(path)).collect();
     uris.insert(0, "ldap://127.0.0.1/cn=crl".into());
 
@@ -269,6 +270,7 @@ fn the_addresses_are_tried_in_order_until_one_has_a_list_that_counts() {
         "ldap://127.0.0.1/cn=crl was not tried, because it is neither http nor https".to_owned(),
         format!("{} answered 404", server.uri("/missing")),
         format!("{} has no revocation list", server.uri("/garbage")),
+        format!("{} has a damaged revocation list", server.uri("/damaged")),
         format!("{} has a revocation list that the certificate's issuer has not signed", server.uri("/foreign")),
         format!("{} has a revocation list that is outdated since", server.uri("/old")),
         format!("{} has a revocation list that is not valid yet", server.uri("/early")),

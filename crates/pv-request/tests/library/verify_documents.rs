@@ -292,6 +292,19 @@ fn a_chain_must_be_valid_signed_and_have_an_intermediate_authority() {
 }
 
 #[test]
+fn a_list_is_current_up_to_the_second_of_its_next_update() {
+    let next_update = days_from_now(5);
+    let list = crl("ibm.crl", &PKI.signing, &Crl { next_update, ..Crl::default() });
+    let document = document(&host(None)).unwrap();
+    let at = |now| {
+        let verified = Verifier::new(&trust_with_crl(2, list.clone()), now, Outdated::Refuse);
+        verified.and_then(|verifier| verifier.verify(&document)).map(drop).map_err(|fault| fault.code)
+    };
+    assert_eq!(at(next_update), Ok(()));
+    assert_eq!(at(next_update + 1), Err(codes::CRL_OUTDATED));
+}
+
+#[test]
 fn a_chain_is_held_against_the_strict_rules_of_rfc_5280() {
     let (signing, keyless) = other_signing(|issue| issue.authority_key_id = None);
     let fault = verify(&keyless, &issued_by(&signing), Outdated::Report).unwrap_err();
