@@ -98,7 +98,7 @@ impl Chain<'_> {
     pub(super) fn check(&self, file: &str, signing: &X509Ref, now: &Instant, outdated: Outdated) -> Result<Checked> {
         let judged = self.judge(file, signing, now, outdated);
         // What OpenSSL does not look at. Where it found no chain, nobody is known whose lists would count.
-        let unjudged = Chain { crls: None, missed: &[], ..*self };
+        let unjudged = Chain { crls: None, ..*self };
         if let Ok(chain) = unjudged.verify(signing, None)? {
             self.check_further(file, &chain, now)?;
         }
