@@ -54,7 +54,7 @@ echo "{\\"changed\\": true, \\"msg\\": \\"$c $d $n\\", \\"diff\\": [{\\"before\\
 echo "{\\"changed\\": false, \\"msg\\": \\"$w\\"}"
 """,
         )
-        for value, said in ((False, "no"), (True, "yes")):
+        for value, said in ((False, "no"), (True, "yes"), ("{{ 1 == 1 }}", "yes")):
             result = self.one({ADD: {"path": "/x"}}, vars={"ansible_inject_invocation": value})
             self.assertEqual(result["msg"], said)
 

@@ -79,7 +79,7 @@ class BinaryModule(ActionBase):
         self._update_module_args(f"seguest.pv.{self.MODULE}", args, task_vars)
         # From 2.21 on, ansible-core itself looks at this variable, and says whether the result repeats the options.
         if (invocation := task_vars.get("ansible_inject_invocation")) is not None:
-            args.setdefault("_ansible_inject_invocation", invocation)
+            args.setdefault("_ansible_inject_invocation", self._templar.template(invocation))
         if variables := {**of_role, **variables}:
             # So that messages name what the user has set.
             args["_ansible_seguest_variables"] = variables
