@@ -95,6 +95,13 @@ mod tests {
     }
 
     #[test]
+    fn the_longest_name_gives_a_file_its_name_and_a_longer_one_does_not() {
+        let longest = "n".repeat(IdFile::LONGEST_NAME);
+        assert_eq!(IdFile::file_name(&longest), Some(format!("{longest}.yaml")));
+        assert_eq!(IdFile::file_name(&format!("{longest}n")), None);
+    }
+
+    #[test]
     fn the_text_is_pvsecrets() {
         assert_eq!(
             file(2, "EXAMPLE").to_yaml().unwrap(),

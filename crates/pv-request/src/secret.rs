@@ -218,6 +218,19 @@ mod tests {
     }
 
     #[test]
+    fn who_has_a_key_of_another_size_learns_what_to_do_with_an_hmac_key() {
+        let hint = |class| made(class, &[7; 5]).unwrap_err().hint;
+        assert!(hint(SecretClass::HmacSha).starts_with("Pad a shorter key"), "{}", hint(SecretClass::HmacSha));
+        assert_eq!(hint(SecretClass::Aes), HINT_RAW_FILE);
+    }
+
+    #[test]
+    fn what_the_ultravisor_lists_has_an_id() {
+        assert_eq!(made(SecretClass::Association, &[7; 32]).unwrap().id(), Some(SecretId([0x1d; 32])));
+        assert_eq!(made(SecretClass::UpdateCck, &[7; 32]).unwrap().id(), None);
+    }
+
+    #[test]
     fn a_plaintext_carries_its_length_and_is_padded_to_blocks() {
         let payload = |len| made(SecretClass::Plaintext, &vec![7; len]).unwrap().payload().to_vec();
         assert_eq!(payload(0), [0; 16]);

@@ -84,4 +84,14 @@ mod tests {
             }
         }
     }
+    #[test]
+    fn a_file_of_16_mib_is_read_and_one_byte_more_is_not() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        file.as_file().set_len(16 << 20).unwrap();
+        assert_eq!(Source::read(file.path()).unwrap().bytes.len(), 16 << 20);
+        file.as_file().set_len((16 << 20) + 1).unwrap();
+        let fault = Source::read(file.path()).unwrap_err();
+        assert_eq!(fault.code, codes::FILE_TOO_LARGE);
+        assert!(fault.detail.contains("16 MiB"), "{fault}");
+    }
 }
