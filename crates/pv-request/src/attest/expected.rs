@@ -182,6 +182,7 @@ mod tests {
         let order: Vec<_> = store.requests.iter().map(|request| request.label.as_str()).collect();
         assert_eq!(order, ["3", "1", "2", "9", "8"]);
     }
+
     #[test]
     fn what_a_client_knows_of_a_guest_is_added_or_the_reason_is_kept() {
         let key = |text: &str| text.parse::<SshHostKey>().unwrap();
