@@ -2,7 +2,7 @@
 
 use super::desired::{Desired, Wanted};
 use super::plan::Plan;
-use super::{codes, observe};
+use super::{codes, observe, systemd};
 use ansible_contract::{Diff, Failure, Outcome, warning};
 use durable::{Attributes, Folder};
 use fault::{Fault, Result};
@@ -11,11 +11,6 @@ use std::fs::{self, DirBuilder};
 use std::io::ErrorKind;
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::Path;
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
-
-/// For how long systemd may read its units.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What the guest runs at each boot.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -64,8 +59,8 @@ pub fn apply(desired: &Desired, plan: &Plan) -> Answer {
             return Err(Failure::over(fault, outcome(desired, plan, done + usize::from(changed))));
         }
     }
-    if !plan.0.is_empty() && Path::new("/run/systemd/system").exists() {
-        warnings.extend(reload().err());
+    if !plan.0.is_empty() && systemd::runs() {
+        warnings.extend(systemd::reload().err());
     }
     let mut outcome = outcome(desired, plan, plan.0.len());
     outcome.warnings = warnings.iter().map(warning).collect();
@@ -115,29 +110,6 @@ fn folder_of(path: &Path) -> Result<()> {
     }
 }
 
-/// Lets systemd read its units anew.
-fn reload() -> Result<()> {
-    let failed = |why: String| {
-        Fault::new(codes::RELOAD, format!("systemd did not reload its units: systemctl daemon-reload {why}."))
-            .hint("Run it by hand, or ignore this: systemd reads them at the next boot.")
-    };
-    let mut command = Command::new("systemctl");
-    command.arg("daemon-reload").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    let mut child = command.spawn().map_err(|e| failed(format!("could not be started ({e})")))?;
-    let since = Instant::now();
-    loop {
-        match child.try_wait() {
-            Ok(Some(status)) if status.success() => return Ok(()),
-            Ok(Some(status)) => return Err(failed(format!("ended with {status}"))),
-            Ok(None) if since.elapsed() < PATIENCE => std::thread::sleep(Duration::from_millis(5)),
-            _ => {
-                let _ = child.kill().and_then(|()| child.wait());
-                return Err(failed(format!("did not end within {} s", PATIENCE.as_secs())));
-            }
-        }
-    }
-}
-
 /// The first `done` changes of the plan.
 fn outcome(desired: &Desired, plan: &Plan, done: usize) -> Outcome<Report> {
     let changes = plan.0.get(..done).unwrap_or_default();
@@ -158,5 +130,83 @@ fn outcome(desired: &Desired, plan: &Plan, done: usize) -> Outcome<Report> {
         diff: changes.iter().map(|change| diff((change.path, &change.words))).collect(),
         predicted_partial: !plan.is_certain(),
         report: Report { installed, changed: changes.iter().map(|change| change.path.to_owned()).collect() },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::plan::Change;
+    use super::super::{Installed, LINK, PROGRAM};
+    use super::*;
+
+    fn change(path: &'static str, wanted: Wanted) -> Change {
+        Change { path, wanted, words: ("before\n".into(), "after\n".into()) }
+    }
+
+    fn installed() -> Desired {
+        Desired::Installed(Installed { program: Vec::new(), arguments: None, before: Vec::new() })
+    }
+
+    #[test]
+    fn what_is_reported_are_the_changes_that_were_made_and_no_others() {
+        let plan = Plan(vec![change(PROGRAM, Wanted::File(0o700, Vec::new())), change(LINK, Wanted::Link("there"))]);
+        let none = outcome(&installed(), &plan, 0);
+        assert!(!none.changed && none.diff.is_empty() && none.report.changed.is_empty() && none.report.installed);
+        let one = outcome(&installed(), &plan, 1);
+        assert!(one.changed && !one.predicted_partial);
+        assert_eq!(one.report.changed, [PROGRAM]);
+        assert_eq!(
+            one.diff.iter().map(|diff| (&*diff.subject, &*diff.before, &*diff.after)).collect::<Vec<_>>(),
+            [(PROGRAM, "before\n", "after\n")]
+        );
+        assert_eq!(outcome(&installed(), &plan, 2).report.changed, [PROGRAM, LINK]);
+        assert!(!outcome(&Desired::Removed, &plan, 2).report.installed);
+    }
+
+    #[test]
+    fn what_is_said_fits_what_was_done_and_check_mode_says_that_it_would_be() {
+        let plan = Plan(vec![change(LINK, Wanted::Link("there"))]);
+        let nothing = Plan::default();
+        assert!(outcome(&installed(), &nothing, 0).msg.ends_with("is as wanted."));
+        assert!(outcome(&installed(), &plan, 1).msg.ends_with("is installed."));
+        assert!(outcome(&Desired::Removed, &plan, 1).msg.ends_with("is removed."));
+        assert!(predict(&installed(), &plan).msg.ends_with("would be installed."));
+        assert!(predict(&Desired::Removed, &plan).msg.ends_with("would be removed."));
+        assert!(predict(&installed(), &nothing).msg.ends_with("is as wanted."));
+        let unknown = Plan(vec![change(PROGRAM, Wanted::Unknown(0o600))]);
+        assert!(predict(&installed(), &unknown).predicted_partial);
+    }
+
+    #[test]
+    fn our_own_folder_goes_with_its_last_file_and_no_other_does() {
+        let place = tempfile::tempdir().unwrap();
+        let removed = |path: &Path| {
+            let mut changed = false;
+            remove(path, &mut changed).unwrap();
+            changed
+        };
+        for (folder, goes) in [("seguest.pv", true), ("of_the_system", false)] {
+            let folder = place.path().join(folder);
+            fs::create_dir(&folder).unwrap();
+            for name in ["one", "two"] {
+                fs::write(folder.join(name), "").unwrap();
+            }
+            assert!(removed(&folder.join("one")));
+            assert!(folder.join("two").is_file() && !folder.join("one").exists(), "{folder:?}");
+            assert!(removed(&folder.join("two")));
+            assert_eq!(folder.exists(), !goes, "{folder:?}");
+            assert!(!removed(&folder.join("two")), "it was not there any more");
+        }
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_removed_is_reported() {
+        let place = tempfile::tempdir().unwrap();
+        // A link has no entries, and is no folder to remove.
+        let folder = place.path().join("seguest.pv");
+        fs::create_dir(place.path().join("elsewhere")).unwrap();
+        std::os::unix::fs::symlink("elsewhere", &folder).unwrap();
+        let fault = remove(&folder.join("guest"), &mut false).unwrap_err();
+        assert_eq!(fault.code, fault::file::UNWRITABLE);
     }
 }

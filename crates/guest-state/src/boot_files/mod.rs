@@ -4,6 +4,7 @@ mod apply;
 mod desired;
 mod observe;
 mod plan;
+mod systemd;
 mod unit;
 
 pub use apply::{Answer, Report, apply, predict};

@@ -192,4 +192,17 @@ mod tests {
         let failure = predict(&asked(Given::Read(samples::file(0x48, &[[1; 32]]))), &seen).unwrap_err();
         assert_eq!((failure.fault.code, &failure.facts["host_key_match"]), (uv::NO_HOST_KEY_SLOT, &false.into()));
     }
+
+    #[test]
+    fn what_is_measured_is_what_was_given_or_the_hash_of_what_the_guest_says() {
+        let boot = BootRecord::of_this_boot().unwrap();
+        let said = |bound| said(&bound, &boot, None).unwrap();
+        let given = said(Bound::UserData(b"hello".to_vec()));
+        assert_eq!((given.user_data.as_slice(), given.claims), (b"hello".as_slice(), None));
+        let nothing = said(Bound::Claims(Vec::new()));
+        assert_eq!((nothing.user_data.as_slice(), nothing.claims), (b"".as_slice(), None));
+        let something = said(Bound::Claims(vec![super::super::Bind::BootId]));
+        assert_eq!(something.user_data.len(), 64);
+        assert_eq!(something.claims, Some(format!(r#"{{"boot_id":"{}","version":1}}"#, boot.boot_id())));
+    }
 }

@@ -237,6 +237,9 @@ mod tests {
         let bound = |json| loaded(&json, false).unwrap().bound;
         assert_eq!(bound(json!({"content": content()})), Bound::Claims(Bind::ALL.to_vec()));
         assert_eq!(bound(json!({"content": content(), "bind": ["boot_id"]})), Bound::Claims(vec![Bind::BootId]));
+        assert!(Bound::Claims(vec![Bind::BootId, Bind::AddedRequests]).has_record());
+        assert!(!Bound::Claims(vec![Bind::BootId, Bind::SshHostKeys]).has_record());
+        assert!(!Bound::UserData(Vec::new()).has_record());
         assert_eq!(bound(json!({"content": content(), "user_data": "aGVsbG8="})), Bound::UserData(b"hello".to_vec()));
         assert_eq!(code(json!({"content": content(), "user_data": "", "bind": []})), "args.conflict");
         for wrong in ["n0t!", &to_base64(&[7; 257])] {

@@ -144,9 +144,28 @@ mod tests {
 
     #[test]
     fn a_folder_full_of_files_is_not_read_for_ever() {
-        let many: Vec<String> = (0..99).map(|number| format!("{number:02}_key.pub")).collect();
-        let files: Vec<(&str, &[u8])> = many.iter().map(|name| (name.as_str(), KEY.as_bytes())).collect();
-        let found = host_keys(folder(&files).path());
-        assert_eq!((found.keys.len(), found.warnings.len()), (64, 1));
+        for (files, warnings) in [(64, 0), (65, 1)] {
+            let many: Vec<String> = (0..files).map(|number| format!("{number:02}_key.pub")).collect();
+            let files: Vec<(&str, &[u8])> = many.iter().map(|name| (name.as_str(), KEY.as_bytes())).collect();
+            let found = host_keys(folder(&files).path());
+            assert_eq!((found.keys.len(), found.warnings.len()), (64, warnings));
+        }
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_read_is_reported() {
+        let place = folder(&[("ssh", b"")]);
+        let found = host_keys(&place.path().join("ssh"));
+        assert!(found.keys.is_empty() && found.warnings[0].contains("Not a directory"), "{:?}", found.warnings);
+    }
+
+    #[test]
+    fn a_key_of_the_longest_text_is_read_and_a_longer_one_is_not() {
+        let with_comment = |comment: usize| format!("{KEY} {}", "x".repeat(comment - KEY.len() - 1));
+        let folder =
+            folder(&[("a_key.pub", with_comment(4096).as_bytes()), ("b_key.pub", with_comment(4097).as_bytes())]);
+        let found = host_keys(folder.path());
+        assert_eq!((found.keys.len(), found.warnings.len()), (1, 1));
+        assert!(found.warnings[0].contains("b_key.pub"), "{:?}", found.warnings);
     }
 }

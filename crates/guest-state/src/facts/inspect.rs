@@ -83,3 +83,40 @@ fn is_worth_a_look(seen: &Seen) -> bool {
 fn is_read(seen: &Seen) -> Fit {
     if seen.mkvp == MkvpState::NotRead { Fit::Unknown } else { Fit::No }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pv_guest::ap::Apqn;
+
+    fn queue() -> Seen {
+        Seen {
+            apqn: Apqn { card: 1, domain: 2 },
+            mode: Mode::Ep11,
+            generation: 8,
+            serialnr: None,
+            mkvp: MkvpState::NotRead,
+            state: SeState::Unbound,
+            usable: true,
+        }
+    }
+
+    #[test]
+    fn only_an_unbound_ep11_queue_in_service_is_bound_for_a_look() {
+        assert!(is_worth_a_look(&queue()));
+        for other in [
+            Seen { mode: Mode::Accel, ..queue() },
+            Seen { usable: false, ..queue() },
+            Seen { state: SeState::Bound, ..queue() },
+            Seen { state: SeState::Associated(0), ..queue() },
+        ] {
+            assert!(!is_worth_a_look(&other), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn a_look_is_over_when_the_key_is_read() {
+        assert_eq!(is_read(&queue()), Fit::Unknown);
+        assert_eq!(is_read(&Seen { mkvp: MkvpState::NoneSet, ..queue() }), Fit::No);
+    }
+}

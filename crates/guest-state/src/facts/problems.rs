@@ -67,4 +67,18 @@ mod tests {
         assert!(hints[1].as_deref().is_some_and(|hint| hint.contains("become")), "{hints:?}");
         assert!(hints[2].as_deref().is_some_and(|hint| hint.contains("dmesg")), "{hints:?}");
     }
+
+    #[test]
+    fn one_cause_is_told_once_and_what_was_read_is_passed_on() {
+        let mut problems = Problems::default();
+        let fault = |detail: &str| Fault::new(file::UNREADABLE, detail);
+        problems.note(fault("One."));
+        problems.note(fault("One."));
+        problems.note(fault("Another."));
+        problems.note(Fault::new(file::MISSING, "One."));
+        assert_eq!(problems.ok(Ok(7)), Some(7));
+        assert_eq!(problems.ok::<u8>(Err(fault("A third."))), None);
+        let details: Vec<_> = problems.into_list().into_iter().map(|problem| problem.detail).collect();
+        assert_eq!(details, ["One.", "Another.", "One.", "A third."]);
+    }
 }

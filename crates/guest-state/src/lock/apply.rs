@@ -124,3 +124,41 @@ fn message(changed: bool, locked: Option<bool>) -> &'static str {
 fn locking() -> Diff {
     Diff { subject: "secret store".into(), before: "locked: false\n".into(), after: "locked: true\n".into() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::samples;
+
+    #[test]
+    fn what_would_be_locked_is_predicted_as_far_as_the_lock_is_known() {
+        let told = |lock| {
+            let outcome = predict(&Plan::Lock, &samples::store(&[1]), lock);
+            assert!(outcome.changed && outcome.diff.len() == 1 && outcome.msg == "The secret store would be locked.");
+            (outcome.report.locked, outcome.predicted_partial, outcome.warnings.len())
+        };
+        assert_eq!(told(LockState::Unlocked), (Some(false), false, 0));
+        assert_eq!(told(LockState::Unknown), (None, true, 1));
+        let outcome = predict(&Plan::LockedAlready, &samples::store(&[1]), LockState::Locked);
+        assert!(!outcome.changed && outcome.diff.is_empty() && outcome.msg == "The secret store was already locked.");
+        assert_eq!((outcome.report.locked, outcome.report.secrets.len()), (Some(true), 1));
+    }
+
+    #[test]
+    fn what_is_said_of_the_lock_is_what_was_done() {
+        assert_eq!(message(true, Some(true)), "The secret store is locked now.");
+        assert_eq!(message(true, Some(false)), "The secret store would be locked.");
+        assert_eq!(message(false, Some(true)), "The secret store was already locked.");
+    }
+
+    #[test]
+    fn only_a_locked_store_that_lacks_something_needs_a_reboot() {
+        let told = |code, lock| {
+            let failure = unmet(Fault::new(code, "It lacks one."), &samples::store(&[1]), lock);
+            (failure.facts.contains_key("reboot_required"), failure.report.unwrap().locked)
+        };
+        assert_eq!(told(codes::LOCKED_INCOMPLETE, LockState::Locked), (true, Some(true)));
+        assert_eq!(told(codes::LOCK_GUARD, LockState::Unlocked), (false, Some(false)));
+        assert_eq!(told(codes::LOCK_GUARD, LockState::Unknown), (false, None));
+    }
+}

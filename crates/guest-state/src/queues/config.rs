@@ -96,4 +96,30 @@ mod tests {
         let flow = format!("[{}]", "{mode: accel, description: '[x]'}, ".repeat(100));
         assert_eq!(parse("test", &flow).unwrap().len(), 100);
     }
+
+    fn read_file(content: &[u8]) -> Result<Vec<Entry>> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), content).unwrap();
+        read(&serde_json::from_value(serde_json::json!(file.path())).unwrap())
+    }
+
+    #[test]
+    fn a_file_is_read_as_it_is_and_one_that_is_too_long_or_no_text_is_refused_whole() {
+        assert_eq!(read_file(b"- mode: accel\n").unwrap()[0].mode.as_deref(), Some("accel"));
+        let mut longest = b"- mode: accel\n".to_vec();
+        longest.resize(4 << 20, b'#');
+        assert_eq!(read_file(&longest).unwrap().len(), 1);
+        longest.push(b'#');
+        let fault = read_file(&longest).unwrap_err();
+        assert!(fault.code == codes::CONFIG_UNREADABLE && fault.detail.contains("larger than 4 MiB"), "{fault}");
+        let fault = read_file(b"- mode: \xff\n").unwrap_err();
+        assert!(fault.code == codes::CONFIG_UNREADABLE && fault.detail.contains("not UTF-8"), "{fault}");
+    }
+
+    #[test]
+    fn brackets_may_nest_as_deep_as_the_limit() {
+        let nested = |depth: usize| parse("test", &format!("{}{}", "[".repeat(depth), "]".repeat(depth))).unwrap_err();
+        assert!(!nested(64).detail.contains("nested"));
+        assert!(nested(65).detail.contains("nested"));
+    }
 }

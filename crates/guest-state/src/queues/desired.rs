@@ -80,3 +80,63 @@ impl Source {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::codes;
+    use super::*;
+    use serde_json::json;
+
+    const NAMES: [&str; 3] = ["entries", "config", "src"];
+
+    fn source() -> Source {
+        Source { entries: None, config: None, src: None, config_content: None }
+    }
+
+    fn path(path: &str) -> Option<PathText> {
+        serde_json::from_value(json!(path)).unwrap()
+    }
+
+    fn modes(source: Source) -> Vec<String> {
+        source.entries(NAMES).unwrap().unwrap().into_iter().filter_map(|entry| entry.mode).collect()
+    }
+
+    #[test]
+    fn entries_come_from_where_they_are_given_and_without_any_there_are_none() {
+        assert!(source().entries(NAMES).unwrap().is_none());
+        let inline = vec![Entry { mode: Some("ep11".into()), ..Entry::default() }];
+        assert_eq!(modes(Source { entries: Some(inline), ..source() }), ["ep11"]);
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "- mode: accel").unwrap();
+        assert_eq!(modes(Source { config: path(file.path().to_str().unwrap()), ..source() }), ["accel"]);
+        let content = || Some("- mode: accel".to_owned());
+        assert_eq!(modes(Source { config_content: content(), ..source() }), ["accel"]);
+        assert_eq!(modes(Source { config_content: content(), src: Some("a.yaml".into()), ..source() }), ["accel"]);
+    }
+
+    #[test]
+    fn entries_that_are_given_twice_or_out_of_reach_are_refused() {
+        let code = |source: Source| source.entries(NAMES).unwrap_err().code;
+        assert_eq!(code(Source { src: Some("a.yaml".into()), ..source() }), args::SRC_NEEDS_COLLECTION);
+        assert_eq!(code(Source { entries: Some(Vec::new()), config: path("/a"), ..source() }), args::CONFLICT);
+        assert_eq!(
+            code(Source { entries: Some(Vec::new()), config_content: Some(String::new()), ..source() }),
+            args::CONFLICT
+        );
+        assert_eq!(
+            code(Source { config: path("/a"), config_content: Some(String::new()), ..source() }),
+            args::CONFLICT
+        );
+    }
+
+    #[test]
+    fn only_a_configuration_that_is_not_there_is_missing() {
+        let fault = |path_to: &str| Source { config: path(path_to), ..source() }.entries(NAMES).unwrap_err();
+        assert!(codes::is_missing(&fault("/not/there")));
+        let file = tempfile::NamedTempFile::new().unwrap();
+        assert!(!codes::is_missing(&fault(&format!("{}/below", file.path().display()))));
+        let other = Fault::new(args::CONFLICT, "").io(&std::io::Error::from_raw_os_error(2));
+        assert!(!codes::is_missing(&other));
+        assert!(!codes::is_missing(&Fault::new(codes::CONFIG_UNREADABLE, "")));
+    }
+}

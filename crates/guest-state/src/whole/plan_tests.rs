@@ -141,3 +141,34 @@ fn a_request_that_may_bring_any_secret_leaves_open_whether_the_lock_can_be_set()
         assert_eq!((found, told.predicted_partial), (planned, true));
     }
 }
+
+#[test]
+fn the_store_is_looked_at_for_secrets_and_for_queues_that_need_some() {
+    assert!(!desired(&[]).looks_at_store());
+    assert!(desired(&[1]).looks_at_store());
+    assert!(Desired { queues: queues(true), ..desired(&[]) }.looks_at_store());
+    assert!(!Desired { queues: queues(false), ..desired(&[]) }.looks_at_store());
+}
+
+#[test]
+fn each_thing_that_only_a_guest_has_makes_it_matter_whether_it_is_one() {
+    let nothing = || desired(&[]);
+    let removed = Some(boot_files::Desired::Removed);
+    assert!(!Desired { guard: None, boot_files: removed, ..nothing() }.asks_of_a_guest());
+    let asked = evidence::Asked {
+        request: evidence::Given::Later(None),
+        bound: evidence::Bound::Claims(Vec::new()),
+        optional: true,
+        in_check_mode: false,
+    };
+    for one in [
+        desired(&[1]),
+        Desired { queues: queues(false), ..nothing() },
+        Desired { queues: Queues::Later(fault()), ..nothing() },
+        Desired { machines: vec![[1; 32]], ..nothing() },
+        Desired { facts: Some(Vec::new()), ..nothing() },
+        Desired { attest: Some(asked), ..nothing() },
+    ] {
+        assert!(one.asks_of_a_guest(), "{one:?}");
+    }
+}
