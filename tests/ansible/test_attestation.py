@@ -46,10 +46,20 @@ def setUpModule() -> None:
 class Verdicts(unittest.TestCase):
     """What is concluded about one guest."""
 
-    def verdict(self, answer: Any, judged: Any, made: Any = None) -> Any:
-        from ansible_collections.seguest.pv.plugins.plugin_utils.fleet_attestation import verdict_on
+    def hostvars(self, answer: Any, judged: Any, **trusted: Any) -> HostVars:
+        groups = {"trusted": ["trusted"], "guests": ["guest1"]}
+        guest = {"groups": groups, "guest_result": answer, "fleet_verdicts": judged}
+        return HostVars({"guest1": guest, "trusted": {"groups": groups, **trusted}})
 
-        return verdict_on("guest1", answer, judged, made)
+    def verdict(self, answer: Any, judged: Any, **trusted: Any) -> Any:
+        from ansible_collections.seguest.pv.plugins.plugin_utils.fleet_attestation import verdicts_in
+
+        return verdicts_in(["guest1"], self.hostvars(answer, judged, **trusted))["guest1"]
+
+    def proofs(self, answer: Any, **trusted: Any) -> Any:
+        from ansible_collections.seguest.pv.plugins.plugin_utils.fleet_attestation import proofs
+
+        return proofs(["guest1"], self.hostvars(answer, None, **trusted))
 
     def test_a_guest_that_gave_no_answer_has_no_verdict(self) -> None:
         for answer in (None, {}, {"attestation": None}, {"attestation": {"content": None}}, {"attestation": [1]}):
@@ -68,10 +78,57 @@ class Verdicts(unittest.TestCase):
                 self.assertEqual((found["verdict"], found["error"]["code"]), ("none", code))
 
     def test_a_request_that_could_not_be_made_has_the_verdict_none_and_its_reason(self) -> None:
-        made = {"requests": [{"label": "guest1", "failed": True, "error": {"code": "hkd.expired", "detail": "d"}}]}
-        for answer in (None, ANSWER):
-            found = self.verdict(answer, {"responses": [AFFIRMED]}, made)
-            self.assertEqual((found["verdict"], found["error"]["code"]), ("none", "hkd.expired"))
+        error = {"code": "hkd.expired", "detail": "d"}
+        own = {"fleet_challenged": {"requests": [{"label": "guest1", "failed": True, "error": error}]}}
+        described_so = {
+            "fleet_to_challenge": [{"label": "guest1", "error": error}],
+            "fleet_challenged": {"skipped": True},
+        }
+        whole = {"fleet_to_challenge": [{"label": "guest1"}], "fleet_challenged": {"failed": True, "error": error}}
+        for trusted in (own, described_so, whole):
+            for answer in (None, ANSWER):
+                found = self.verdict(answer, {"responses": [AFFIRMED]}, **trusted)
+                self.assertEqual((found["verdict"], found["error"]["code"]), ("none", "hkd.expired"), trusted)
+            self.assertEqual(self.proofs(None, **trusted)[0], ["guest1"], trusted)
+
+    def test_where_the_trusted_machine_cannot_be_reached_each_guest_was_asked_and_none_has_proved_anything(
+        self,
+    ) -> None:
+        gone = {"unreachable": True, "msg": "No route to host"}
+        for trusted in ({"fleet_to_challenge": [{"label": "guest1"}]}, {}):
+            asked, verdicts = self.proofs(None, fleet_challenged=gone, **trusted)
+            self.assertEqual((asked, verdicts["guest1"]["verdict"]), (["guest1"], "none"), trusted)
+            self.assertIn("No route to host", verdicts["guest1"]["error"]["detail"])
+
+    def test_nobody_was_asked_where_nobody_is_to_be_or_only_a_prediction_was_made(self) -> None:
+        predicted = {"requests": [{"label": "guest1", "content": None}]}
+        for trusted in (
+            {"fleet_to_challenge": [], "fleet_challenged": {"skipped": True}},
+            {"fleet_to_challenge": [{"label": "guest1"}], "fleet_challenged": predicted},
+        ):
+            self.assertEqual(self.proofs(None, **trusted)[0], [], trusted)
+        self.assertIsNone(self.proofs(None)[0])
+
+
+class Challenges(unittest.TestCase):
+    """Who is asked to prove its state."""
+
+    def challenges(self, **variables: Any) -> Any:
+        from ansible_collections.seguest.pv.plugins.plugin_utils import fleet_attestation
+
+        return fleet_attestation.challenges(["guest1"], HostVars({"guest1": described(**variables)}))
+
+    def test_a_guest_whose_description_cannot_be_read_is_not_left_out_but_has_an_error(self) -> None:
+        for wrong in ({"attest": "maybe"}, {"attest": True, "output": None}, {"output": 7}):
+            with self.subTest(wrong):
+                (found,) = self.challenges(**wrong)
+                self.assertEqual((found["label"], "path" in found), ("guest1", False))
+                self.assertTrue(found["error"]["code"].startswith("args."), found)
+
+    def test_a_guest_that_is_not_to_be_attested_or_has_nothing_described_for_it_is_left_out(self) -> None:
+        self.assertEqual(self.challenges(attest=False), [])
+        self.assertEqual(self.challenges(output=None), [])
+        self.assertEqual(len(self.challenges()), 1)
 
 
 class Evidence(unittest.TestCase):
@@ -111,6 +168,29 @@ class Evidence(unittest.TestCase):
             self.assertEqual(asked.get("firmware"), compared.get("firmware"))
             found = self.evidence(**described(**more))
             self.assertEqual({name: found[name] for name in names if name in found}, compared)
+
+    def test_what_a_guest_answers_is_sent_on_only_in_its_form_and_no_longer_than_it_can_be(self) -> None:
+        from ansible_collections.seguest.pv.plugins.plugin_utils import fleet_attestation
+
+        made = {"requests": [{"label": "guest1", "path": "/out/attestation/r"}]}
+        for claims, sent in (
+            (None, None),
+            ("{}", "{}"),
+            ([0] * 9, ""),
+            ({"a": 1}, ""),
+            (7, ""),
+            ("x" * (5 << 20), "x" * ((1 << 20) + 1)),
+        ):
+            answers = {"guest1": {"attestation": {"content": "A" * (5 << 20), "claims": claims}}}
+            (found,) = fleet_attestation.evidence(answers, HostVars({"guest1": described()}), made)
+            self.assertTrue(found["claims"] == sent)
+            self.assertEqual(len(found["content"]), (2 << 20) + 1)
+
+    def test_whether_the_store_is_to_be_locked_is_what_the_guest_was_asked(self) -> None:
+        self.assertIs(self.evidence()["locked"], True)
+        self.assertIs(self.evidence(provision_lock=False)["locked"], False)
+        self.assertIs(self.evidence(guest_lock=False)["locked"], False)
+        self.assertIs(self.evidence(guest_lock=True, provision_lock=False)["locked"], True)
 
     def test_each_guest_has_a_pin_in_the_folder_of_its_requests(self) -> None:
         self.assertEqual(self.evidence()["cuid_file"], "/out/attestation/guest_1.cuid")

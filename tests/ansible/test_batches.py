@@ -22,6 +22,15 @@ class Batches(lab.Lab):
         self.assertEqual([entry["label"] for entry in result["requests"]], ["bad"])
         self.assertNotIn("good", self.output)
 
+    def test_whoever_looks_at_verdicts_himself_has_them_all_whatever_else_failed(self) -> None:
+        entries = '[{"label": "good", "verdict": "affirming"}, {"label": "bad", "verdict": "none"}]'
+        self.binary(
+            "attest_verify", f"""cat >/dev/null; echo '{{"failed": true, "msg": "m", "responses": {entries}}}'"""
+        )
+        for fail, labels in ((False, ["good", "bad"]), ("no", ["good", "bad"]), (True, ["bad"])):
+            result = self.one({"seguest.pv.attest_verify": {"responses": [], "fail": fail}})
+            self.assertEqual([entry["label"] for entry in result["responses"]], labels, fail)
+
     def test_a_task_that_keeps_going_hands_all_of_them_on(self) -> None:
         self.binary("secret_request", ANSWER % ("false", 0))
         result = self.one({REQUEST: {"requests": [{"path": "/a"}, {"path": "/b"}], "keep_going": True}})

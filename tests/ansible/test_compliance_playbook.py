@@ -25,6 +25,7 @@ class Playbook(lab.Lab):
         shutil.copy(lab.REPOSITORY / "playbooks/compliance.yml", self.collection / "playbooks")
         shutil.copytree(lab.REPOSITORY / "playbooks/tasks", self.collection / "playbooks/tasks")
         self.hosts: dict[str, Any] = {"good": {}, "bad": {}}
+        self.trusted: dict[str, Any] = {"localhost": {"ansible_connection": "local"}}
         failed = good()["answer"]
         failed.update(failed=True, msg="The secret is not there.", error={"code": "uv.secret_missing"})
         failed["steps"][2] = step("verify", "failed", False, "uv.secret_missing")
@@ -60,7 +61,7 @@ class Playbook(lab.Lab):
         guests = {
             name: {"ansible_connection": "local", "ansible_become": False, **host} for name, host in self.hosts.items()
         }
-        trusted = {"trusted": {"hosts": {"localhost": {"ansible_connection": "local"}}}}
+        trusted = {"trusted": {"hosts": self.trusted}}
         self.inventory = {"all": {"vars": variables, "children": {"guests": {"hosts": guests}, **trusted}}}
         self.environment.update(more)
         for old in self.root.glob("compliance.*"):
@@ -150,6 +151,10 @@ class Playbook(lab.Lab):
         answer["ansible_facts"]["ansible_secure_execution"]["boot_id"] = boot
         (self.root / "good.json").write_text(json.dumps(answer))
         self.run_compliance(**cache)
+        without_variables = {"ANSIBLE_INJECT_FACT_VARS": "false"}
+        kept = self.run_compliance("-e", "compliance_cached=true", **cache, **without_variables)
+        self.assertEqual(self.verdicts(kept)["good"], ("pass", None), self.output)
+        del self.environment["ANSIBLE_INJECT_FACT_VARS"]
         kept = self.run_compliance("-e", "compliance_cached=true", **cache)
         self.assertEqual(self.verdicts(kept), {"good": ("pass", None), "bad": ("unknown", "other_boot")}, self.output)
         self.assertTrue(kept["run"]["kept"])
@@ -157,6 +162,37 @@ class Playbook(lab.Lab):
         kept = self.run_compliance("-e", "compliance_cached=true", **cache)
         self.assertEqual(self.verdicts(kept)["new"], ("unknown", "not_kept"))
         self.assertEqual(self.verdicts(kept)["good"], ("unknown", "no_sudo"), self.output)
+
+    def test_where_the_trusted_machine_can_ask_nobody_no_guest_passes_on_its_own_word(self) -> None:
+        output = {"provision_output": str(self.root)}
+        self.hosts = {"good": output}
+        # There is no program attest_request here; then, no machine.
+        for trusted in (
+            {"localhost": {"ansible_connection": "local"}},
+            {"gone": {"ansible_connection": "ssh", "ansible_host": "127.0.0.1", "ansible_port": 1}},
+        ):
+            self.trusted = trusted
+            made = self.run_compliance()
+            rules_of = {rule["id"]: rule for rule in made["guests"][0]["rules"]}
+            self.assertEqual(made["guests"][0]["verdict"], "unknown", self.output)
+            self.assertEqual(rules_of["attested"]["verdict"], "unknown")
+            self.assertNotEqual(self.code, 0)
+        self.hosts = {"good": {**output, "provision_attest": "{{ nothing_of_that_name }}"}}
+        made = self.run_compliance()
+        self.assertIn("nothing_of_that_name", json.dumps(made["guests"][0]["rules"][0]))
+        self.hosts = {"good": {**output, "provision_attest": False}}
+        self.assertEqual(self.verdicts(self.run_compliance()), {"good": ("pass", None)}, self.output)
+
+    def test_in_check_mode_nobody_is_asked_for_a_proof_and_no_report_is_said_to_be_written(self) -> None:
+        self.answering("attest_request", {"changed": True, "requests": [{"label": "good", "content": None}]})
+        self.hosts["good"] = {"provision_output": str(self.root)}
+        del self.hosts["bad"]
+        self.assertEqual(self.run_compliance("--check"), {})
+        self.assertEqual(self.code, 0, self.output)
+        self.hosts["gone"] = {"ansible_connection": "ssh", "ansible_host": "127.0.0.1", "ansible_port": 1}
+        self.run_compliance("--check")
+        said = " ".join(self.output.split())
+        self.assertIn("unknown: gone. In check mode no report is written.", said)
 
     def test_what_a_guest_says_is_no_template(self) -> None:
         evil = good()["answer"]

@@ -144,6 +144,7 @@ class Plans(unittest.TestCase):
             ({"secrets": [{"name": "cluster_key"}]}, "'cluster_key' and for 'cluster key'"),
             ({"secrets": flagged}, "they differ in flags"),
             ({"certificates": ["/other.crt"]}, "they differ in certificates"),
+            ({"secrets": [{"name": "b", "path": "/x"}, {"name": "c", "path": "/x"}]}, "the file /x, but it is for"),
             (
                 {"output": "/elsewhere", "image": "/other.img"},
                 "/elsewhere/secrets/cluster_key for one and /out/secrets/cluster_key for the other",
@@ -279,6 +280,21 @@ class Mistakes(unittest.TestCase):
         elsewhere = {"t": {}, "g": described(create_secrets=True)}
         said = self.mistakes(elsewhere, ["t", "g"], trusted=["t"], guests=["g"])
         self.assertIn("provision_create_secrets is read on the trusted machine", said)
+
+    def test_what_a_template_comes_to_is_not_known_yet_and_no_mistake(self) -> None:
+        for attest in ("{{ wanted }}", "{% if wanted %}true{% else %}false{% endif %}", "yes", True):
+            good = {"t": {}, "g": described(attest=attest)}
+            self.assertEqual(self.mistakes(good, ["t", "g"], trusted=["t"], guests=["g"]), "", attest)
+        bad = {"t": {}, "g": described(attest="perhaps")}
+        self.assertIn("provision_attest must be", self.mistakes(bad, ["t", "g"], trusted=["t"], guests=["g"]))
+
+    def test_what_concerns_the_whole_run_is_a_mistake_where_only_guests_have_it(self) -> None:
+        for name in ("serial", "max_fail_percentage", "summary"):
+            elsewhere = {"t": {}, "g": described(**{name: "1"})}
+            said = self.mistakes(elsewhere, ["t", "g"], trusted=["t"], guests=["g"])
+            self.assertIn(f"provision_{name} is read on the trusted machine", said)
+            everywhere = {"t": {f"provision_{name}": "1"}, "g": described(**{name: "1"})}
+            self.assertEqual(self.mistakes(everywhere, ["t", "g"], trusted=["t"], guests=["g"]), "")
 
 
 class Summaries(unittest.TestCase):

@@ -90,6 +90,35 @@ fn a_guest_that_was_tampered_with_is_found_out_and_explained_and_the_other_is_pr
 }
 
 #[test]
+fn in_batches_a_guest_that_is_found_out_keeps_the_next_batch_from_being_begun() -> Result<()> {
+    if !can_simulate("in_batches_a_guest_that_is_found_out_keeps_the_next_batch_from_being_begun") {
+        return Ok(());
+    }
+    let (fleet, _dir) = fleet()?;
+    // In the inventory, where it counts for each run.
+    let mut careful = variables(&fleet.world);
+    careful["provision_serial"] = json!([1, "100%"]);
+    careful["provision_max_fail_percentage"] = json!(0);
+    let guests = [Host::guest("guest1", &fleet.first)?, Host::guest("guest2", &fleet.second)?];
+    let controller = Controller::new(&fleet.world.path("careful"), &Host::controller(), &guests, &careful)?;
+    let spoiled = "faults: [{on: attest, spoil: measurement}]";
+    fleet.first.set(spoiled)?;
+    let (ok, told, output) = summary(&fleet, &controller, &[])?;
+    assert!(!ok && output.contains("No further batch is begun"), "{output}");
+    assert_eq!(told["failed"][0]["code"], "attest.measurement_mismatch", "{told}");
+    assert!(secrets(&fleet.second)?.is_empty(), "{output}");
+
+    // Where that many may fail, the others get what they need, and the run fails in the end.
+    fleet.first.set(spoiled)?;
+    let play = controller.playbook("provision.yml", &["-e", "provision_max_fail_percentage=100"])?;
+    assert!(!play.ok && play.output.contains("Not proved: guest1."), "{}", play.output);
+    assert_eq!(secrets(&fleet.second)?.len(), 2, "{}", play.output);
+    let play = controller.playbook("provision.yml", &[])?;
+    assert!(play.ok && play.output.contains("proved by attestation: 2 of 2"), "{}", play.output);
+    Ok(())
+}
+
+#[test]
 fn a_machine_that_does_not_attest_is_a_warning_unless_somebody_insists() -> Result<()> {
     if !can_simulate("a_machine_that_does_not_attest_is_a_warning_unless_somebody_insists") {
         return Ok(());

@@ -148,7 +148,8 @@ fn a_run_that_cannot_be_meant_is_refused_with_what_to_do() -> Result<()> {
     }
     let Single { world, guest, controller, .. } = &Single::new(json!({}))?;
     let books = ["provision.yml", "rotate.yml", "retire.yml"];
-    for book in books {
+    let all = [&books[..], &["inventory.yml"]].concat();
+    for book in &all {
         let play = controller.playbook(book, &["-e", "provision_imge=/x"])?;
         assert!(!play.ok, "{book}");
         assert!(
@@ -158,7 +159,7 @@ fn a_run_that_cannot_be_meant_is_refused_with_what_to_do() -> Result<()> {
         );
     }
     let nobody = Controller::new(&world.path("nobody"), &Host::controller(), &[], &variables(world))?;
-    for book in books {
+    for book in &all {
         let play = nobody.playbook(book, &[])?;
         assert!(!play.ok && play.output.contains("no host in the group guests"), "{book}: {}", play.output);
     }

@@ -14,7 +14,7 @@ import contextlib
 import json
 import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ansible.errors import AnsibleConnectionFailure, AnsibleFileNotFound, AnsibleValueOmittedError
@@ -68,7 +68,7 @@ class BinaryModule(ActionBase):
             result["warnings"] = [*result.get("warnings", []), *(missing.warning() for missing in not_yet)]
         if _is_true(options.get("note_warnings")):
             result["noted"] = result.pop("warnings", [])
-        return _only_failed(result, self.BATCH) if self.BATCH else result
+        return _only_failed(result, options, self.BATCH) if self.BATCH else result
 
     def _arguments(self, task_vars: dict[str, Any], not_yet: list[Failure] | None) -> tuple[dict[str, Any], bytes]:
         """The options as they are given, and all that goes to the module."""
@@ -227,10 +227,14 @@ class BinaryModule(ActionBase):
         )
 
 
-def _only_failed(result: dict[str, Any], batch: str) -> dict[str, Any]:
-    """Of a task that failed, the entries that did: Ansible prints a failure whole, and the reason would be lost among the others."""
+def _only_failed(result: dict[str, Any], options: Mapping[str, Any], batch: str) -> dict[str, Any]:
+    """Of a task that failed, the entries that did: Ansible prints a failure whole, and the reason would be lost among the others.
+
+    With the option ``fail: false``, whoever calls the task looks at all entries, whatever else it fails for.
+    """
     entries = result.get(batch)
-    if not result.get("failed") or not isinstance(entries, list):
+    wants_all = options.get("fail") is not None and not _is_true(options["fail"])
+    if wants_all or not result.get("failed") or not isinstance(entries, list):
         return result
     return {**result, batch: [entry for entry in entries if not _is_good(entry)]}
 

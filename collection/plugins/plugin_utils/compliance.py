@@ -118,8 +118,14 @@ def _kept(variables: Mapping[str, Any]) -> Json:
     return {
         "boot_id": found[0] if found else "",
         "boot_said": next(filter(None, said), ""),
-        "answer": boot if boot.get("unreachable") else variables.get("compliance_answer", {}),
+        "answer": boot if boot.get("unreachable") else _cached(variables),
     }
+
+
+def _cached(variables: Mapping[str, Any]) -> Any:
+    """The answer of an earlier run. Where Ansible is told to inject no facts as variables, it is among the facts."""
+    name = "compliance_answer"
+    return variables[name] if name in variables else mapping(variables.get("ansible_facts")).get(name, {})
 
 
 def row(given: Mapping[str, Any]) -> Json:

@@ -22,12 +22,12 @@ from . import known_hosts_files
 from .compliance_text import mapping
 from .controller_files import as_list
 from .failure import Failure
-from .fleet_description import OF_FIRMWARE, OF_REQUESTS, PREFIX, Description, Json
+from .fleet_description import OF_FIRMWARE, OF_REQUESTS, PREFIX, Description, Json, is_plain
 from .options import OPTIONS
 
 # Read by the playbooks where the requests are built, and not for each guest.
-_OF_PLAYBOOKS = ("create_secrets", "known_hosts", "secret_key_passphrase", "summary")
-_OF_FLEET = ("max_fail_percentage", "output", "secrets", "serial", "trust_boot_id")
+_OF_PLAYBOOKS = ("create_secrets", "known_hosts", "max_fail_percentage", "secret_key_passphrase", "serial", "summary")
+_OF_FLEET = ("output", "secrets", "trust_boot_id")
 _NAMES = frozenset(
     f"{PREFIX}{name}" for name in (*OF_REQUESTS, *OF_FIRMWARE, *_OF_PLAYBOOKS, *_OF_FLEET, *OPTIONS["guest"])
 )
@@ -100,7 +100,8 @@ def mistakes(groups: Mapping[str, Any], hostvars: Any, in_run: Iterable[str], ne
 
 def _no_boolean(name: str, value: Any) -> list[str]:
     try:
-        if not (isinstance(value, str) and "{{" in value):
+        # What a template comes to is known when it is used.
+        if is_plain(value):
             boolean(value)
     except TypeError:
         return [f"The variable {name} must be true or false, and is neither."]
@@ -145,6 +146,7 @@ class _Shared:
         self._requests: dict[str, tuple[str, Json]] = {}
         self._names: dict[str, tuple[str, str]] = {}
         self._files: dict[str, tuple[str, str]] = {}
+        self._paths: dict[str, tuple[str, str]] = {}
 
     def take(self, host: str, entries: Iterable[Json]) -> None:
         """Takes up a guest, if all that it shares with those before it is the same."""
@@ -152,8 +154,13 @@ class _Shared:
         requests: _OwnAndKnown = ({}, self._requests)
         names: _OwnAndKnown = ({}, self._names)
         files: _OwnAndKnown = ({}, self._files)
+        paths: _OwnAndKnown = ({}, self._paths)
         for entry in entries:
             label, name, file = entry["label"], entry.get("name"), entry.get("secret_file")
+            path = str(entry["path"])
+            other, there = _first(paths, path, (host, label))
+            if there != label:
+                raise self._conflict(host, other, f"the file {path}", f"it is for the request {label} and for {there}")
             if name is not None and file is not None:
                 other, there = _first(names, name, (host, file))
                 if there != file:
@@ -169,7 +176,7 @@ class _Shared:
             differing = sorted(key for key in {*entry, *before} if entry.get(key) != before.get(key))
             if differing:
                 raise self._conflict(host, other, f"the request {label}", f"they differ in {', '.join(differing)}")
-        for own, known in (requests, names, files):
+        for own, known in (requests, names, files, paths):
             known.update(own)
 
     @staticmethod
@@ -293,7 +300,9 @@ def policies(hosts: Iterable[str], hostvars: Any) -> list[Json]:
         asks: Json = {}
         for option in _ASKED:
             with contextlib.suppress(Failure):
-                asks[option] = described.get(option, ("name", "type") if option == "secrets" else None)
+                # The playbooks themselves set guest_secrets.
+                get = described.get if option == "secrets" else described.asked
+                asks[option] = get(option, ("name", "type") if option == "secrets" else None)
         with contextlib.suppress(ValueError):
             asks["secrets"] = expected(asks.get("secrets"))
         found.append({"host": host, "asks": asks})

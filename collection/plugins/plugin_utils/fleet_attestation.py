@@ -29,28 +29,43 @@ _RUN = 4  # bytes by which the files of one run differ from those of another
 # Connections that look a host up in known_hosts.
 _SSH = ("ssh", "smart", "paramiko", "paramiko_ssh", "libssh")
 AFFIRMING = "affirming"
+# The most characters that an answer can have: claims as attest_verify reads them; and in base64, the longest request with a
+# measurement. What is longer is cut one character later, and so refused by attest_verify as this guest's.
+_MOST = {"content": 2 << 20, "claims": 1 << 20}
 
 
 def challenges(hosts: Iterable[str], hostvars: Any, contents: Mapping[str, Any] | None = None) -> list[Json]:
     """The option ``requests`` of attest_request: one for each guest that is to be attested.
+
+    A guest whose description cannot be read has an ``error`` in place of options, and is not to be passed on.
 
     Their files have names of their own in each run, so that two runs at once do not replace each other's.
 
     :param hosts: guests whose description could be read
     :param contents: for each guest what its store must hold; a guest for which a request is missing fails before it could answer
     """
-    found = []
     run = secrets.token_hex(_RUN)
+    found = []
     for host in hosts:
-        described = Description(host, hostvars)
-        with contextlib.suppress(Failure):
-            fails = any(mapping(entry).get("error") for entry in (contents or {}).get(host) or ())
-            if fails or _is_wanted(described) is False:
-                continue
-            options = _options(described, ("host_keys", "host_key_hashes", "firmware", *_OF_DOCUMENTS))
-            path = f"{described.folder(_FOLDER)}/{file_name({'name': host})}.{run}.request"
-            found.append({"label": host, "path": path, **options})
+        try:
+            if (challenge := _challenge(host, hostvars, contents or {}, run)) is not None:
+                found.append(challenge)
+        except Failure as failure:
+            found.append({"label": host, "error": failure.result()["error"]})
     return found
+
+
+def _challenge(host: str, hostvars: Any, contents: Mapping[str, Any], run: str) -> Json | None:
+    described = Description(host, hostvars)
+    wanted = _is_wanted(described)
+    if wanted is False or any(mapping(entry).get("error") for entry in contents.get(host) or ()):
+        return None
+    if wanted is None and described.get("output") is None:
+        # Of such a guest no playbook has built a request, so there is nothing to compare its answer with.
+        return None
+    options = _options(described, ("host_keys", "host_key_hashes", "firmware", *_OF_DOCUMENTS))
+    path = f"{described.folder(_FOLDER)}/{file_name({'name': host})}.{run}.request"
+    return {"label": host, "path": path, **options}
 
 
 def asked(hosts: Iterable[str], hostvars: Any, made: Mapping[str, Any]) -> dict[str, Json]:
@@ -96,12 +111,12 @@ def evidence(answers: Mapping[str, Any], hostvars: Any, made: Mapping[str, Any])
                 if isinstance(entry["path"], str)
             ]
             host_keys = described.get("host_keys")
-            locked = described.get("lock")
+            locked = described.asked("lock")
             found.append(
                 {
                     "label": host,
-                    "content": given["content"],
-                    "claims": given.get("claims"),
+                    "content": _cut(given["content"], "content"),
+                    "claims": None if given.get("claims") is None else _cut(given["claims"], "claims"),
                     "request": request["path"],
                     "image": described.get("image"),
                     "secrets": requests,
@@ -118,6 +133,11 @@ def evidence(answers: Mapping[str, Any], hostvars: Any, made: Mapping[str, Any])
                 }
             )
     return found
+
+
+def _cut(said: Any, what: str) -> str:
+    """A part of a guest's answer, which is text; of anything else nothing is left."""
+    return str(said)[: _MOST[what] + 1] if isinstance(said, str) else ""
 
 
 def leftovers(hosts: Iterable[str], hostvars: Any) -> Json:
@@ -139,22 +159,18 @@ def attestation(answer: Any) -> Mapping[str, Any] | None:
     return given if isinstance(given.get("content"), str) else None
 
 
-def verdict_on(host: str, answer: Any, judged: Any, made: Any) -> Json | None:
+def _verdict(
+    host: str, answer: Any, judged: Any, requests: Mapping[Any, Any], responses: Mapping[Any, Any]
+) -> Json | None:
     """What was found of a guest's answer: an entry of attest_verify's ``responses``. None for a guest that gave none.
 
     A request that could not be made, and an answer that was not judged, have the verdict ``none``: that is never a good one.
 
     :param answer: what the module guest returned
-    :param judged: what attest_verify returned for all of them
-    :param made: what attest_request returned for all of them
+    :param judged: what attest_verify returned for all guests
+    :param requests: what became of each guest's request
+    :param responses: the entries of ``judged`` by label
     """
-    requests, responses = _by_label(made, "requests"), _by_label(judged, "responses")
-    return _verdict(host, answer, judged, requests, responses)
-
-
-def _verdict(
-    host: str, answer: Any, judged: Any, requests: Mapping[Any, Any], responses: Mapping[Any, Any]
-) -> Json | None:
     request = mapping(requests.get(host))
     if request.get("failed"):
         return _none(host, mapping(request.get("error")))
@@ -167,35 +183,63 @@ def _verdict(
 
 
 def verdicts_in(hosts: Iterable[str], hostvars: Any) -> dict[str, Json | None]:
-    """As verdict_on() for each host, from what the playbooks have registered: of a guest that was part of a batch, in that batch."""
+    """For each host what was found of its answer, from what the playbooks have registered: of a guest that was part of a batch, in
+    that batch. None for a guest that gave none."""
     found = {}
     # Each result is put in order by label once, however many guests are in it. It is kept, so that its id stays its own.
-    ordered: dict[tuple[int, str], tuple[Any, Mapping[Any, Any]]] = {}
-
-    def by_label(result: Any, list_of: str) -> Mapping[Any, Any]:
-        key = (id(result), list_of)
-        if key not in ordered:
-            ordered[key] = (result, _by_label(result, list_of))
-        return ordered[key][1]
-
+    ordered: dict[int, tuple[Any, Mapping[Any, Any]]] = {}
     for host in hosts:
         variables = hostvars.raw_get(host)
         trusted = trusted_in(variables.get("groups"), hostvars)
-        made, judged = trusted.get("fleet_challenged"), variables.get("fleet_verdicts", trusted.get("fleet_verdicts"))
-        requests, responses = by_label(made, "requests"), by_label(judged, "responses")
+        judged = variables.get("fleet_verdicts", trusted.get("fleet_verdicts"))
+        if id(trusted) not in ordered:
+            ordered[id(trusted)] = trusted, _requests(trusted)
+        if id(judged) not in ordered:
+            ordered[id(judged)] = judged, _by_label(judged, "responses")
+        requests, responses = ordered[id(trusted)][1], ordered[id(judged)][1]
         found[host] = _verdict(host, variables.get("guest_result"), judged, requests, responses)
     return found
 
 
 def proofs(hosts: Iterable[str], hostvars: Any) -> tuple[list[str] | None, dict[str, Json | None]]:
-    """The guests that were asked to prove their state, None if the trusted machine was not part of the run; and the verdicts."""
+    """The guests that were asked to prove their state, None if the trusted machine was not part of the run; and the verdicts.
+
+    A guest that could not be asked, though it was to be, was asked in vain: then nothing is proved of it.
+    """
     hosts = list(hosts)
-    made = trusted_in(hostvars.raw_get(hosts[0]).get("groups"), hostvars).get("fleet_challenged") if hosts else None
-    if made is None:
+    trusted = trusted_in(hostvars.raw_get(hosts[0]).get("groups"), hostvars) if hosts else {}
+    if trusted.get("fleet_challenged") is None and trusted.get("fleet_to_challenge") is None:
         return None, {}
-    requests = _by_label(made, "requests")
-    asked = [host for host in hosts if host in requests]
+    requests = _requests(trusted)
+    # In check mode nobody is asked: then an entry has no content.
+    asked = [
+        host for host in hosts if (request := requests.get(host)) and (request.get("failed") or request.get("content"))
+    ]
     return asked, verdicts_in(asked, hostvars)
+
+
+def _requests(trusted: Mapping[str, Any]) -> Mapping[Any, Any]:
+    """What became of each guest's attestation request, by label: an entry of attest_request's ``requests``. One that was not made
+    has the error of its guest's description or of the whole task."""
+    made = mapping(trusted.get("fleet_challenged"))
+    found: dict[Any, Mapping[str, Any]] = _by_label(made, "requests")
+    whole = (
+        mapping(made.get("error")) or {"detail": made.get("msg")}
+        if made.get("failed") or made.get("unreachable")
+        else None
+    )
+    for host, wanted in _wanted(trusted, whole is not None).items():
+        error = wanted.get("error") or whole
+        if host not in found and error:
+            found[host] = {"label": host, "failed": True, "error": error}
+    return found
+
+
+def _wanted(trusted: Mapping[str, Any], failed: bool) -> Mapping[Any, Mapping[str, Any]]:
+    """The guests that were to be asked, by name; all of them where the task that was to ask them never came to know."""
+    if "fleet_to_challenge" in trusted or not failed:
+        return _by_label(trusted, "fleet_to_challenge")
+    return {host: {} for host in mapping(trusted.get("groups")).get("guests") or ()}
 
 
 def trusted_in(groups: Any, hostvars: Any) -> Mapping[str, Any]:

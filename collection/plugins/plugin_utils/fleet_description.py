@@ -86,10 +86,19 @@ class Description:
         """
         return self._value(f"{PREFIX}{name}", parts)
 
+    def asked(self, option: str, parts: Iterable[str] | None = None) -> Any:
+        """What the playbooks ask the module guest under an option: of ``guest_NAME`` and ``provision_NAME`` the first that is set.
+
+        :param parts: as for get()
+        :raises Failure: args.invalid, if a part of it is not defined
+        """
+        own = f"guest_{option}"
+        return self._value(own if self._raw.get(own) is not None else f"{PREFIX}{option}", parts)
+
     def _value(self, variable: str, parts: Iterable[str] | None = None) -> Any:
         value = self._raw.get(variable)
         try:
-            value = value if value is None or _is_plain(value) else self._templated[variable]
+            value = value if value is None or is_plain(value) else self._templated[variable]
             if variable == f"{PREFIX}secrets" and isinstance(value, str):
                 value = as_list(value, commas=False)
             if parts is not None and isinstance(value, (list, tuple)):
@@ -204,14 +213,14 @@ def _folder(options: Mapping[str, Any]) -> str:
     return file_name({"name": f"{PurePosixPath(str(options.get('image'))).name}-{digest}"})
 
 
-def _is_plain(value: Any) -> bool:
+def is_plain(value: Any) -> bool:
     """Whether nothing in a value can be a template."""
     if isinstance(value, str):
         return not any(mark in value for mark in ("{{", "{%", "{#"))
     if isinstance(value, Mapping):
-        return all(_is_plain(key) and _is_plain(each) for key, each in value.items())
+        return all(is_plain(key) and is_plain(each) for key, each in value.items())
     if isinstance(value, (list, tuple)):
-        return all(_is_plain(each) for each in value)
+        return all(is_plain(each) for each in value)
     return value is None or isinstance(value, (bool, int, float))
 
 
