@@ -97,10 +97,15 @@ impl Chain<'_> {
     /// Checks the chain of the signing key, which is in `file`.
     pub(super) fn check(&self, file: &str, signing: &X509Ref, now: &Instant, outdated: Outdated) -> Result<Checked> {
         let judged = self.judge(file, signing, now, outdated);
-        // What OpenSSL does not look at. Where it found no chain, nobody is known whose lists would count.
-        let unjudged = Chain { crls: None, ..*self };
-        if let Ok(chain) = unjudged.verify(signing, None)? {
-            self.check_further(file, &chain, now)?;
+        // What OpenSSL does not look at, of the very chain that it took: without a time it may find another one, of an authority's
+        // earlier certificate. Where it found none at all, nobody is known whose lists would count.
+        match &judged {
+            Ok(checked) => self.check_further(file, &checked.certificates, now)?,
+            Err(_) => {
+                if let Ok(chain) = (Chain { crls: None, ..*self }).verify(signing, None)? {
+                    self.check_further(file, &chain, now)?;
+                }
+            }
         }
         judged
     }

@@ -6,7 +6,7 @@ use pv_request::{
     verify::{Outdated, Trust, Verifier},
 };
 use std::sync::LazyLock;
-use test_pki::{Authority, Crl, Pki, days_from_now, host_key};
+use test_pki::{Authority, Crl, Pki, Role, days_from_now, host_key};
 
 static PKI: LazyLock<Pki> = LazyLock::new(|| Pki::new("Armonk").unwrap());
 static HOST: LazyLock<X509> = LazyLock::new(|| PKI.host_document(&host_key(Nid::SECP521R1).unwrap(), None).unwrap());
@@ -103,13 +103,25 @@ fn with_list(index: usize, unusual: Source) -> Result<(), &'static str> {
 
 /// And with more lists.
 fn with_lists(index: usize, unusual: Source, more: &[Source]) -> Result<(), &'static str> {
+    with_certificates(&[], index, unusual, more)
+}
+
+/// And with more certificates, before the others.
+fn with_certificates(
+    certificates: &[X509],
+    index: usize,
+    unusual: Source,
+    more: &[Source],
+) -> Result<(), &'static str> {
     let pem = |authority: &Authority| source("crt", authority.certificate.to_pem().unwrap());
     let issuers = [&PKI.root, &PKI.intermediate, &PKI.signing];
     let mut crls: Vec<_> =
         issuers.iter().map(|issuer| source("crl", issuer.crl(&Crl::default()).unwrap().to_pem().unwrap())).collect();
     crls[index] = unusual;
     crls.extend_from_slice(more);
-    let trust = Trust { certificates: vec![pem(&PKI.intermediate), pem(&PKI.signing)], crls, root: pem(&PKI.root) };
+    let mut all: Vec<_> = certificates.iter().map(|one| source("crt", one.to_pem().unwrap())).collect();
+    all.extend([pem(&PKI.intermediate), pem(&PKI.signing)]);
+    let trust = Trust { certificates: all, crls, root: pem(&PKI.root) };
     let document = HostKeyDocument::parse(&source("host.crt", HOST.to_pem().unwrap()));
     let verifier = Verifier::new(&trust, days_from_now(0), Outdated::Refuse);
     document.and_then(|document| verifier?.verify(&document)).map(drop).map_err(|fault| fault.code.name)
@@ -172,6 +184,26 @@ fn whoever_is_revoked_for_good_is_revoked_in_a_list_of_any_time() {
             assert_eq!(held, if is_later { Err(code) } else { Ok(()) }, "{times:?}");
         }
     }
+}
+
+#[test]
+fn what_is_looked_at_is_the_chain_that_was_taken_and_no_earlier_one_of_the_same_authority() {
+    static SIGNING: LazyLock<X509> = LazyLock::new(|| PKI.signing.certificate.clone());
+    fn earlier(digest: MessageDigest) -> X509 {
+        let mut issue = PKI.root.usual(PKI.intermediate.certificate.subject_name(), Role::Ca, 1).unwrap();
+        (issue.not_before, issue.not_after, issue.digest) = (days_from_now(-20), days_from_now(-10), digest);
+        PKI.root.issue(&issue, &PKI.intermediate.key).unwrap()
+    }
+    // A weak one hides nothing.
+    let weak = earlier(MessageDigest::sha1());
+    let later = Unusual { entry: Some((&*SIGNING, KEY_COMPROMISE)), times: FUTURE, ..usual(&PKI.intermediate) };
+    let good = list(&PKI.intermediate, &usual(&PKI.intermediate));
+    let found = with_certificates(&[weak], 1, good, &[list(&PKI.intermediate, &later)]);
+    assert_eq!(found, Err("hkd.chain_revoked"));
+    // One that was revoked by now keeps nobody out.
+    static REVOKED: LazyLock<X509> = LazyLock::new(|| earlier(MessageDigest::sha256()));
+    let listed = list(&PKI.root, &Unusual { entry: Some((&*REVOKED, KEY_COMPROMISE)), ..usual(&PKI.root) });
+    assert_eq!(with_certificates(std::slice::from_ref(&*REVOKED), 0, listed, &[]), Ok(()));
 }
 
 #[test]
