@@ -5,11 +5,16 @@ use fault::{Fault, Result};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
-use std::{ffi::OsString, fs::File, io::Read};
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::AsFd as _;
 use zeroize::{Zeroize, Zeroizing};
 
 /// No task has arguments as large as this (requests are at most 1 MiB each).
 const MAX_ARGS_LEN: u64 = 256 << 20;
+/// What a pipe holds is read at once.
+const PIECE: usize = 64 << 10;
 
 /// How the task is run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -64,13 +69,10 @@ pub(crate) fn read(argument: Option<OsString>) -> Result<Args> {
         )
         .hint("Run it through Ansible, or with a file such as {\"_ansible_check_mode\": true}.")
     })?;
-    let mut text = Zeroizing::new(Vec::new());
-    let outcome = if path == "-" {
-        std::io::stdin().lock().take(MAX_ARGS_LEN + 1).read_to_end(&mut text)
-    } else {
-        File::open(&path).and_then(|file| file.take(MAX_ARGS_LEN + 1).read_to_end(&mut text))
-    };
-    outcome.map_err(|e| {
+    // Not by way of the standard library's buffer for it, which is never wiped.
+    let standard_input = || std::io::stdin().as_fd().try_clone_to_owned().map(File::from);
+    let file = if path == "-" { standard_input() } else { File::open(&path) };
+    let text = file.and_then(|file| read_wiped(file, MAX_ARGS_LEN + 1)).map_err(|e| {
         Fault::new(codes::UNREADABLE, format!("The arguments {} cannot be read: {e}.", path.to_string_lossy()))
             .hint("Check the path of the file and the permissions of the user who runs the module.")
     })?;
@@ -79,6 +81,32 @@ pub(crate) fn read(argument: Option<OsString>) -> Result<Args> {
             .hint("Split the task into several."));
     }
     from_json(&text)
+}
+
+/// At most `limit` bytes. A buffer that is too small is copied and wiped: growing by itself would leave pieces of secrets in memory.
+fn read_wiped(mut source: impl Read, limit: u64) -> io::Result<Zeroizing<Vec<u8>>> {
+    let mut text = Zeroizing::new(Vec::with_capacity(PIECE));
+    loop {
+        let filled = text.len();
+        if text.capacity() - filled < PIECE {
+            let mut larger = Zeroizing::new(Vec::with_capacity(2 * text.capacity()));
+            larger.extend_from_slice(&text);
+            text = larger;
+        }
+        text.resize(filled + PIECE, 0);
+        let read = match source.read(text.get_mut(filled..).unwrap_or_default()) {
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => 0,
+            Ok(0) => {
+                text.truncate(filled);
+                return Ok(text);
+            }
+            read => read?,
+        };
+        text.truncate(filled + read);
+        if text.len() as u64 >= limit {
+            return Ok(text);
+        }
+    }
 }
 
 /// Options and context from the text of the arguments, as [`crate::run`] takes them.
@@ -204,5 +232,40 @@ mod tests {
         assert_eq!(fault.code, codes::UNREADABLE);
         assert!(fault.detail.contains("/nonexistent/args"));
         assert_eq!(read(None).err().unwrap().code, codes::UNREADABLE);
+    }
+
+    #[test]
+    fn what_is_read_is_whole_however_it_comes_and_not_much_more_than_the_limit() {
+        /// Gives so many bytes at a time, after an interruption each.
+        struct Drip(Vec<u8>, usize, bool);
+        impl Read for Drip {
+            fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+                self.2 = !self.2;
+                if self.2 {
+                    return Err(io::ErrorKind::Interrupted.into());
+                }
+                let count = self.1.min(buffer.len()).min(self.0.len());
+                buffer[..count].copy_from_slice(&self.0[..count]);
+                self.0.drain(..count);
+                Ok(count)
+            }
+        }
+        for len in [0, 1, PIECE - 1, PIECE, PIECE + 1, 5 * PIECE] {
+            let bytes: Vec<u8> = (0..len).map(|at| at as u8).collect();
+            for at_a_time in [PIECE / 3, 10 * PIECE] {
+                let drip = |limit| read_wiped(Drip(bytes.clone(), at_a_time, false), limit).unwrap();
+                assert!(*drip(u64::MAX) == bytes, "{len}, {at_a_time}");
+                let cut = drip(1);
+                assert!(cut.len() <= PIECE && bytes.starts_with(&cut) && cut.is_empty() == bytes.is_empty());
+            }
+        }
+        let failing = io::Error::other("no");
+        struct Failing(Option<io::Error>);
+        impl Read for Failing {
+            fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+                Err(self.0.take().unwrap())
+            }
+        }
+        assert!(read_wiped(Failing(Some(failing)), 9).is_err());
     }
 }

@@ -6,11 +6,12 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read};
+use std::os::unix::ffi::OsStringExt as _;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 /// A path in which `~`, `~user`, `$NAME` and `${NAME}` were replaced, as Python's `expandvars` and `expanduser` do it;
-/// what names no variable or user stays as it is.
+/// what names no variable or user stays as it is. Slashes at its end are none of it: a file would otherwise seem not to be there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PathText(PathBuf);
 
@@ -61,8 +62,17 @@ impl<'de> Deserialize<'de> for PathText {
         if text.is_empty() {
             return Err(D::Error::custom("must be a path, not an empty text"));
         }
-        Ok(Self(PathBuf::from(with_home(&with_variables(&text, |name| std::env::var(name).ok()), home_of))))
+        let path = with_home(&with_variables(&text, |name| std::env::var(name).ok()), home_of);
+        Ok(Self(without_slashes(path)))
     }
+}
+
+fn without_slashes(path: OsString) -> PathBuf {
+    let mut bytes = path.into_vec();
+    while bytes.len() > 1 && bytes.ends_with(b"/") {
+        bytes.pop();
+    }
+    OsString::from_vec(bytes).into()
 }
 
 fn home_of(user: &str) -> Option<OsString> {
@@ -137,6 +147,14 @@ mod tests {
             ("/a/~", "/a/~"),
         ] {
             assert_eq!(with_home(text, home), path);
+        }
+    }
+
+    #[test]
+    fn slashes_at_the_end_are_no_part_of_a_path() {
+        for (text, path) in [("/a/", "/a"), ("/a//", "/a"), ("/", "/"), ("//", "/"), ("a/b", "a/b")] {
+            let read: PathText = serde_json::from_value(serde_json::json!(text)).unwrap();
+            assert_eq!(read.as_path().as_os_str(), path, "{text}");
         }
     }
 
