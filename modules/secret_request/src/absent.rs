@@ -88,7 +88,11 @@ fn kept(path: &Path) -> Result<Vec<PathBuf>> {
         if !entry.file_name().to_str().is_some_and(|name| is_backup(name, path)) {
             continue;
         }
-        let found = durable::read(&entry.path(), layout::MAX_REQUEST_LEN as u64, codes::NOT_OURS)?;
+        let found = match durable::read(&entry.path(), layout::MAX_REQUEST_LEN as u64, codes::NOT_OURS) {
+            // Something else that only has such a name.
+            Err(fault) if fault.code == codes::NOT_OURS => continue,
+            found => found?,
+        };
         if found.is_some_and(|found| found.bytes.starts_with(&layout::MAGIC)) {
             kept.push(entry.path());
         }

@@ -3,7 +3,7 @@
 use crate::codes;
 use crate::manifest::{Hidden, Manifest};
 use crate::material::Material;
-use crate::plan::{Desired, Observed, Plan};
+use crate::plan::{Desired, Observed, Plan, check_ours};
 use crate::present::{Shared, observe};
 use crate::progress::Progress;
 use crate::wanted::{Present, Proof};
@@ -108,9 +108,12 @@ impl Apply<'_> {
 
         // Of two runs at once neither may come between the other's two files.
         let folder = Folder::lock(path)?;
-        if let Some(there) = self.made_meanwhile(path, &hidden)? {
+        let now = observe(self.wanted, self.shared.key.as_ref())?;
+        if let Some(there) = self.made_meanwhile(&now, path, &hidden) {
             return Ok(Written::Others(there));
         }
+        // Something else may have come there since.
+        now.request.as_ref().map_or(Ok(()), |found| check_ours(path, found, &now.recorded))?;
         let changed = &mut self.progress.entry.changed;
         folder.replace(&Manifest::path(path), &sealed, &Attributes::mode(0o600), changed)?;
         if self.wanted.backup && self.observed.request.is_some() {
@@ -122,14 +125,13 @@ impl Apply<'_> {
     }
 
     /// The request that is there, if it is another one than was found before, and made of all that this one is made of.
-    fn made_meanwhile(&self, path: &Path, hidden: &Hidden) -> Result<Option<Vec<u8>>> {
-        let now = observe(self.wanted, self.shared.key.as_ref())?;
+    fn made_meanwhile(&self, now: &Observed, path: &Path, hidden: &Hidden) -> Option<Vec<u8>> {
         let before = self.observed.request.as_ref().map(|found| &found.bytes);
-        let Some(found) = now.request.filter(|found| Some(&found.bytes) != before) else { return Ok(None) };
+        let found = now.request.as_ref().filter(|found| Some(&found.bytes) != before)?;
         let id_file = self.wanted.id_file.as_deref().map(|id_file| relative(id_file, path));
         let own =
             Manifest::new(encode_hex(&sha256(&found.bytes)), self.desired.inputs.clone(), hidden.clone(), id_file);
-        Ok((now.recorded.trusted() == Some(&own)).then_some(found.bytes))
+        (now.recorded.trusted() == Some(&own)).then(|| found.bytes.clone())
     }
 
     /// The text of the request's manifest.
@@ -229,8 +231,16 @@ fn backup_path(path: &Path) -> PathBuf {
     backup.into()
 }
 
-/// Whether a name beside a request is one that [`backup_path`] gives.
+/// Whether a name beside a request is one that [`backup_path`] gives: `NAME.PROCESS.YYYY-MM-DD@HH:MM:SS~`.
 pub fn is_backup(name: &str, request: &Path) -> bool {
     let rest = request.file_name().and_then(|own| own.to_str()).and_then(|own| name.strip_prefix(own));
-    rest.is_some_and(|rest| rest.starts_with('.') && rest.ends_with('~'))
+    let parts = rest.and_then(|rest| rest.strip_prefix('.')?.split_once('.'));
+    parts.is_some_and(|(process, time)| {
+        let is_like = |(found, like): (u8, u8)| if like == b'0' { found.is_ascii_digit() } else { found == like };
+        let like = b"0000-00-00@00:00:00~";
+        !process.is_empty()
+            && process.bytes().all(|digit| digit.is_ascii_digit())
+            && time.len() == like.len()
+            && time.bytes().zip(*like).all(is_like)
+    })
 }

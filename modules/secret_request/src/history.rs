@@ -50,15 +50,16 @@ impl History {
         history
     }
 
-    /// That nothing shows that a secret of this id existed before.
+    /// That nothing shows that a secret of this id existed before, nor does the request's own id file, wherever it is.
     ///
     /// # Errors
     /// `request.secret_existed`, `request.secret_held`, and why a file could not be read that may show it.
-    pub fn check_new(&self, wanted: &Present, secret_file: &Path) -> Result<()> {
+    pub fn check_new(&self, wanted: &Present, secret_file: &Path, id_file: Option<&[u8]>) -> Result<()> {
         let Some(id) = &wanted.id else { return Ok(()) };
         let name = wanted.name.as_deref().unwrap_or_default();
         let give_up = "Set replace_secret: true only to give it up, with everything that it protects, for a new one.";
-        if let Some(file) = self.in_files.get(id) {
+        let in_id_file = || wanted.id_file.as_ref().filter(|_| id_file.and_then(id_in_text) == Some(*id));
+        if let Some(file) = self.in_files.get(id).or_else(in_id_file) {
             let detail = format!(
                 "The secret {name:?} was not created: {} shows that it existed before, but {} does not exist.",
                 file.display(),
@@ -128,8 +129,7 @@ fn id_in(path: &Path) -> Result<Option<SecretId>> {
     }
     if path.as_os_str().as_bytes().ends_with(b".yaml") {
         let found = durable::read(path, ID_FILE_LIMIT, codes::NOT_OURS)?;
-        let text = found.and_then(|found| String::from_utf8(found.bytes).ok());
-        return Ok(text.and_then(|text| IdFile::parse(&text, "").ok()).map(|file| file.id));
+        return Ok(found.and_then(|found| id_in_text(&found.bytes)));
     }
     // By whatever name, as a kept request has another one than when it was in use.
     let Some(file) = durable::open(path).map_err(|e| durable::unreadable(path, &e))? else { return Ok(None) };
@@ -141,6 +141,11 @@ fn id_in(path: &Path) -> Result<Option<SecretId>> {
     (&file).take(layout::MAX_REQUEST_LEN as u64).read_to_end(&mut bytes).map_err(|e| durable::unreadable(path, &e))?;
     let view = RequestView::parse(&bytes).map_err(|_| damaged(path, "request"))?;
     Ok(view.id)
+}
+
+/// The id in an id file; `None` for any other text.
+fn id_in_text(text: &[u8]) -> Option<SecretId> {
+    IdFile::parse(std::str::from_utf8(text).ok()?, "").ok().map(|file| file.id)
 }
 
 /// What is damaged may have been about any secret.

@@ -1,8 +1,9 @@
 //! What users type.
 
 use ansible_contract::{HexText, Mode, NameText, NoLog, PathText};
+use pv_request::IdFile;
 use serde::{Deserialize, Serialize};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use trusted::{Entries, Layered as _};
 
 trusted::layered_options! {
@@ -165,9 +166,20 @@ impl Requests {
         self.0.shared.keep_going()
     }
 
-    /// The path of each request, with its place in the list.
-    pub fn paths(&self) -> impl Iterator<Item = (usize, &PathText)> {
-        self.0.read().filter_map(|(at, own)| Some((at, own.path.as_ref().or(self.0.shared.path.as_ref())?)))
+    /// The files of each request that are written, and that of its secret.
+    pub fn files(&self) -> impl Iterator<Item = Files<'_>> {
+        let shared = &self.0.shared;
+        self.0.read().map(|(at, own)| {
+            let path = own.path.as_ref().or(shared.path.as_ref()).map(PathText::as_path);
+            let name = own.name.as_ref().or(shared.name.as_ref());
+            let id_file = own.id_file.as_ref().or(shared.id_file.as_ref()).map(|file| file.as_path().to_owned());
+            Files {
+                at,
+                path,
+                id_file: id_file.or_else(|| Some(path?.with_file_name(IdFile::file_name(name?)?))),
+                secret: own.secret_file.as_ref().or(shared.secret_file.as_ref()).map(PathText::as_path),
+            }
+        })
     }
 
     /// How many there are.
@@ -200,6 +212,19 @@ impl Requests {
             all
         })
     }
+}
+
+/// The files of a request.
+#[derive(Debug)]
+pub struct Files<'a> {
+    /// Its place in the list.
+    pub at: usize,
+    /// The request itself. Beside it is its manifest.
+    pub path: Option<&'a Path>,
+    /// Its id file.
+    pub id_file: Option<PathBuf>,
+    /// The file that the secret is read from, or made in.
+    pub secret: Option<&'a Path>,
 }
 
 /// A request that may make its secret.

@@ -104,7 +104,7 @@ impl Prepared {
 
         let plan = plan(&desired, &observed)?;
         if let (Some(secret_file), false) = (&desired.create_secret, desired.replace_secret) {
-            shared.history.check_new(&wanted, secret_file)?;
+            shared.history.check_new(&wanted, secret_file, observed.id_file.as_deref())?;
         }
         progress.warn_all(&plan.warnings);
         progress.warn_all(&material.warnings);
@@ -132,15 +132,14 @@ impl Prepared {
     /// The secret to build with; one that does not exist yet is made now, before any request for it.
     fn make_secret(&self, check_mode: bool, progress: &mut Progress) -> Result<Option<Private>> {
         let Self { wanted, material, .. } = self;
-        if let (Some(path), false) = (&wanted.path, check_mode) {
+        if !check_mode {
+            let [request, id_file] = [&wanted.path, &wanted.id_file].map(Option::as_deref);
             if wanted.make_folders {
                 let secret = matches!(material.secret, SecretState::ToCreate).then(|| wanted.secret_file()).flatten();
-                let written = [Some(path.as_path()), wanted.id_file.as_deref(), secret];
-                let mut written = written.into_iter().flatten();
+                let mut written = [request, id_file, secret].into_iter().flatten();
                 written.try_for_each(|file| durable::make_folder_of(file, &mut progress.entry.changed))?;
             }
-            durable::check_writable(path)?;
-            wanted.id_file.as_deref().map_or(Ok(()), durable::check_writable)?;
+            [request, id_file].into_iter().flatten().try_for_each(durable::check_writable)?;
         }
         match (&material.secret, wanted.secret_file()) {
             (SecretState::Known(bytes), _) => Ok(Some(bytes.clone())),

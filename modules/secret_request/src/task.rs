@@ -4,7 +4,7 @@ use crate::absent::{IdFileUsers, absent};
 use crate::codes;
 use crate::history::History;
 use crate::manifest::Manifest;
-use crate::options::{Options, Requests, State};
+use crate::options::{Files, Options, Requests, State};
 use crate::present::{Prepared, Shared};
 use crate::progress::Progress;
 use crate::report::{Entry, Report};
@@ -13,6 +13,7 @@ use ansible_contract::{Context, Diff, Failure, Outcome, codes as args, fault_jso
 use durable::Leavings;
 use fault::{Fault, Result};
 use std::collections::{HashMap, VecDeque};
+use std::path::PathBuf;
 use std::sync::mpsc::Receiver;
 use std::thread;
 use trusted::{KnownImages, ReadHosts, StateKey, Warnings, Worked, Workers, private_file};
@@ -27,16 +28,44 @@ type Builders = Workers<Prepared, Built>;
 const MADE_BY_AN_EARLIER_TASK: [&str; 3] =
     [fault::file::MISSING.name, codes::SECRET_MISSING.name, fault::file::NO_SUCH_OWNER.name];
 
-/// No two requests may have one file: the second would replace the first in every run.
+/// No two requests may have one file: the second would replace the first in every run. What one writes must not be the secret of
+/// another either, which would be gone. Requests of one secret share its file and its id file.
 ///
 /// # Errors
 /// `args.duplicate_path`.
 pub fn refuse_duplicates(requests: &Requests) -> Result<()> {
-    let mut seen = HashMap::new();
-    for (at, path) in requests.paths() {
-        if let Some(first) = seen.insert(durable::identity(path.as_path()), at) {
-            let detail = format!("requests[{first}] and requests[{at}] both have the path {path}.");
-            return Err(Fault::new(trusted::codes::DUPLICATE_PATH, detail).hint("Give each request its own path."));
+    /// What a file is to a request.
+    #[derive(Clone, Copy, PartialEq, Eq)]
+    enum Role {
+        Own(&'static str),
+        Shared(&'static str),
+    }
+    let mut seen: HashMap<PathBuf, (usize, Role)> = HashMap::new();
+    for Files { at, path, id_file, secret } in requests.files() {
+        let manifest = path.map(Manifest::path);
+        let files = [
+            (path, Role::Own("path")),
+            (manifest.as_deref(), Role::Own("path's manifest")),
+            (id_file.as_deref(), Role::Shared("id_file")),
+            (secret, Role::Shared("secret_file")),
+        ];
+        for (file, role) in files {
+            let Some(file) = file.map(durable::identity) else { continue };
+            let Some((first, other)) = seen.get(&file).copied().filter(|(first, _)| *first != at) else {
+                seen.insert(file, (at, role));
+                continue;
+            };
+            if role != other || matches!(role, Role::Own(_)) {
+                let [one, two] = [other, role].map(|role| match role {
+                    Role::Own(name) | Role::Shared(name) => name,
+                });
+                let detail = format!(
+                    "{one} of requests[{first}] and {two} of requests[{at}] are the same file, {}.",
+                    file.display()
+                );
+                return Err(Fault::new(trusted::codes::DUPLICATE_PATH, detail)
+                    .hint("Give each request its own path, away from secrets."));
+            }
         }
     }
     Ok(())

@@ -175,3 +175,27 @@ fn folders_that_are_missing_are_made_only_where_that_is_wanted() {
     }
     assert_eq!(world.run(&options)["changed"], false);
 }
+
+#[test]
+fn folders_of_a_request_that_is_only_returned_are_made_before_its_secret() {
+    let world = World::new();
+    let options = json!({
+        "path": null, "return_content": true, "make_folders": true,
+        "secret_file": world.text("secrets/new"), "id_file": world.text("ids/new.yaml"),
+    });
+    let result = world.run(&world.options("", options.clone()));
+    assert_eq!(result["requests"][0]["secret_created"], true, "{result}");
+    assert!(world.path("secrets/new").is_file() && world.path("ids/new.yaml").is_file());
+
+    // Where nobody wants them made, what cannot be written is known before there is a secret.
+    let world = World::new();
+    fs::create_dir(world.path("secrets")).unwrap();
+    set_mode(&world.path("secrets"), 0o700);
+    let mut options = options;
+    options["make_folders"] = json!(false);
+    options["secret_file"] = json!(world.text("secrets/new"));
+    options["id_file"] = json!(world.text("ids/new.yaml"));
+    let result = world.run(&world.options("", options));
+    assert_eq!(code(&result), "file.missing", "{result}");
+    assert!(!world.path("secrets/new").exists());
+}

@@ -48,6 +48,23 @@ fn any_file_that_is_left_of_a_request_shows_that_its_secret_existed() {
 }
 
 #[test]
+fn the_id_file_shows_that_its_secret_existed_wherever_it_is() {
+    let world = World::new();
+    fs::create_dir(world.path("elsewhere")).unwrap();
+    let id_file = json!({"id_file": world.text("elsewhere/ids.yaml")});
+    assert_eq!(world.run(&world.options("request", id_file.clone()))["changed"], true);
+    for name in ["secret", "request", "request.manifest.json"] {
+        fs::remove_file(world.path(name)).unwrap();
+    }
+    assert_eq!(refused(&world, id_file.clone()), "request.secret_existed");
+    let in_memory = json!({"path": null, "return_content": true, "id_file": world.text("elsewhere/ids.yaml")});
+    assert_eq!(refused(&world, in_memory), "request.secret_existed");
+    // What somebody else has put there is refused, as before.
+    fs::write(world.path("elsewhere/ids.yaml"), "mine").unwrap();
+    assert_eq!(refused(&world, id_file), "args.id_file_collision");
+}
+
+#[test]
 fn folders_of_other_images_are_looked_into_where_they_are_named() {
     let world = lost();
     fs::create_dir_all(world.path("requests/image1")).unwrap();
@@ -148,13 +165,17 @@ fn a_request_that_is_removed_takes_with_it_what_was_kept_of_it() {
     let kept = replaced["requests"][0]["backup_file"].as_str().unwrap().to_owned();
     // Of another request, and of nobody.
     fs::copy(&kept, world.path("request2.1.2026-01-01@00:00:00~")).unwrap();
+    fs::copy(&kept, world.path("request.new.1.2026-01-01@00:00:00~")).unwrap();
     fs::write(world.path("request.notes~"), "mine").unwrap();
+    fs::create_dir(world.path("request.2.2026-01-01@00:00:00~")).unwrap();
     let absent = json!({"path": world.text("request"), "state": "absent"});
     let mut check = absent.clone();
     check["_ansible_check_mode"] = true.into();
     assert_eq!((&world.run(&check)["changed"], PathBuf::from(&kept).exists()), (&json!(true), true));
     assert_eq!(world.run(&absent)["changed"], true);
     assert!(!PathBuf::from(&kept).exists());
-    assert!(world.path("request2.1.2026-01-01@00:00:00~").exists() && world.path("request.notes~").exists());
+    for others in ["request2.1.2026-01-01@00:00:00~", "request.new.1.2026-01-01@00:00:00~", "request.notes~"] {
+        assert!(world.path(others).exists(), "{others}");
+    }
     assert_eq!(world.run(&absent)["changed"], false);
 }

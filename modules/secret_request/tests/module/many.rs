@@ -57,6 +57,27 @@ fn a_later_request_finds_what_an_earlier_one_of_the_task_made() {
 }
 
 #[test]
+fn nothing_that_one_request_of_a_task_writes_is_another_ones_secret_or_file() {
+    let world = World::new();
+    let [one, two] = ["one", "two"].map(|name| world.text(name));
+    let manifest = format!("{one}.manifest.json");
+    for (first, second) in [
+        (json!({"path": one}), json!({"path": two, "secret_file": one})),
+        (json!({"path": one}), json!({"path": two, "secret_file": manifest})),
+        (json!({"path": one}), json!({"path": manifest})),
+        (json!({"path": one, "id_file": world.text("ids")}), json!({"path": two, "secret_file": world.text("ids")})),
+        (json!({"path": one}), json!({"path": two, "secret_file": world.text("my_secret.yaml")})),
+        (json!({"path": one}), json!({"path": two, "id_file": one})),
+        (json!({"path": two, "secret_file": one}), json!({"path": one})),
+    ] {
+        let before = world.files();
+        let result = world.run(&task(&world, &[first, second.clone()]));
+        assert_eq!(code(&result), "args.duplicate_path", "{second}: {result}");
+        assert_eq!(world.files(), before, "{second}");
+    }
+}
+
+#[test]
 fn two_secrets_in_one_task_do_not_get_one_id_file() {
     let world = World::new();
     let shared = world.text("shared.yaml");
