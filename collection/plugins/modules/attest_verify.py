@@ -94,8 +94,8 @@ options:
     - 'Whether IBM''s service must find the firmware of the guest''s machine valid, and by which of its interfaces.
         V(none): nobody is asked, and nothing is said about firmware. V(v1) and V(v2) send the firmware''s state, 320
         opaque bytes that were measured, over the internet to IBM, once for each state in the task, also in check mode,
-        and only of guests that are otherwise affirmed. Nothing else is sent: no name, no key, no answer. If the service
-        cannot be asked, the verdict is V(none). The request must have been made for that, see
+        and only of guests whose own answer is otherwise as expected. Nothing else is sent: no name, no key, no answer.
+        If the service cannot be asked, the verdict is V(none). The request must have been made for that, see
         O(seguest.pv.attest_request#module:firmware). Proxies are used as for
         O(seguest.pv.secret_request#module:download_crls).'
     type: str

@@ -1,6 +1,6 @@
 //! One answer: its files are read, then it is judged.
 
-use crate::material::{Known, Material};
+use crate::material::{Known, Material, Used};
 use crate::options::Options;
 use crate::other_pins::OtherPins;
 use crate::pin::Pin;
@@ -22,7 +22,7 @@ pub struct Files {
     /// What was measured.
     pub yaml: Option<PathBuf>,
     /// The request's key and then the request, if they are removed once they were used.
-    pub used: Vec<PathBuf>,
+    pub used: Vec<Used>,
 }
 
 /// What is asked of one answer; or its label, and why that cannot be meant.
@@ -52,14 +52,12 @@ impl Prepared {
         // Also of an answer that cannot be judged: an earlier result must not outlive it.
         let mut files = Files { ear: path(&options.ear_file), yaml: path(&options.yaml_file), ..Files::default() };
         let material = Wanted::from_options(&options).and_then(|wanted| {
-            if wanted.remove_key {
-                files.used.push(wanted.key_file.clone());
-                files.used.extend(wanted.request.file().map(ToOwned::to_owned));
-            }
             if let CuidSource::Pinned { path, .. } = &wanted.cuid {
                 files.pin = Some(path.clone());
             }
-            Material::gather(&wanted, known)
+            let (material, used) = Material::gather(&wanted, known)?;
+            files.used = if wanted.remove_key { used } else { Vec::new() };
+            Ok(material)
         });
         Self { label: options.label.clone(), called: label(&options), files, now, material }
     }

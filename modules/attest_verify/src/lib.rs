@@ -2,6 +2,8 @@
 
 mod bytes;
 pub mod codes;
+mod earlier;
+mod files;
 mod firmware;
 mod judged;
 mod known_by;

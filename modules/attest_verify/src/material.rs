@@ -24,6 +24,9 @@ use trusted::{AskedHostKeys, KnownImages, ReadHosts, private_file};
 /// Tag and SHA-256 of an add-secret request.
 type Sums = ([u8; 16], [u8; 32]);
 
+/// No attestation request is longer.
+const MOST_USED: u64 = 4 << 20;
+
 /// The files of a task that many answers are compared with, each read once.
 #[derive(Debug, Default)]
 pub struct Known {
@@ -34,6 +37,37 @@ pub struct Known {
     /// The last content and files of which it was read: a task has one of both, as a rule.
     ssh: Option<(String, Vec<PathBuf>, SshKnownHosts)>,
     firmware: Clients,
+}
+
+/// A file that an answer uses up, and what was read of it: what another run has put in its place since is not this one's.
+#[derive(Clone, Debug)]
+pub struct Used {
+    /// The file.
+    pub path: PathBuf,
+    /// SHA-256 of what it held.
+    sha256: [u8; 32],
+    is_key: bool,
+}
+
+impl Used {
+    /// A file that held this; a key is read with all that files of secrets must have.
+    pub fn of(path: &Path, bytes: &[u8], is_key: bool) -> Self {
+        Self { path: path.to_owned(), sha256: Sha256::digest(bytes).into(), is_key }
+    }
+
+    /// Whether the file holds that still.
+    ///
+    /// # Errors
+    /// The `file.*` codes.
+    pub fn is_there(&self) -> Result<bool> {
+        let now = if self.is_key {
+            private_file::read_dated(&self.path)?.map(|(bytes, _)| Sha256::digest(&bytes))
+        } else {
+            let found = durable::read(&self.path, MOST_USED, fault::file::UNREADABLE)?;
+            found.map(|found| Sha256::digest(found.bytes))
+        };
+        Ok(now.is_some_and(|now| *now == self.sha256))
+    }
 }
 
 /// Everything that was read of one answer.
@@ -62,13 +96,13 @@ pub struct Material {
 }
 
 impl Material {
-    /// Reads it all.
+    /// Reads it all. With it come the request's key and then the request, if that is in a file.
     ///
     /// # Errors
     /// The `file.*`, `image.*` and `hkd.*` codes, and those of single files.
-    pub fn gather(wanted: &Wanted, known: &mut Known) -> Result<Self> {
+    pub fn gather(wanted: &Wanted, known: &mut Known) -> Result<(Self, Vec<Used>)> {
         let mut warnings: Vec<Fault> = private_file::folder(&wanted.key_file)?.into_iter().collect();
-        let (key, created) = key(&wanted.key_file)?;
+        let (key, created, used) = key(&wanted.key_file)?;
         let mut expected = Expected {
             image: wanted.image.as_deref().map(|path| known.images.get(path)).transpose()?,
             store: wanted.secrets.as_deref().map(|all| store(all, wanted.locked, known)).transpose()?,
@@ -105,10 +139,14 @@ impl Material {
                 expected.cuid = pinned.as_ref().filter(|(_, earlier)| !earlier).map(|(pin, _)| pin.cuid);
             }
         }
-        Ok(Self {
-            response: read(&wanted.response)?,
+        let response = read(&wanted.response)?;
+        let request = read(&wanted.request)?;
+        let file = |path: &Path| Used::of(path, &request, false);
+        let used = [used].into_iter().chain(wanted.request.file().map(file)).collect();
+        let material = Self {
+            response,
             claims: wanted.claims.clone(),
-            request: read(&wanted.request)?,
+            request,
             key,
             created,
             firmware: wanted.firmware.as_ref().map(|asked| known.firmware.get(asked)).transpose()?,
@@ -116,7 +154,8 @@ impl Material {
             expected,
             pinned,
             warnings,
-        })
+        };
+        Ok((material, used))
     }
 
     /// SHA-256 of the request.
@@ -183,14 +222,15 @@ fn read(bytes: &Bytes) -> Result<Vec<u8>> {
     }
 }
 
-/// The key, and when it was written: right after the request.
-fn key(path: &Path) -> Result<(ProtectionKey, i64)> {
+/// The key, when it was written (right after the request), and what was read.
+fn key(path: &Path) -> Result<(ProtectionKey, i64, Used)> {
     let name = path.display();
     let (bytes, written) = private_file::read_dated(path)?.ok_or_else(|| {
         Fault::new(fault::file::MISSING, format!("The request's key {name} does not exist: was it used already?"))
             .hint("A key is removed once an answer was verified with it. Make a new request with attest_request.")
     })?;
-    Ok((ProtectionKey::new(&bytes, &name.to_string())?, written))
+    let used = Used::of(path, &bytes, true);
+    Ok((ProtectionKey::new(&bytes, &name.to_string())?, written, used))
 }
 
 fn store(secrets: &[Added], locked: bool, known: &mut Known) -> Result<ExpectedStore> {

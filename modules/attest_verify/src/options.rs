@@ -2,7 +2,7 @@
 
 use ansible_contract::{HexText, PathText};
 use serde::de::{self, Deserializer, IntoDeserializer as _, MapAccess, Visitor};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 use std::fmt;
 
@@ -98,7 +98,7 @@ trusted::layered_options! {
         /// Whether IBM's service must find the firmware of the guest's machine valid, and by which of its interfaces.
         /// V(none): nobody is asked, and nothing is said about firmware.
         /// V(v1) and V(v2) send the firmware's state, 320 opaque bytes that were measured, over the internet to IBM, once for each
-        /// state in the task, also in check mode, and only of guests that are otherwise affirmed. Nothing else is sent: no name,
+        /// state in the task, also in check mode, and only of guests whose own answer is otherwise as expected. Nothing else is sent: no name,
         /// no key, no answer. If the service cannot be asked, the verdict is V(none).
         /// The request must have been made for that, see O(seguest.pv.attest_request#module:firmware). Proxies are used as for
         /// O(seguest.pv.secret_request#module:download_crls).
@@ -106,6 +106,7 @@ trusted::layered_options! {
         /// The service that is asked instead of IBM's: what comes before C(/hmrs/firmware/attestation) in its address, which must
         /// be one of C(https), without a login. It is part of what the answer is compared with.
         #[cfg_attr(feature = "docs", schemars(extend("default" = "https://esupport.ibm.com/eccedge/ent/z")))]
+        #[serde(serialize_with = "without_login")]
         firmware_url: String,
         /// The certificates of the only authorities that may vouch for this service's server, in PEM or DER. The system's if not
         /// given, or those that C(SSL_CERT_FILE) names.
@@ -137,6 +138,16 @@ trusted::layered_options! {
     /// Several answers, one of each guest. Each is a dictionary of the options of this module, which are laid over those of
     /// the task; lists replace. All configuration unique ids must differ: no guest answers for another.
     list responses
+}
+
+/// An address as results repeat it. One with a login is refused, and the login is in nobody's log for that.
+fn without_login<S: Serializer>(url: &Option<String>, serializer: S) -> Result<S::Ok, S::Error> {
+    let shown = |url: &str| match (url.split_once("://"), url.rsplit_once('@')) {
+        (Some((scheme, _)), Some((_, rest))) => format!("{scheme}://{rest}"),
+        (None, Some((_, rest))) => rest.to_owned(),
+        _ => url.to_owned(),
+    };
+    url.as_deref().map(shown).serialize(serializer)
 }
 
 /// One add-secret request that a store is to have taken.
@@ -185,4 +196,25 @@ pub struct Known {
     pub tag: Option<HexText<32, 32>>,
     /// SHA-256 of the whole.
     pub sha256: Option<HexText<64, 64>>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_login_in_an_address_is_not_repeated() {
+        let shown = |url: &str| {
+            let options = Options { firmware_url: Some(url.to_owned()), ..Options::default() };
+            serde_json::to_value(options).unwrap()["firmware_url"].as_str().unwrap().to_owned()
+        };
+        assert_eq!(shown("https://host/x"), "https://host/x");
+        for (url, without) in [
+            ("https://me:s3cret@host/x", "https://host/x"),
+            ("https://me:s3@cret@host", "https://host"),
+            ("me:s3cret@host", "host"),
+        ] {
+            assert_eq!(shown(url), without);
+        }
+    }
 }

@@ -8,7 +8,7 @@ use pv_wire::iso8601;
 use serde::Serialize;
 
 /// Its last part is changed whenever its readers would have to be.
-const SCHEMA: &str = "seguest.pv/attestation-report/1";
+pub const SCHEMA: &str = "seguest.pv/attestation-report/1";
 
 #[derive(Serialize)]
 struct Published<'a> {

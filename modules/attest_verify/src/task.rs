@@ -2,23 +2,24 @@
 //! of all the keys that were used are removed.
 
 use crate::codes;
+use crate::earlier;
+use crate::files::refuse_overlaps;
 use crate::judged::{Judged, Prepared};
-use crate::material::Known;
+use crate::material::{Known, Used};
 use crate::options::Options;
 use crate::other_pins::OtherPins;
 use crate::pin::{self, Pin};
 use crate::published;
 use crate::report::{Entry, Report};
-use crate::wanted::written;
-use ansible_contract::{Context, Diff, Failure, Outcome, warning};
-use durable::{Attributes, Leavings};
+use ansible_contract::{Context, Diff, Failure, Outcome, PathText, warning};
+use durable::{Attributes, Folder, Leavings};
 use fault::{Fault, Result};
 use pv_request::attest::{Status, Verdict, demand_distinct_cuids};
 use std::fs;
 use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
-use trusted::{Entries, Layered, Told, refuse_same_files};
+use trusted::{Entries, Layered, Told};
 
 /// Judges all answers.
 ///
@@ -32,8 +33,9 @@ pub fn run(options: Options, context: &Context) -> std::result::Result<Outcome<R
             "The options report and fail count for the whole task, and one is given for an entry of responses.";
         return Err(Fault::new(codes::OF_THE_TASK, detail).hint("Give them beside responses.").into());
     }
-    let files = entries.read().flat_map(|(at, own)| written(own, &entries.shared).map(move |path| (at, path)));
-    refuse_same_files(files, Options::LIST)?;
+    let report = report.as_ref().map(PathText::as_path);
+    refuse_overlaps(&entries, report)?;
+    report.map_or(Ok(()), |path| earlier::check_ours(path, earlier::Kind::Report))?;
 
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let now = i64::try_from(now).unwrap_or(i64::MAX);
@@ -68,10 +70,10 @@ pub fn run(options: Options, context: &Context) -> std::result::Result<Outcome<R
         concluded.push(entry);
         used.extend(files);
     }
-    if let Some(path) = &report {
-        task.publish(path.as_path(), &concluded, now);
+    if let Some(path) = report {
+        task.publish(path, &concluded, now);
     }
-    used.iter().for_each(|path| task.forget(path));
+    used.iter().for_each(|used| task.forget(used));
     task.told(concluded)
 }
 
@@ -89,7 +91,7 @@ struct Task {
 
 impl Task {
     /// Writes what comes of an answer. Gives its entry, and the files that were used up if all of that is durable.
-    fn conclude(&mut self, one: Judged) -> (Entry, Vec<PathBuf>) {
+    fn conclude(&mut self, one: Judged) -> (Entry, Vec<Used>) {
         let written = self.results(&one);
         let mut entry = Entry::new(one.label.clone());
         let mut warnings = one.warnings.clone();
@@ -135,8 +137,10 @@ impl Task {
         let written = self.pin(one).and_then(|()| self.yaml(one)).and_then(|()| self.ear(one));
         if written.is_err() {
             // What was found could not be told; then nothing older may be told in its place.
-            for path in one.files.ear.iter().chain(&one.files.yaml) {
-                let _ = self.remove(path, "content: an earlier result\n");
+            for (path, kind) in [(&one.files.ear, earlier::Kind::Ear), (&one.files.yaml, earlier::Kind::Yaml)] {
+                if let Some(path) = path.as_deref().filter(|path| earlier::check_ours(path, kind).is_ok()) {
+                    let _ = self.remove(path, "content: an earlier result\n");
+                }
             }
         }
         written
@@ -158,6 +162,7 @@ impl Task {
 
     fn yaml(&mut self, one: &Judged) -> Result<()> {
         let Some(path) = &one.files.yaml else { return Ok(()) };
+        earlier::check_ours(path, earlier::Kind::Yaml)?;
         match one.affirming().and_then(|verdict| verdict.proved.as_ref()) {
             Some(proved) => {
                 let text = proved.to_pvattest_yaml()?;
@@ -169,6 +174,7 @@ impl Task {
 
     fn ear(&mut self, one: &Judged) -> Result<()> {
         let Some(path) = &one.files.ear else { return Ok(()) };
+        earlier::check_ours(path, earlier::Kind::Ear)?;
         match (one.ear()?, &one.verdict) {
             (Some(token), Ok(verdict)) => {
                 let shown = format!("status: {}\n", verdict.status().as_str());
@@ -186,11 +192,25 @@ impl Task {
         self.fault = self.fault.take().or(written.err());
     }
 
-    /// Removes a key with which an answer was verified, or its request, once all that it proved is written.
-    fn forget(&mut self, path: &Path) {
-        if self.fault.is_none() {
-            self.fault = self.remove(path, "content: of a request that was answered\n").err();
+    /// Removes a key with which an answer was verified, or its request, once all that it proved is written. Whoever makes a new
+    /// pair in their place holds the folder's lock.
+    fn forget(&mut self, used: &Used) {
+        if self.fault.is_some() {
+            return;
         }
+        let path = &used.path;
+        let mut forget = || {
+            let folder = Folder::lock(path)?;
+            if !used.is_there()? {
+                return Ok(());
+            }
+            let subject = path.display().to_string();
+            let before = "content: of a request that was answered\n".to_owned();
+            self.unless_in_check_mode(Diff { subject, before, after: String::new() }, |changed| {
+                folder.remove(path, changed).map(|_| ())
+            })
+        };
+        self.fault = forget().err();
     }
 
     /// Writes a file, unless in check mode. `before` and `shown` are for the diff.
@@ -242,4 +262,41 @@ impl Task {
 fn not_affirmed() -> Fault {
     Fault::new(ansible_contract::codes::BUG, "The verdict is not affirming, and no check says why.")
         .hint("Please report it with the task's options.")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::PermissionsExt as _;
+
+    #[test]
+    fn what_another_run_has_put_in_the_place_of_what_was_used_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut task = Task {
+            check_mode: false,
+            fail: true,
+            told: Told::new(&Context::default()),
+            changed: false,
+            leavings: Leavings::default(),
+            fault: None,
+        };
+        for is_key in [true, false] {
+            let path = dir.path().join("used");
+            let write = |content: &str| {
+                fs::write(&path, content).unwrap();
+                fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+            };
+            let used = Used::of(&path, b"ours", is_key);
+            write("another run's");
+            task.forget(&used);
+            assert!(path.exists() && !task.changed && task.fault.is_none());
+            write("ours");
+            task.forget(&used);
+            assert!(!path.exists() && task.changed && task.fault.is_none());
+            task.changed = false;
+            task.forget(&used);
+            assert!(!task.changed && task.fault.is_none(), "it was gone already");
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! What the options of one answer ask for, checked as far as that goes without reading any file.
 
 use crate::bytes::{Bytes, HANDED_OVER, bytes_of};
+use crate::files::key_file;
 use crate::firmware::{self, AskedService};
 use crate::known_by::{self, SshHost};
 use crate::options::Options;
@@ -10,7 +11,6 @@ use ansible_contract::{PathText, codes as args};
 use fault::{Fault, Result};
 use pv_request::attest::Expected;
 use pv_wire::attestation::SshHostKey;
-use std::ffi::OsString;
 use std::path::PathBuf;
 use trusted::cuid::{self, Cuid};
 use trusted::{AskedHostKeys, HostKeyOptions, TrustFiles, missing, paths};
@@ -76,16 +76,6 @@ pub struct Wanted {
     pub signing_key: Option<PathBuf>,
     /// Whether the key is removed once it was used.
     pub remove_key: bool,
-}
-
-/// The key's file of an answer, as far as the options name it.
-pub fn key_file(options: &Options) -> Option<PathBuf> {
-    let beside = || {
-        let mut path = OsString::from(options.request.as_ref()?.as_path());
-        path.push(".key");
-        Some(PathBuf::from(path))
-    };
-    options.key_file.as_ref().map(|file| file.as_path().to_owned()).or_else(beside)
 }
 
 impl Wanted {
@@ -203,21 +193,6 @@ fn document(claims: &serde_json::Value) -> String {
         serde_json::Value::String(text) => text.trim().to_owned(),
         other => other.to_string(),
     }
-}
-
-/// Whether any of the files that an answer writes or removes is another's, too.
-pub fn written<'a>(own: &'a Options, shared: &'a Options) -> impl Iterator<Item = PathBuf> + 'a {
-    let named = Options {
-        request: own.request.clone().or_else(|| shared.request.clone()),
-        key_file: own.key_file.clone().or_else(|| shared.key_file.clone()),
-        ..Options::default()
-    };
-    let one = |own: &Option<PathText>, shared: &Option<PathText>| {
-        own.as_ref().or(shared.as_ref()).map(|path| path.as_path().to_owned())
-    };
-    let pin = one(&own.cuid_file, &shared.cuid_file);
-    let results = [one(&own.ear_file, &shared.ear_file), one(&own.yaml_file, &shared.yaml_file)];
-    key_file(&named).into_iter().chain(pin).chain(results.into_iter().flatten())
 }
 
 /// What messages call an answer.

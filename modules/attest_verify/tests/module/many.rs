@@ -67,6 +67,23 @@ fn no_two_answers_share_a_key_or_a_pin_and_what_is_the_tasks_is_the_tasks() {
     };
     refused(&[answer("g1"), answer("g1")], json!({}), "args.duplicate_path");
     refused(&[answer("g1"), answer("g2")], json!({"cuid_file": fleet.text("pin")}), "args.duplicate_path");
+    let others_key = json!({"yaml_file": fleet.text("g2.key")});
+    refused(&[with(answer("g1"), others_key), answer("g2")], json!({}), "args.duplicate_path");
+    refused(
+        &[with(answer("g1"), json!({"cuid_file": fleet.text("r")}))],
+        json!({"report": fleet.text("r")}),
+        "args.duplicate_path",
+    );
+    let conflict = |more: Value| {
+        let before = fleet.files();
+        refused(&[with(answer("g1"), more.clone())], json!({}), "args.conflict");
+        assert_eq!(fleet.files(), before, "{more}");
+    };
+    fleet.private("signing.pem", b"a key");
+    conflict(json!({"ear_file": fleet.text("signing.pem"), "signing_key": fleet.text("signing.pem")}));
+    conflict(json!({"yaml_file": fleet.text("g1.key")}));
+    conflict(json!({"yaml_file": fleet.text("g1.x"), "cuid_file": fleet.text("g1.x")}));
+    conflict(json!({"cuid_file": answer("g1")["image"]}));
     refused(&[with(answer("g1"), json!({"fail": false}))], json!({}), "args.of_the_task");
     refused(&[with(answer("g1"), json!({"responses": []}))], json!({}), "args.unknown_option");
 }

@@ -71,6 +71,22 @@ fn a_verdict_is_signed_for_others_and_never_outlived_by_an_older_one() {
 }
 
 #[test]
+fn what_is_no_earlier_result_is_neither_overwritten_nor_removed() {
+    let fleet = Fleet::new();
+    signing_key(&fleet);
+    for option in ["ear_file", "yaml_file", "report"] {
+        let file = fleet.text("precious");
+        fs::write(&file, "mine").unwrap();
+        for image in [0x51, 0x52] {
+            let result = fleet.judge(&Guest { image, ..fleet.guest(1) }, with(outputs(&fleet), json!({option: file})));
+            assert_eq!(result["failed"], true, "{option}: {result}");
+            assert!(result.to_string().contains("attest.result_not_ours"), "{option}: {result}");
+            assert_eq!(fs::read_to_string(&file).unwrap(), "mine", "{option}");
+        }
+    }
+}
+
+#[test]
 fn a_result_that_cannot_be_signed_fails_its_guest_and_keeps_the_key() {
     let fleet = Fleet::new();
     let answer = fleet.answer("g1", &fleet.guest(1));
