@@ -212,6 +212,36 @@ fn strict_is_all_or_nothing_and_otherwise_what_can_be_served_is() {
 }
 
 #[test]
+fn check_mode_predicts_no_change_where_one_entry_keeps_strict_from_any() {
+    if !e2e::can_simulate("check_mode_predicts_no_change_where_one_entry_keeps_strict_from_any") {
+        return;
+    }
+    let guest = guest(CARDS);
+    with_secrets(&guest, &["a"]);
+    ok(&guest, MODULE, &bind([accel(), accel()]));
+    // One of the two would go, were it not for an entry that nothing can serve.
+    let newer = json!({"mode": "accel", "mingen": "cex99"});
+    let mut arguments = bind([ep11("a", KEY_A), accel(), newer]);
+    arguments["exclusive"] = true.into();
+    let predicted = fails(&guest, MODULE, &checked(&arguments), "ap.no_matching_queue");
+    assert_eq!((&predicted["changed"], diffed(&predicted)), (&json!(false), Vec::<String>::new()), "{predicted}");
+    assert_eq!(column(&predicted["entries"], "status"), ["undetermined", "served", "unserved"]);
+    let done = fails(&guest, MODULE, &arguments, "ap.no_matching_queue");
+    assert_eq!((&done["changed"], diffed(&done)), (&json!(false), Vec::<String>::new()), "{done}");
+    // Of queues that need not be looked at, all is known.
+    let newer = json!({"mode": "accel", "mingen": "cex99"});
+    let mut arguments = bind([accel(), accel(), newer]);
+    ok(&guest, MODULE, &json!({"state": "unbound", "all": true}));
+    arguments["exclusive"] = true.into();
+    let predicted = fails(&guest, MODULE, &checked(&arguments), "ap.no_matching_queue");
+    let done = fails(&guest, MODULE, &arguments, "ap.no_matching_queue");
+    for part in ["changed", "diff", "entries"] {
+        assert_eq!(predicted[part], done[part], "{part}");
+    }
+    assert_eq!((held(&guest), &done["changed"]), (Vec::<String>::new(), &json!(false)));
+}
+
+#[test]
 fn only_exclusive_takes_and_releases_what_no_entry_wants() {
     if !e2e::can_simulate("only_exclusive_takes_and_releases_what_no_entry_wants") {
         return;

@@ -192,7 +192,7 @@ mod tests {
     #[test]
     fn arguments_of_millions_of_values_are_refused_as_json_and_in_a_text() {
         let list = format!("[{}0]", "0,".repeat(values::MAX));
-        for value in [list.clone(), format!("\"{list}\"")] {
+        for value in [list.clone(), format!("\"{list}\""), format!("\"{}\"", ",".repeat(values::MAX))] {
             let fault = parse_arguments::<Lists>(format!(r#"{{"a": {value}}}"#).as_bytes()).unwrap_err();
             assert!(fault.detail.contains("more than 2000000 values"), "{fault}");
         }

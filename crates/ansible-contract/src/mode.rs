@@ -14,17 +14,27 @@ pub struct Mode {
     clauses: Vec<Clause>,
 }
 
-/// What happens to the bits in `mask`.
+/// Which bits are cleared and which are set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Clause {
     clear: u32,
     set: u32,
+    /// It says nobody of whom it is: then it does not set, as chmod(1) and Ansible have it, what the umask denies.
+    masked: bool,
 }
 
 impl Mode {
     /// The mode of a file that has `before` now.
     pub fn of(&self, before: u32) -> u32 {
-        self.clauses.iter().fold(before, |mode, clause| (mode & !clause.clear) | clause.set)
+        let masked = self.clauses.iter().any(|clause| clause.masked);
+        self.under(if masked { umask() } else { 0 }, before)
+    }
+
+    fn under(&self, umask: u32, before: u32) -> u32 {
+        self.clauses.iter().fold(before, |mode, clause| {
+            let denied = if clause.masked { umask } else { 0 };
+            (mode & !clause.clear) | (clause.set & !denied)
+        })
     }
 
     /// A number: what YAML makes of octal digits behind a zero. One of which the decimal digits would be a usual mode in
@@ -44,7 +54,10 @@ impl Mode {
     }
 
     fn number(bits: u32) -> Option<Self> {
-        (bits <= ALL).then(|| Self { given: format!("{bits:04o}"), clauses: vec![Clause { clear: ALL, set: bits }] })
+        (bits <= ALL).then(|| Self {
+            given: format!("{bits:04o}"),
+            clauses: vec![Clause { clear: ALL, set: bits, masked: false }],
+        })
     }
 
     fn parse(text: &str) -> Option<Self> {
@@ -56,6 +69,13 @@ impl Mode {
         let clauses = text.split(',').map(clauses).collect::<Option<Vec<_>>>()?;
         Some(Self { given: text.to_owned(), clauses: clauses.into_iter().flatten().collect() })
     }
+}
+
+/// The umask of this process. It is not asked for by setting another one: other threads make files. Unknown, it denies others all.
+fn umask() -> u32 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("Umask:"));
+    line.and_then(|digits| u32::from_str_radix(digits.trim(), 8).ok()).unwrap_or(0o077)
 }
 
 /// Whether somebody would give a file this mode: who may do anything may read, and nobody may do more than the owner, nor
@@ -71,7 +91,8 @@ fn is_usual(bits: u32) -> bool {
 fn clauses(part: &str) -> Option<Vec<Clause>> {
     let operators = ['=', '+', '-'];
     let (who, mut rest) = part.split_at(part.find(operators)?);
-    let who = if who.is_empty() { "a" } else { who };
+    let masked = who.is_empty();
+    let who = if masked { "a" } else { who };
     let mask = who.chars().try_fold(0, |mask, c| {
         Some(
             mask | match c {
@@ -98,9 +119,9 @@ fn clauses(part: &str) -> Option<Vec<Clause>> {
             )
         })? & mask;
         clauses.push(match operator {
-            '+' => Clause { clear: 0, set: bits },
-            '-' => Clause { clear: bits, set: 0 },
-            _ => Clause { clear: mask, set: bits },
+            '+' => Clause { clear: 0, set: bits, masked },
+            '-' => Clause { clear: bits, set: 0, masked: false },
+            _ => Clause { clear: mask, set: bits, masked },
         });
         rest = next;
     }
@@ -200,13 +221,31 @@ mod tests {
             ("\"u=rw,g=r,o=\"", 0o640),
             ("\"g+r\"", 0o640),
             ("\"a+r\"", 0o644),
-            ("\"+x\"", 0o711),
             ("\"u-w\"", 0o400),
             ("\"ug=rwx\"", 0o770),
             ("\"u=r+x\"", 0o500),
         ] {
             assert_eq!(of(json, 0o600), Some(after), "{json}");
         }
+    }
+
+    #[test]
+    fn what_is_given_to_nobody_in_particular_is_not_given_where_the_umask_denies_it() {
+        for (json, umask, after) in [
+            ("\"+x\"", 0o022, 0o711),
+            ("\"+w\"", 0o022, 0o600),
+            ("\"=rw\"", 0o022, 0o644),
+            ("\"=rw\"", 0o077, 0o600),
+            ("\"a=rw\"", 0o077, 0o666),
+            ("\"-r\"", 0o077, 0o200),
+            ("\"+r,o+r\"", 0o077, 0o604),
+        ] {
+            let mode: Mode = serde_json::from_str(json).unwrap();
+            assert_eq!(mode.under(umask, 0o600), after, "{json} under {umask:03o}");
+        }
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        assert!(status.contains(&format!("Umask:\t{:04o}\n", umask())), "{status}");
+        assert_eq!(of("\"=rw\"", 0o600), Some(0o666 & !umask()));
     }
 
     #[test]

@@ -38,6 +38,9 @@ struct Rest(Mutex<Vec<Worker>>);
 
 static AT_REST: Rest = Rest::new();
 
+/// Nobody waits for longer.
+const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
 /// Something that a thread of its own does.
 #[derive(Debug)]
 pub struct Begun<T> {
@@ -54,7 +57,13 @@ pub fn begin<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Be
 
 /// Does something that may take so long; `None` if it did not end until then. It is interrupted then.
 pub fn within<T: Send + 'static>(limit: Duration, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
-    begin(work).end(Instant::now() + limit)
+    begin(work).end(after(limit))
+}
+
+/// The moment that is so far away; users may name a limit that the clock does not reach.
+pub fn after(limit: Duration) -> Instant {
+    let now = Instant::now();
+    now.checked_add(limit).unwrap_or(now + LONGEST)
 }
 
 impl Rest {
@@ -174,5 +183,11 @@ mod tests {
         let read = move || sender.send(end.read(&mut [0; 1]).map_err(|e| e.kind())).unwrap();
         assert_eq!(within(Duration::from_millis(20), read), None);
         assert_eq!(outcome.recv().unwrap(), Err(std::io::ErrorKind::Interrupted));
+    }
+
+    #[test]
+    fn a_limit_that_the_clock_does_not_reach_is_a_long_one() {
+        assert_eq!(within(Duration::MAX, || 7), Some(7));
+        assert_eq!(within(Duration::from_secs(u64::MAX / 2), || 7), Some(7));
     }
 }

@@ -56,10 +56,6 @@ impl<'a> Task<'a> {
             }
             attributes => attributes?,
         };
-        match durable::check_writable(self.dest) {
-            Err(fault) if fault.code == fault::file::MISSING => self.only_warn(&fault),
-            checked => checked?,
-        }
         let memory = self.memory();
         let knows = match (&self.found, &secret) {
             (Some(found), Some(secret)) => memory.knows(&self.identity, secret, self.format(), &found.stamp),
@@ -78,6 +74,12 @@ impl<'a> Task<'a> {
             );
         }
         let plan = plan(self.found.as_ref().map(|found| &found.attributes), knows, &attributes);
+        if plan == Plan::Write {
+            match durable::check_writable(self.dest) {
+                Err(fault) if fault.code == fault::file::MISSING => self.only_warn(&fault),
+                checked => checked?,
+            }
+        }
         Ok(self.outcome(plan, secret.as_ref(), &attributes, true))
     }
 

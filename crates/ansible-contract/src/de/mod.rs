@@ -95,6 +95,7 @@ impl<'a> Lenient<'a> {
             None => return Ok(Vec::new()),
             Some(b'[') => Zeroizing::new(text.to_owned()),
             Some(b'{') => Zeroizing::new(format!("[{text}]")),
+            _ if text.bytes().filter(|byte| *byte == b',').count() >= values::MAX => return Err(too_many()),
             _ => return Ok(text.split(',').map(|part| Lenient::parsed(part.trim().into())).collect()),
         };
         Lenient::parsed(from_json(&json)?).list()
@@ -120,9 +121,13 @@ impl<'a> Lenient<'a> {
     }
 }
 
+fn too_many() -> Error {
+    Error::new(codes::INVALID, format!("contains more than {} values", values::MAX))
+}
+
 fn from_json(text: &str) -> Result<Value, Error> {
     if values::are_too_many(text.as_bytes()) {
-        return Err(Error::new(codes::INVALID, format!("contains more than {} values", values::MAX)));
+        return Err(too_many());
     }
     serde_json::from_str(text).map_err(|e| {
         let place = format!("line {}, column {}", e.line(), e.column());

@@ -43,8 +43,17 @@ impl Guard {
     fn unmet(&self, list: &SecretList) -> Result<Option<String>> {
         let missing: Vec<_> =
             self.require.iter().filter(|wanted| !wanted.is_met_in(list)).map(ToString::to_string).collect();
-        if !list.is_complete() && (!missing.is_empty() || self.exact) {
+        if !list.is_complete() && !missing.is_empty() {
             return Err(list.incomplete());
+        }
+        if !list.is_complete() && self.exact {
+            let mut fault = list.incomplete();
+            fault.detail = format!(
+                "The kernel shows {} of the store's {} secrets; the others cannot be seen, and exact allows only what is required.",
+                list.secrets.len(),
+                list.total
+            );
+            return Err(fault);
         }
         if !missing.is_empty() {
             return Ok(Some(format!("it lacks {}", missing.join(", "))));
@@ -163,10 +172,9 @@ mod tests {
             plan(&guard(&["c"], false, None), &store, LockState::Unlocked).unwrap_err().code.name
                 == "uv.list_incomplete"
         );
-        assert!(
-            plan(&guard(&["a"], true, None), &store, LockState::Unlocked).unwrap_err().code.name
-                == "uv.list_incomplete"
-        );
+        let fault = plan(&guard(&["a"], true, None), &store, LockState::Unlocked).unwrap_err();
+        assert_eq!(fault.code.name, "uv.list_incomplete");
+        assert!(fault.detail.contains("1 of the store's 200") && !fault.detail.contains("wanted one"), "{fault}");
         assert_eq!(plan(&guard(&["a"], false, None), &store, LockState::Unlocked), Ok(Plan::Lock));
     }
 }

@@ -38,11 +38,23 @@ pub fn predict(mut situation: Situation<'_>, secrets_may_come: bool) -> Answer {
         }
         _ => Served::not(situation.why(wanted, decision)),
     });
-    let served: Vec<_> = served.collect();
+    let mut served: Vec<_> = served.collect();
+    // Then nothing would be done for the others either.
+    let in_vain = situation.desired.strict && report::why_in_vain(&served).is_some();
+    if in_vain {
+        for ((wanted, decision), served) in situation.desired.wanted.iter().zip(&plan.decisions).zip(&mut served) {
+            match decision {
+                Decision::Move { from, .. } => *served = Served::by(*from, Status::Served),
+                Decision::Serve(..) => *served = Served::not(situation.why(wanted, decision)),
+                _ => {}
+            }
+        }
+    }
     situation.fleet.warnings.extend(partial);
     situation.fleet.warnings.extend(plan.mismatched.iter().copied().map(mismatch));
     let decision_of = |apqn| plan.entry_of(apqn).and_then(|entry| plan.decisions.get(entry));
     report::answer(situation, served, true, |o| match decision_of(o.seen.apqn) {
+        _ if in_vain => o.seen.state,
         Some(Decision::Serve(_, Some(index)) | Decision::Move { index: Some(index), .. }) => {
             SeState::Associated(*index)
         }

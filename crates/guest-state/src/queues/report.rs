@@ -156,8 +156,10 @@ pub fn answer(
     let diff = diff(&report);
     let unanswered = ap::unanswered(&fleet.queues);
     let undetermined = served.iter().any(|s| s.status == Status::Undetermined);
+    let cause = why_in_vain(&served).filter(|_| desired.strict).cloned();
     let mut outcome = Outcome {
-        changed: !diff.is_empty() || undetermined,
+        // What is undetermined may change, but not where it is known that it would be in vain.
+        changed: !diff.is_empty() || undetermined && cause.is_none(),
         msg: summary(&served, diff.len(), predicted, desired.aim),
         warnings: fleet.warnings.iter().chain(&unanswered).map(warning).collect(),
         diff,
@@ -167,15 +169,20 @@ pub fn answer(
     };
     let unserved: Vec<_> =
         served.into_iter().filter(|s| s.status == Status::Unserved).filter_map(|s| s.fault).collect();
-    // What could be served but was left undone is not why the task fails.
-    let cause = unserved.iter().find(|fault| fault.code != codes::LEFT_UNDONE).cloned();
     match cause {
-        Some(fault) if desired.strict => Err(Failure::over(fault, outcome)),
-        _ => {
+        Some(fault) => Err(Failure::over(fault, outcome)),
+        None => {
             outcome.warnings.extend(unserved.iter().map(warning));
             Ok(outcome)
         }
     }
+}
+
+/// Why a task that demands all or nothing comes to nothing: the first entry that cannot be served. One that could be, but was left
+/// undone, is not why.
+pub fn why_in_vain(served: &[Served]) -> Option<&Fault> {
+    let unserved = served.iter().filter(|served| served.status == Status::Unserved);
+    unserved.filter_map(|served| served.fault.as_ref()).find(|fault| fault.code != codes::LEFT_UNDONE)
 }
 
 fn summary(served: &[Served], changes: usize, predicted: bool, aim: Aim) -> String {

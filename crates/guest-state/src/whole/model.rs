@@ -111,7 +111,19 @@ impl Model {
         self.queues.iter().map(|queue| if shown(queue) { queue.clone() } else { hidden(queue) }).collect()
     }
 
+    /// What a boot leaves: an empty store, and every queue free.
+    pub fn boot(&mut self) {
+        self.secrets.clear();
+        self.record = Record::default();
+        self.locked = false;
+        self.queues.iter_mut().for_each(|queue| queue.state = SeState::Unbound);
+    }
+
     pub fn plan(&self, desired: &Desired, boot: &BootRecord) -> Plan {
+        plan(desired, &self.observed(boot))
+    }
+
+    pub fn observed<'a>(&self, boot: &'a BootRecord) -> Observed<'a> {
         let observed = |seen: Seen| {
             let card = Card {
                 number: seen.apqn.card,
@@ -127,16 +139,13 @@ impl Model {
         let fleet = Fleet::of(queues, Journal::only_read(boot).unwrap(), manner());
         let store = StoreSeen { list: self.list(), record: self.record.clone(), lock: self.lock() };
         let machine = Machine { role: Some(Role::Guest), host_keys: None };
-        plan(
-            desired,
-            &Observed {
-                machine: Some(machine),
-                store: Some(Ok(store)),
-                fleet: Some(Ok(fleet)),
-                boot_files: None,
-                evidence: None,
-            },
-        )
+        Observed {
+            machine: Some(machine),
+            store: Some(Ok(store)),
+            fleet: Some(Ok(fleet)),
+            boot_files: None,
+            evidence: None,
+        }
     }
 
     /// Carries a plan out, as far as nothing breaks.

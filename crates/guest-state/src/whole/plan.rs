@@ -100,26 +100,30 @@ pub fn plan(desired: &Desired, observed: &Observed<'_>) -> Plan {
     plan
 }
 
-/// Whether a plan fails only because the store is locked until the next boot: with an empty one, all that is wanted would come
-/// about. Then what the guest runs at its boot may be written, or it would go on with what it ran before, for ever.
+/// Whether a plan fails only because the store is locked until the next boot: with an empty one, and free queues, all that is wanted
+/// would come about. Then what the guest runs at its boot may be written, or it would go on with what it ran before, for ever.
 pub fn waits_for_a_boot(desired: &Desired, observed: &Observed<'_>, plan: &Plan) -> bool {
     let is_locked = matches!(&observed.store, Some(Ok(seen)) if seen.lock == LockState::Locked);
     let is_elsewhere = matches!(plan.machine, Some(Err(_)));
-    if !is_locked || is_elsewhere || !plan.unseen.is_empty() {
+    let fails = |plan: &Plan| {
+        matches!(plan.add, Some(Err(_))) || matches!(plan.verify, Some(Err(_))) || matches!(plan.lock, Some(Err(_)))
+    };
+    // A boot makes no attestation request another.
+    let is_refused = matches!(plan.attest, Some(Err(_)));
+    if !is_locked || !fails(plan) || is_elsewhere || is_refused || !plan.unseen.is_empty() {
         return false;
     }
     let empty = StoreSeen { list: SecretList::default(), record: store::Record::default(), lock: LockState::Unlocked };
     let mut after = Plan::default();
     let secrets = plan_store(desired, &empty, &mut after);
-    let store = matches!(after.add, Some(Ok(_))) && !matches!(after.lock, Some(Err(_)));
     let queues = match (&desired.queues, &observed.fleet) {
         (Queues::Wanted(wanted), Some(Ok(fleet))) => {
-            queues::predict(Situation::new(wanted.clone(), fleet.copied(), secrets), false).is_ok()
+            queues::predict(Situation::new(wanted.clone(), fleet.after_boot(), secrets), false).is_ok()
         }
         (Queues::Any, _) => true,
         _ => false,
     };
-    store && queues
+    after.add.is_some() && !fails(&after) && queues
 }
 
 /// The steps of rooms that could not be observed. That there is no AP bus for this guest is an observation.

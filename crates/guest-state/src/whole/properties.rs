@@ -4,7 +4,7 @@
 use super::Desired;
 use super::Step;
 use super::model::{Model, desired, knew, told, would_change};
-use super::plan::Plan;
+use super::plan::{Plan, plan, waits_for_a_boot};
 use crate::lock;
 use crate::queues::Status;
 use crate::queues::planning::random::Random;
@@ -45,6 +45,34 @@ fn a_plan_that_is_carried_out_leaves_nothing_to_plan() {
         assert!(report.entries.iter().flatten().all(|entry| entry.status == Status::Served));
     });
     assert!(went_well > CASES as usize / 10, "only {went_well}");
+}
+
+#[test]
+fn a_locked_guest_is_said_to_wait_for_its_boot_wherever_the_boot_makes_it_right_and_where_it_cannot_is_not() {
+    let (mut waited, mut helped) = (0, 0);
+    every_case(|_, mut model, desired, _, boot| {
+        model.locked = true;
+        let observed = model.observed(boot);
+        let plan = plan(&desired, &observed);
+        let lacks = matches!(plan.add, Some(Err(_)))
+            || matches!(plan.verify, Some(Err(_)))
+            || matches!(plan.lock, Some(Err(_)));
+        let waits = waits_for_a_boot(&desired, &observed, &plan);
+        assert!(lacks || !waits, "nothing in the store waits for a boot: {model:?} and {desired:?}");
+        let before = format!("{model:?}");
+        model.boot();
+        let plan = model.plan(&desired, boot);
+        if told(&desired, &plan).0.is_over() {
+            assert!(!waits, "{before} and {desired:?}");
+            return;
+        }
+        waited += usize::from(waits);
+        if lacks && !model.carry_out(&desired, &plan, None).unserved {
+            helped += 1;
+            assert!(waits, "{before} and {desired:?}");
+        }
+    });
+    assert!(waited > CASES as usize / 20 && helped > CASES as usize / 20, "{waited} {helped}");
 }
 
 #[test]

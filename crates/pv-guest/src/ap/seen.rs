@@ -96,7 +96,7 @@ impl UnderWay {
     fn begin(number: u8, answer: Duration, whole: Duration) -> Self {
         let (tell, card) = mpsc::channel();
         let queues = limited::begin(move || read_card(number, answer, &tell));
-        Self { number, card, queues, until: Instant::now() + whole }
+        Self { number, card, queues, until: limited::after(whole) }
     }
 
     /// Waits until it is read, or that took too long.

@@ -76,6 +76,17 @@ impl<'a> Fleet<'a> {
         }
     }
 
+    /// The same after the guest's next boot, to predict with: it frees every queue that the guest has. What was read of them holds.
+    pub fn after_boot(&self) -> Self {
+        let mut after = self.copied();
+        for observed in &mut after.queues {
+            if !matches!(observed.seen.state, SeState::Unusable | SeState::Unsupported) {
+                observed.seen.state = SeState::Unbound;
+            }
+        }
+        after
+    }
+
     /// All queues as they were last seen.
     pub fn seen(&self) -> Vec<Seen> {
         self.queues.iter().map(|observed| observed.seen.clone()).collect()
