@@ -191,6 +191,8 @@ class Evidence(unittest.TestCase):
         self.assertIs(self.evidence(provision_lock=False)["locked"], False)
         self.assertIs(self.evidence(guest_lock=False)["locked"], False)
         self.assertIs(self.evidence(guest_lock=True, provision_lock=False)["locked"], True)
+        # One that is there and null is the module's default.
+        self.assertIs(self.evidence(guest_lock=None, provision_lock=False)["locked"], True)
 
     def test_each_guest_has_a_pin_in_the_folder_of_its_requests(self) -> None:
         self.assertEqual(self.evidence()["cuid_file"], "/out/attestation/guest_1.cuid")

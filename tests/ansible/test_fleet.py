@@ -144,7 +144,22 @@ class Plans(unittest.TestCase):
             ({"secrets": [{"name": "cluster_key"}]}, "'cluster_key' and for 'cluster key'"),
             ({"secrets": flagged}, "they differ in flags"),
             ({"certificates": ["/other.crt"]}, "they differ in certificates"),
-            ({"secrets": [{"name": "b", "path": "/x"}, {"name": "c", "path": "/x"}]}, "the file /x, but it is for"),
+            (
+                {"secrets": [{"name": "b", "path": "/x"}, {"name": "c", "path": "/y/../x/"}]},
+                "the file /x, but it is the request",
+            ),
+            (
+                {"secrets": [{"name": "b", "path": "/x"}, {"name": "c", "secret_file": "/x"}]},
+                "the file /x, but it is a secret",
+            ),
+            (
+                {"secrets": [{"name": "b", "secret_file": "/x.manifest.json"}, {"name": "c", "path": "/x"}]},
+                "it is the manifest of",
+            ),
+            (
+                {"secrets": [{"name": "b", "path": "/x"}, {"name": "c", "id_file": "/x"}]},
+                "it is an id file and the request",
+            ),
             (
                 {"output": "/elsewhere", "image": "/other.img"},
                 "/elsewhere/secrets/cluster_key for one and /out/secrets/cluster_key for the other",

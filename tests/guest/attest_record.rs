@@ -56,7 +56,12 @@ fn a_request_that_was_added_twice_counts_twice() {
     fails(&guest, "secret_add", &json!({"path": meta}), "uv.ioctl_failed");
     // Without the store's hash nobody knows whether it was taken.
     let blind = challenge(&[Item::ImageHostKey], &["m1"]);
-    let first = ok(&guest, MODULE, &with(&blind, "bind", json!(["added_requests"])));
+    // What the operator should know is said of an answer that does not come, too.
+    guest.set("faults: [{on: attest, uv_rc: 0x010b}]").unwrap();
+    let arguments = with(&blind, "bind", json!(["added_requests"]));
+    let refused = fails(&guest, MODULE, &arguments, "attest.algorithm_unsupported");
+    assert!(warned(&refused, "attest.record_unsettled"), "{refused}");
+    let first = ok(&guest, MODULE, &arguments);
     assert_eq!(first["claims"], r#"{"added_requests":[],"version":1}"#);
     assert!(warned(&first, "attest.record_unsettled"), "{first}");
     ok(&guest, "secret_add", &json!({"path": meta, "force": true}));

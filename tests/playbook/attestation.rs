@@ -110,7 +110,7 @@ fn in_batches_a_guest_that_is_found_out_keeps_the_next_batch_from_being_begun() 
 
     // Where that many may fail, the others get what they need, and the run fails in the end.
     fleet.first.set(spoiled)?;
-    let play = controller.playbook("provision.yml", &["-e", "provision_max_fail_percentage=100"])?;
+    let play = controller.playbook("provision.yml", &["-e", "provision_max_fail_percentage=100%"])?;
     assert!(!play.ok && play.output.contains("Not proved: guest1."), "{}", play.output);
     assert_eq!(secrets(&fleet.second)?.len(), 2, "{}", play.output);
     let play = controller.playbook("provision.yml", &[])?;

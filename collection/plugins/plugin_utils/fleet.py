@@ -13,6 +13,7 @@ import contextlib
 import difflib
 import hashlib
 import json
+import posixpath
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -146,7 +147,7 @@ class _Shared:
         self._requests: dict[str, tuple[str, Json]] = {}
         self._names: dict[str, tuple[str, str]] = {}
         self._files: dict[str, tuple[str, str]] = {}
-        self._paths: dict[str, tuple[str, str]] = {}
+        self._roles: dict[str, tuple[str, str]] = {}
 
     def take(self, host: str, entries: Iterable[Json]) -> None:
         """Takes up a guest, if all that it shares with those before it is the same."""
@@ -154,13 +155,13 @@ class _Shared:
         requests: _OwnAndKnown = ({}, self._requests)
         names: _OwnAndKnown = ({}, self._names)
         files: _OwnAndKnown = ({}, self._files)
-        paths: _OwnAndKnown = ({}, self._paths)
+        roles: _OwnAndKnown = ({}, self._roles)
         for entry in entries:
             label, name, file = entry["label"], entry.get("name"), entry.get("secret_file")
-            path = str(entry["path"])
-            other, there = _first(paths, path, (host, label))
-            if there != label:
-                raise self._conflict(host, other, f"the file {path}", f"it is for the request {label} and for {there}")
+            for path, role in _roles(entry):
+                other, there = _first(roles, path, (host, role))
+                if there != role:
+                    raise self._conflict(host, other, f"the file {path}", f"it is {role} and {there}")
             if name is not None and file is not None:
                 other, there = _first(names, name, (host, file))
                 if there != file:
@@ -176,7 +177,7 @@ class _Shared:
             differing = sorted(key for key in {*entry, *before} if entry.get(key) != before.get(key))
             if differing:
                 raise self._conflict(host, other, f"the request {label}", f"they differ in {', '.join(differing)}")
-        for own, known in (requests, names, files, paths):
+        for own, known in (requests, names, files, roles):
             known.update(own)
 
     @staticmethod
@@ -187,6 +188,22 @@ class _Shared:
             f"{who} {what}, but {how}.",
             "Give both the same options, or give different secrets different names.",
         )
+
+
+def _roles(entry: Json) -> list[tuple[str, str]]:
+    """The files of a request, and what each is: what one writes must not be the secret of another, nor anything else of it, or
+    secret_request would refuse them all. Only a secret's own files are shared."""
+    label, path, name = entry["label"], str(entry["path"]), entry.get("name")
+    id_file = entry.get("id_file") or (
+        f"{posixpath.dirname(path)}/{name.replace(' ', '_')}.yaml" if isinstance(name, str) else None
+    )
+    files = {
+        path: f"the request {label}",
+        f"{path}.manifest.json": f"the manifest of {label}",
+        id_file: "an id file",
+        entry.get("secret_file"): "a secret",
+    }
+    return [(posixpath.normpath(str(file)), role) for file, role in files.items() if file]
 
 
 def _first(own_and_known: _OwnAndKnown, key: str, value: Any) -> Any:

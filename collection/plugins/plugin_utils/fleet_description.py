@@ -87,13 +87,13 @@ class Description:
         return self._value(f"{PREFIX}{name}", parts)
 
     def asked(self, option: str, parts: Iterable[str] | None = None) -> Any:
-        """What the playbooks ask the module guest under an option: of ``guest_NAME`` and ``provision_NAME`` the first that is set.
+        """What the playbooks ask the module guest under an option: of ``guest_NAME`` and ``provision_NAME`` the first that is there.
 
         :param parts: as for get()
         :raises Failure: args.invalid, if a part of it is not defined
         """
         own = f"guest_{option}"
-        return self._value(own if self._raw.get(own) is not None else f"{PREFIX}{option}", parts)
+        return self._value(own if own in self._raw else f"{PREFIX}{option}", parts)
 
     def _value(self, variable: str, parts: Iterable[str] | None = None) -> Any:
         value = self._raw.get(variable)

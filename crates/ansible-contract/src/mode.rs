@@ -19,8 +19,10 @@ pub struct Mode {
 struct Clause {
     clear: u32,
     set: u32,
-    /// It says nobody of whom it is: then it does not set, as chmod(1) and Ansible have it, what the umask denies.
+    /// It says nobody of whom it is: then, as chmod(1) and Ansible have it, what the umask denies is neither given nor taken.
     masked: bool,
+    /// It replaces all that those of whom it is have.
+    is_whole: bool,
 }
 
 impl Mode {
@@ -33,7 +35,9 @@ impl Mode {
     fn under(&self, umask: u32, before: u32) -> u32 {
         self.clauses.iter().fold(before, |mode, clause| {
             let denied = if clause.masked { umask } else { 0 };
-            (mode & !clause.clear) | (clause.set & !denied)
+            // What is set anew is cleared whole.
+            let kept = if clause.is_whole { 0 } else { denied };
+            (mode & !(clause.clear & !kept)) | (clause.set & !denied)
         })
     }
 
@@ -56,7 +60,7 @@ impl Mode {
     fn number(bits: u32) -> Option<Self> {
         (bits <= ALL).then(|| Self {
             given: format!("{bits:04o}"),
-            clauses: vec![Clause { clear: ALL, set: bits, masked: false }],
+            clauses: vec![Clause { clear: ALL, set: bits, masked: false, is_whole: true }],
         })
     }
 
@@ -119,9 +123,9 @@ fn clauses(part: &str) -> Option<Vec<Clause>> {
             )
         })? & mask;
         clauses.push(match operator {
-            '+' => Clause { clear: 0, set: bits, masked },
-            '-' => Clause { clear: bits, set: 0, masked: false },
-            _ => Clause { clear: mask, set: bits, masked },
+            '+' => Clause { clear: 0, set: bits, masked, is_whole: false },
+            '-' => Clause { clear: bits, set: 0, masked, is_whole: false },
+            _ => Clause { clear: mask, set: bits, masked, is_whole: true },
         });
         rest = next;
     }
@@ -238,6 +242,9 @@ mod tests {
             ("\"=rw\"", 0o077, 0o600),
             ("\"a=rw\"", 0o077, 0o666),
             ("\"-r\"", 0o077, 0o200),
+            ("\"+r,-r\"", 0o022, 0o200),
+            ("\"a+r,-r\"", 0o077, 0o244),
+            ("\"a+r,a-r\"", 0o077, 0o200),
             ("\"+r,o+r\"", 0o077, 0o604),
         ] {
             let mode: Mode = serde_json::from_str(json).unwrap();

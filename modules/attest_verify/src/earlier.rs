@@ -49,7 +49,9 @@ fn is_ours(text: &[u8], kind: Kind) -> bool {
             let is_part = |part: &[u8]| {
                 !part.is_empty() && part.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(byte))
             };
-            text.split(|byte| *byte == b'.').filter(|part| is_part(part)).count() == 3
+            // base64url of what a JSON object begins with.
+            text.starts_with(b"eyJ")
+                && text.split(|byte| *byte == b'.').filter(|part| is_part(part)).count() == 3
                 && text.iter().filter(|byte| **byte == b'.').count() == 2
         }
         Kind::Report => {
@@ -73,7 +75,16 @@ mod tests {
         let report = published::text(&[], 0).unwrap();
         assert_eq!(ours(&report), [false, false, true]);
         assert_eq!(ours(&report.replace("report/1", "report/2")), [false, false, true], "of another version");
-        for other in ["-----BEGIN PRIVATE KEY-----", "a.b", "a..c", "a.b.c.d", "{}", "name: x\ncuid: y\n", "a.b c.d"] {
+        for other in [
+            "-----BEGIN PRIVATE KEY-----",
+            "eyJh.b",
+            "eyJh..c",
+            "eyJh.b.c.d",
+            "{}",
+            "name: x\ncuid: y\n",
+            "eyJh.b c.d",
+            "www.example.org",
+        ] {
             assert_eq!(ours(other), [false; 3], "{other}");
         }
     }

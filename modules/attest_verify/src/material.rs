@@ -1,6 +1,7 @@
 //! What an answer is judged by: the content of all files that the options name.
 
 use crate::bytes::Bytes;
+use crate::codes;
 use crate::firmware::Clients;
 use crate::known_by::SshHost;
 use crate::pin::Pin;
@@ -63,8 +64,11 @@ impl Used {
         let now = if self.is_key {
             private_file::read_dated(&self.path)?.map(|(bytes, _)| Sha256::digest(&bytes))
         } else {
-            let found = durable::read(&self.path, MOST_USED, fault::file::UNREADABLE)?;
-            found.map(|found| Sha256::digest(found.bytes))
+            match durable::read(&self.path, MOST_USED, codes::RESULT_NOT_OURS) {
+                // Something else is there by now.
+                Err(fault) if fault.code == codes::RESULT_NOT_OURS => None,
+                found => found?.map(|found| Sha256::digest(found.bytes)),
+            }
         };
         Ok(now.is_some_and(|now| *now == self.sha256))
     }

@@ -142,10 +142,12 @@ trusted::layered_options! {
 
 /// An address as results repeat it. One with a login is refused, and the login is in nobody's log for that.
 fn without_login<S: Serializer>(url: &Option<String>, serializer: S) -> Result<S::Ok, S::Error> {
-    let shown = |url: &str| match (url.split_once("://"), url.rsplit_once('@')) {
-        (Some((scheme, _)), Some((_, rest))) => format!("{scheme}://{rest}"),
-        (None, Some((_, rest))) => rest.to_owned(),
-        _ => url.to_owned(),
+    let shown = |url: &str| {
+        let (scheme, rest) = url.split_once("://").map_or(("", url), |(scheme, rest)| (scheme, rest));
+        let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+        let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+        let colon = if scheme.is_empty() { "" } else { "://" };
+        format!("{scheme}{colon}{host}{path}")
     };
     url.as_deref().map(shown).serialize(serializer)
 }
@@ -208,7 +210,9 @@ mod tests {
             let options = Options { firmware_url: Some(url.to_owned()), ..Options::default() };
             serde_json::to_value(options).unwrap()["firmware_url"].as_str().unwrap().to_owned()
         };
-        assert_eq!(shown("https://host/x"), "https://host/x");
+        for same in ["https://host/x", "https://host/a@b", "host"] {
+            assert_eq!(shown(same), same);
+        }
         for (url, without) in [
             ("https://me:s3cret@host/x", "https://host/x"),
             ("https://me:s3@cret@host", "https://host"),

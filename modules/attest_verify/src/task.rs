@@ -138,7 +138,10 @@ impl Task {
         if written.is_err() {
             // What was found could not be told; then nothing older may be told in its place.
             for (path, kind) in [(&one.files.ear, earlier::Kind::Ear), (&one.files.yaml, earlier::Kind::Yaml)] {
-                if let Some(path) = path.as_deref().filter(|path| earlier::check_ours(path, kind).is_ok()) {
+                let is_others = |path: &&Path| {
+                    earlier::check_ours(path, kind).is_err_and(|fault| fault.code == codes::RESULT_NOT_OURS)
+                };
+                if let Some(path) = path.as_deref().filter(|path| !is_others(path)) {
                     let _ = self.remove(path, "content: an earlier result\n");
                 }
             }
@@ -200,14 +203,14 @@ impl Task {
         }
         let path = &used.path;
         let mut forget = || {
-            let folder = Folder::lock(path)?;
+            let folder = (!self.check_mode).then(|| Folder::lock(path)).transpose()?;
             if !used.is_there()? {
                 return Ok(());
             }
             let subject = path.display().to_string();
             let before = "content: of a request that was answered\n".to_owned();
             self.unless_in_check_mode(Diff { subject, before, after: String::new() }, |changed| {
-                folder.remove(path, changed).map(|_| ())
+                folder.map_or(Ok(()), |folder| folder.remove(path, changed).map(|_| ()))
             })
         };
         self.fault = forget().err();

@@ -137,6 +137,7 @@ mod tests {
         nix::unistd::mkfifo(&folder.path().join("g_key.pub"), nix::sys::stat::Mode::S_IRWXU).unwrap();
         let found = host_keys(folder.path());
         assert_eq!((found.keys.len(), found.warnings.len()), (1, 7));
+        assert!(found.warnings[..2].iter().all(|line| line.contains("it is not one line")), "{:?}", found.warnings);
         let told = found.warnings.join("\n");
         assert!(!told.contains("evil") && !told.contains('\x1b'), "{told}");
         assert!(found.warnings.iter().all(|line| line.ends_with("[attest.ssh_key_skipped]")), "{told}");

@@ -244,3 +244,59 @@ fn diff(report: &Report) -> Vec<Diff> {
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::samples;
+    use pv_guest::ap::Mkvp;
+    use pv_wire::SecretId;
+
+    fn wanted() -> Wanted {
+        let secret = SecretId([1; 32]);
+        let purpose = Purpose::Ep11 { mkvp: Mkvp([7; 16]), serialnr: None, secret };
+        Wanted { called: "x".into(), name: None, purpose, min_generation: 0, apqn: None }
+    }
+
+    #[test]
+    fn of_a_long_list_the_first_are_named_and_the_others_counted() {
+        let list = |count: usize| (0..count).map(|at| at.to_string()).collect::<Vec<_>>();
+        assert_eq!(some_of(&list(2)), "0, 1");
+        assert_eq!(some_of(&list(8)), "0, 1, 2, 3, 4, 5, 6, 7");
+        assert_eq!(some_of(&list(9)), "0, 1, 2, 3, 4, 5, 6, 7 and 1 more");
+    }
+
+    #[test]
+    fn what_helps_an_entry_depends_on_what_keeps_queues_from_it() {
+        let apqn = Apqn { card: 1, domain: 2 };
+        let off = ["01.0002 (offline)".to_owned()];
+        let reason = |unknown: &[Apqn], out_of_service: &[String], unread: &[String]| {
+            let others = Others { unknown, out_of_service, unread, silent: None };
+            reason(&wanted(), &Decision::NoQueue, &samples::store(&[1]), others)
+        };
+        let nothing = reason(&[], &[], &[]);
+        assert!(nothing.hint.contains("Compare with") && nothing.detail.ends_with("07."), "{nothing}");
+        let off_only = reason(&[], &off, &[]);
+        assert!(off_only.hint.contains("Bring them back") && off_only.detail.contains("Out of service"), "{off_only}");
+        let forgotten = reason(&[apqn], &off, &off);
+        assert!(forgotten.hint.contains("the kernel has forgotten the associated secret"), "{forgotten}");
+        assert!(
+            forgotten.detail.contains("Out of service") && forgotten.detail.contains("Not readable"),
+            "{forgotten}"
+        );
+    }
+
+    #[test]
+    fn only_what_cannot_be_served_brings_a_task_to_nothing() {
+        let not = |code| Served::not(Fault::new(code, ""));
+        assert_eq!(
+            why_in_vain(&[Served::by(Apqn { card: 1, domain: 2 }, Status::Served), not(codes::LEFT_UNDONE)]),
+            None
+        );
+        let found = [not(codes::LEFT_UNDONE), not(codes::NO_MATCHING_QUEUE)];
+        assert_eq!(why_in_vain(&found).map(|fault| fault.code), Some(codes::NO_MATCHING_QUEUE));
+        let undetermined =
+            Served { status: Status::Undetermined, apqn: None, fault: Some(Fault::new(codes::SECRET_MISSING, "")) };
+        assert_eq!(why_in_vain(&[undetermined]), None);
+    }
+}
