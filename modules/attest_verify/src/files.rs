@@ -6,16 +6,16 @@ use fault::{Fault, Result};
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use trusted::Entries;
+use trusted::{Entries, Layered as _, refuse_same_files};
 
-/// The key's file of an answer, as far as the options name it.
-pub fn key_file(options: &Options) -> Option<PathBuf> {
+/// The key's file of an answer: `key_file`, or else that beside `request`, as far as they are named.
+pub fn key_file(key_file: Option<&PathText>, request: Option<&PathText>) -> Option<PathBuf> {
     let beside = || {
-        let mut path = OsString::from(options.request.as_ref()?.as_path());
+        let mut path = OsString::from(request?.as_path());
         path.push(".key");
         Some(PathBuf::from(path))
     };
-    options.key_file.as_ref().map(|file| file.as_path().to_owned()).or_else(beside)
+    key_file.map(|file| file.as_path().to_owned()).or_else(beside)
 }
 
 /// Nothing that is written may be written over something else that is written, or over something that is read or removed once it
@@ -25,6 +25,8 @@ pub fn key_file(options: &Options) -> Option<PathBuf> {
 /// # Errors
 /// `args.duplicate_path` for files of two answers, `args.conflict` within one.
 pub fn refuse_overlaps(entries: &Entries<Options>, report: Option<&Path>) -> Result<()> {
+    let keys = entries.read().filter_map(|(at, own)| Some((at, key_of(own, &entries.shared)?)));
+    refuse_same_files(keys, Options::LIST)?;
     let mut written: HashMap<PathBuf, Named> = HashMap::new();
     let report = report.map(|path| Named { at: None, option: "report", path: path.to_owned() });
     let own = entries.read().flat_map(|(at, own)| written_of(at, own, &entries.shared));
@@ -37,33 +39,17 @@ pub fn refuse_overlaps(entries: &Entries<Options>, report: Option<&Path>) -> Res
     }
     // There may be thousands of answers, and finding out which file a path means takes long: only where the names are alike.
     let names: HashSet<OsString> = written.keys().filter_map(|file| file.file_name().map(ToOwned::to_owned)).collect();
-    let mut keys: HashMap<PathBuf, usize> = HashMap::new();
-    for (at, own) in entries.read() {
-        for named in read_of(at, own, &entries.shared) {
-            let is_key = named.option == KEY_FILE;
-            if !is_key && !named.path.file_name().is_some_and(|name| names.contains(name)) {
-                continue;
-            }
-            let file = durable::identity(&named.path);
-            if let Some(other) = written.get(&file) {
-                return Err(named.overlap(other));
-            }
-            // A key is for one answer.
-            if let Some(first) = keys.get(&file).filter(|_| is_key) {
-                return Err(named.overlap(&Named { at: Some(*first), ..named.clone() }));
-            }
-            if is_key {
-                keys.insert(file, at);
-            }
+    let read = entries.read().flat_map(|(at, own)| read_of(at, own, &entries.shared));
+    for named in read.filter(|named| named.path.file_name().is_some_and(|name| names.contains(name))) {
+        if let Some(other) = written.get(&durable::identity(&named.path)) {
+            return Err(named.overlap(other));
         }
     }
     Ok(())
 }
 
-const KEY_FILE: &str = "key_file";
-
 /// A file that an option names.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Named {
     /// The answer's place in the list; `None` for the task's own.
     at: Option<usize>,
@@ -92,6 +78,10 @@ fn laid<'a, T>(own: &'a Option<T>, shared: &'a Option<T>) -> Option<&'a T> {
     own.as_ref().or(shared.as_ref())
 }
 
+fn key_of(own: &Options, shared: &Options) -> Option<PathBuf> {
+    key_file(laid(&own.key_file, &shared.key_file), laid(&own.request, &shared.request))
+}
+
 fn written_of<'a>(at: usize, own: &'a Options, shared: &'a Options) -> impl Iterator<Item = Named> + use<'a> {
     let options = [
         ("cuid_file", laid(&own.cuid_file, &shared.cuid_file)),
@@ -104,11 +94,6 @@ fn written_of<'a>(at: usize, own: &'a Options, shared: &'a Options) -> impl Iter
 }
 
 fn read_of<'a>(at: usize, own: &'a Options, shared: &'a Options) -> impl Iterator<Item = Named> + use<'a> {
-    let beside = Options {
-        request: laid(&own.request, &shared.request).cloned(),
-        key_file: laid(&own.key_file, &shared.key_file).cloned(),
-        ..Options::default()
-    };
     let one = [
         ("path", laid(&own.path, &shared.path)),
         ("request", laid(&own.request, &shared.request)),
@@ -133,6 +118,6 @@ fn read_of<'a>(at: usize, own: &'a Options, shared: &'a Options) -> impl Iterato
     let many = many.into_iter().flat_map(|(option, paths)| paths.into_iter().flatten().map(move |path| (option, path)));
     let named = one.chain(many).chain(secrets.map(|path| ("secrets", path)));
     let named = named.map(|(option, path): (_, &PathText)| (option, path.as_path().to_owned()));
-    let key = key_file(&beside).map(|path| (KEY_FILE, path));
+    let key = key_of(own, shared).map(|path| ("key_file", path));
     key.into_iter().chain(named).map(move |(option, path)| Named { at: Some(at), option, path })
 }

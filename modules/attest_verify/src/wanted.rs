@@ -106,7 +106,7 @@ impl Wanted {
                 ("request_content", options.request_content.as_deref()),
                 HANDED_OVER,
             )?,
-            key_file: key_file(options)
+            key_file: key_file(options.key_file.as_ref(), options.request.as_ref())
                 .ok_or_else(|| missing("key_file", "with request_content nothing says where the key is"))?,
             image: options.image.as_ref().map(|path| path.as_path().to_owned()),
             secrets: options.secrets.as_deref().map(|all| all.iter().map(Added::from_option).collect()).transpose()?,
